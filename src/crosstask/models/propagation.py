@@ -1,0 +1,97 @@
+"""What one scale tells the next finer one: MTI-Net's FPM and SCA-MTL's FPMA.
+
+Sources: Vandenhende et al., MTI-Net, ECCV 2020; Kim, Choi and Min, SCA-MTL, ICIP 2022.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from crosstask.models.residual_block import ResidualBlock
+from crosstask.models.window_self_attention import WindowSelfAttention
+
+Grouping = Literal["released", "intended"]
+
+
+def group_softmax(
+    logits: Float[Tensor, "b mc h w"], tasks: int, grouping: Grouping
+) -> Float[Tensor, "b mc h w"]:
+    """Softmax over groups of ``tasks`` channels of a task-major stack of maps.
+
+    ``"intended"`` groups channel c of every task, as the papers say. ``"released"`` groups
+    ``tasks`` *neighbouring* channels, as both released codes do: the stack is task-major but is
+    viewed with the task axis last, so a group nearly always lies inside one task.
+    """
+    b, stacked, h, w = logits.shape
+    if grouping == "released":
+        return logits.view(b, stacked // tasks, tasks, h, w).softmax(2).view(b, stacked, h, w)
+    return logits.view(b, tasks, stacked // tasks, h, w).softmax(1).view(b, stacked, h, w)
+
+
+class SqueezeExcitation(nn.Module):
+    """Channel gate from the map's mean (Hu et al., CVPR 2018), ratio 16."""
+
+    def __init__(self, channels: int, ratio: int = 16) -> None:
+        super().__init__()
+        inner = max(channels // ratio, 1)
+        self.squeeze = nn.Linear(channels, inner)
+        self.excite = nn.Linear(inner, channels)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Scales every channel by a number in (0, 1)."""
+        gate = self.excite(self.squeeze(x.mean((2, 3))).relu()).sigmoid()
+        return x * gate[:, :, None, None]
+
+
+def convolution_gate(channels: int) -> nn.Sequential:
+    """MTI-Net's gate: two residual blocks at a quarter of the width, 1x1 back."""
+    inner = max(channels // 4, 1)
+    return nn.Sequential(
+        ResidualBlock(channels, inner), ResidualBlock(inner, inner), nn.Conv2d(inner, channels, 1)
+    )
+
+
+def attention_gate(channels: int) -> WindowSelfAttention:
+    """SCA-MTL's gate: one window self-attention block of 4 heads."""
+    return WindowSelfAttention(channels, heads=4, blocks=1, drop_path=0.0)
+
+
+class FeaturePropagation(nn.Module):
+    """FPM / FPMA: one shared message of all tasks, handed to each task through its own gate.
+
+    ``message_t = SE_t(merge(softmax(gate(stack)) * stack)) + f_t``, the stack being all maps
+    concatenated in task order. The caller upsamples the messages.
+
+    Args:
+        tasks: ordered task names; at least two.
+        channels: width of every map.
+        gate: ``"convolution"`` (MTI-Net) or ``"attention"`` (SCA-MTL).
+        grouping: of the softmax, see :func:`group_softmax`.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        channels: int,
+        gate: Literal["convolution", "attention"],
+        grouping: Grouping = "released",
+    ) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.grouping: Grouping = grouping
+        stacked = channels * len(self.tasks)
+        self.gate = attention_gate(stacked) if gate == "attention" else convolution_gate(stacked)
+        self.merge = ResidualBlock(stacked, channels)
+        self.excite = nn.ModuleDict({task: SqueezeExcitation(channels) for task in self.tasks})
+
+    def forward(
+        self, features: dict[str, Float[Tensor, "b c h w"]]
+    ) -> dict[str, Float[Tensor, "b c h w"]]:
+        """Messages of the same shape as the features."""
+        stack = torch.cat([features[task] for task in self.tasks], 1)
+        weights = group_softmax(self.gate(stack), len(self.tasks), self.grouping)
+        shared = self.merge(weights * stack)
+        return {task: self.excite[task](shared) + features[task] for task in self.tasks}
