@@ -1,1 +1,14 @@
+"""Networks: encoders, decoders, exchanges between tasks, and the architectures made of them."""
 
+from crosstask.models.encoder import Encoder, create_encoder
+from crosstask.models.network import Network
+from crosstask.models.registry import create_model, create_model_from_spec, list_models
+
+__all__ = [
+    "Encoder",
+    "Network",
+    "create_encoder",
+    "create_model",
+    "create_model_from_spec",
+    "list_models",
+]
