@@ -1,0 +1,41 @@
+# Two commands do everything on a machine with python3 and make:
+#   make demo   train, evaluate, show        make test   the tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN ?= runs/demo
+export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: demo test check format install docs clean
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'crosstask needs Python 3.11 or newer, this is ' + sys.version.split()[0]"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	@touch $@
+
+install: $(VENV)/installed
+
+demo: $(VENV)/installed
+	@rm -rf $(RUN)
+	$(BIN)/crosstask train procedural.supervised --run $(RUN) --next-steps
+
+test: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+format: $(VENV)/installed
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+check: $(VENV)/installed
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(MAKE) test
+
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
+
+clean:
+	rm -rf build dist docs/_build .pytest_cache .mypy_cache .ruff_cache

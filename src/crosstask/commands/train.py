@@ -1,0 +1,67 @@
+"""`crosstask train RECIPE --run DIR [--resume] [options of the recipe]`."""
+
+import sys
+from pathlib import Path
+
+from crosstask.commands.parsing import recipe_name, recipe_parser, split_options
+from crosstask.commands.tables import metrics_table
+
+
+def main(argv: list[str]) -> int:
+    name, rest = recipe_name(argv, "train")
+    function, parser, names = recipe_parser(name, "train")
+    parser.add_argument("--run", type=Path, required=True, help="the run directory")
+    parser.add_argument("--resume", action="store_true", help="continue from checkpoints/last.ckpt")
+    parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
+    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs on this machine")
+    parser.add_argument(
+        "--strategy", default="auto", help="a strategy of Lightning, for example ddp"
+    )
+    parser.add_argument(
+        "--trackers", type=str, default="", help="wandb, mlflow or both with a comma"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--next-steps", action="store_true", help="end with what to try next")
+    namespace = parser.parse_args(rest)
+    options = split_options(namespace, names)
+
+    from crosstask.recipes.options import parse_names
+    from crosstask.training import train
+
+    experiment = function(**options)
+    metrics = train(
+        experiment,
+        namespace.run,
+        config={"recipe": name, **options},
+        resume=namespace.resume,
+        accelerator=namespace.accelerator,
+        precision=namespace.precision,
+        devices=namespace.devices,
+        strategy=namespace.strategy,
+        trackers=parse_names(namespace.trackers),
+        progress=not namespace.quiet,
+    )
+    if metrics:
+        metrics_table(metrics, [t.name for t in experiment.tasks], title=str(namespace.run))
+        print(f"\npictures: {namespace.run / 'panel.png'}")
+        if namespace.next_steps:
+            print(next_steps(namespace.run))
+    return 0
+
+
+def next_steps(run: Path) -> str:
+    """Three commands worth trying after a first run."""
+    program = Path(sys.argv[0]).name if sys.argv and "crosstask" in sys.argv[0] else "crosstask"
+    folder = Path(sys.executable).parent
+    command = f"{folder.name and folder}/{program}" if (folder / program).exists() else program
+    try:
+        command = str(Path(command).relative_to(Path.cwd()))
+    except ValueError:
+        pass
+    return (
+        "\nwhat to try next:\n"
+        f"  {command} predict {run} YOUR_PHOTO.jpg --output predictions\n"
+        f"  {command} train procedural.supervised --run runs/no-exchange --architecture multi_task_matched\n"
+        f"  {command} info procedural.supervised --encoder resnet101 --width 1.0 --size 512x1024"
+    )

@@ -1,0 +1,217 @@
+"""Data loaders whose order and randomness are a function of (seed, position) alone.
+
+A training run sees positions 0, 1, 2, ... of one endless stream. Position ``p`` decides which
+sample is drawn (a fresh permutation of the dataset every epoch) and which random numbers its
+transforms see, whatever the number of workers and wherever the run was interrupted. Resuming is
+then nothing but starting the stream at another position.
+"""
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence, Sized
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+Batch = dict[str, Any]
+
+
+def mix_seed(*numbers: int) -> int:
+    """One well-spread 63-bit seed from several integers; equal on every machine."""
+    return int(
+        np.random.SeedSequence([n % 2**64 for n in numbers]).generate_state(1, np.uint64)[0] >> 1
+    )
+
+
+class StreamSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (position, index) pairs of an endless, shuffled stream.
+
+    Args:
+        size: number of samples of the dataset.
+        batch_size: samples a batch, of this process.
+        batches: batches of the whole run; what `len()` says, also after a resume.
+        seed: decides every permutation.
+        start: batches that an interrupted run has already seen.
+        rank, world: this process and the number of processes; they share each global batch.
+        order: optional map from (epoch, generator) to a list of indices, in place of a plain
+            permutation (task-balanced sampling).
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        batches: int,
+        seed: int = 0,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        order: Callable[[int, torch.Generator], Sequence[int]] | None = None,
+    ) -> None:
+        if size < 1:
+            raise ValueError("the training set is empty; check `--root` and the split")
+        self.size, self.batch_size, self.batches = size, batch_size, batches
+        self.seed, self.start, self.rank, self.world, self.order = seed, start, rank, world, order
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def _epoch(self, epoch: int) -> Sequence[int]:
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
+        if self.order is not None:
+            return self.order(epoch, generator)
+        return torch.randperm(self.size, generator=generator).tolist()
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        cached, indices = -1, cast(Sequence[int], ())
+        for batch in range(self.start, self.batches):
+            first = (batch * self.world + self.rank) * self.batch_size
+            pairs = []
+            for position in range(first, first + self.batch_size):
+                epoch, within = divmod(position, self.size)
+                if epoch != cached:
+                    cached, indices = epoch, self._epoch(epoch)
+                pairs.append((position, int(indices[within])))
+            yield pairs
+
+
+class SeededDataset(Dataset[Batch]):
+    """A dataset addressed by (position, index); its random numbers come from (seed, position)."""
+
+    def __init__(self, dataset: Dataset[Batch], seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+
+    def __getitem__(self, pair: tuple[int, int]) -> Batch:
+        position, index = pair
+        seed = mix_seed(self.seed, position)
+        python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            try:
+                return cast(Batch, self.dataset[index])
+            finally:
+                random.setstate(python_state)
+                np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+class GroupedLoader:
+    """Tells every batch of an accumulation group how many labelled pixels the whole group has.
+
+    Losses are normalised over the labelled pixels of their own task. With gradient accumulation
+    that number belongs to all the batches of one optimiser step together, so this loader looks
+    ahead: it draws a group, counts, and hands the batches on with
+    ``batch["normalizers"] = {task: count of the group}``.
+
+    Args:
+        loader: yields batches.
+        group: batches of one optimiser step.
+        count: from a batch to its {task: labelled pixels}.
+    """
+
+    def __init__(
+        self, loader: DataLoader[Batch], group: int, count: Callable[[Batch], dict[str, Tensor]]
+    ) -> None:
+        self.loader, self.group, self.count = loader, group, count
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    @property
+    def batch_sampler(self) -> Any:
+        return self.loader.batch_sampler
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = iter(self.loader)
+        while group := list(itertools.islice(batches, self.group)):
+            counts = [self.count(batch) for batch in group]
+            totals = {name: torch.stack([c[name] for c in counts]).sum(0) for name in counts[0]}
+            for batch in group:
+                yield {**batch, "normalizers": totals}
+
+
+def train_loader(
+    dataset: Dataset[Batch],
+    *,
+    batch_size: int,
+    batches: int,
+    seed: int,
+    start: int = 0,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    pin_memory: bool = False,
+) -> DataLoader[Batch]:
+    """The training stream from batch `start` to batch `batches`.
+
+    `dataset.sampling_order(epoch, generator)`, where it exists, replaces the plain permutation.
+    """
+    sampler = StreamSampler(
+        len(cast(Sized, dataset)),
+        batch_size,
+        batches,
+        seed,
+        start,
+        rank,
+        world,
+        getattr(dataset, "sampling_order", None),
+    )
+    return DataLoader(
+        SeededDataset(dataset, seed),
+        batch_sampler=sampler,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        worker_init_fn=_one_thread,
+        multiprocessing_context=_context(workers),
+        prefetch_factor=4 if workers else None,
+        collate_fn=collate,
+    )
+
+
+def evaluation_loader(
+    dataset: Dataset[Batch],
+    *,
+    batch_size: int,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    pin_memory: bool = False,
+) -> DataLoader[Batch]:
+    """Every sample exactly once over all processes, in order; the last batch may be smaller."""
+    size = len(cast(Sized, dataset))
+    if size < 1:
+        raise ValueError("the evaluation set is empty; check `--root` and the split")
+    pairs = [(index, index) for index in range(rank, size, world)]
+    return DataLoader(
+        SeededDataset(dataset, 0),
+        sampler=cast(Any, pairs),
+        batch_size=batch_size,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        worker_init_fn=_one_thread,
+        multiprocessing_context=_context(workers),
+        collate_fn=collate,
+    )
+
+
+def collate(samples: list[Batch]) -> Batch:
+    """Stacks samples; where sizes differ in a batch, says which frames differ."""
+    shapes = {tuple(sample["image"].shape) for sample in samples}
+    if len(shapes) > 1:
+        names = ", ".join(f"{s['name']}: {tuple(s['image'].shape[-2:])}" for s in samples)
+        raise ValueError(
+            f"pictures of one batch have several sizes ({names}); use batch size 1 or `--size`"
+        )
+    return default_collate(samples)
+
+
+def _context(workers: int) -> str | None:
+    return "fork" if workers and "fork" in torch.multiprocessing.get_all_start_methods() else None
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,57 @@
+"""What this machine can do: the accelerator and the precision that is fast on it."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The device a run uses and the number format of its convolutions."""
+
+    accelerator: str
+    precision: str
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda" if self.accelerator in ("cuda", "gpu") else self.accelerator)
+
+
+def cpu_has_fast_bf16() -> bool:
+    """Whether bf16 convolutions run natively (AMX or AVX512-BF16).
+
+    Elsewhere they are emulated and ten to twenty times slower than float32.
+    """
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    avx = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return bool(amx or avx)
+
+
+def choose(accelerator: str = "auto", precision: str = "auto") -> Hardware:
+    """Resolves "auto", and refuses what the machine lacks.
+
+    Args:
+        accelerator: "auto", "cpu", "cuda" or "mps".
+        precision: "auto", "bf16" or "32".
+
+    Raises:
+        ValueError: the machine has no such device or precision; says what to choose.
+    """
+    if accelerator not in ("auto", "cpu", "cuda", "gpu", "mps"):
+        raise ValueError(f"`accelerator` is {accelerator!r}; expected auto, cpu, cuda or mps")
+    if precision not in ("auto", "bf16", "32"):
+        raise ValueError(f"`precision` is {precision!r}; expected auto, bf16 or 32")
+    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if accelerator == "auto":
+        accelerator = "cuda" if has_cuda else "mps" if has_mps else "cpu"
+    accelerator = "cuda" if accelerator == "gpu" else accelerator
+    if (accelerator == "cuda" and not has_cuda) or (accelerator == "mps" and not has_mps):
+        raise ValueError(
+            f"`accelerator` is {accelerator!r}, which this machine lacks; use cpu or auto"
+        )
+    if precision == "auto":
+        fast = torch.cuda.is_bf16_supported() if accelerator == "cuda" else cpu_has_fast_bf16()
+        precision = "bf16" if fast and accelerator != "mps" else "32"
+    if precision == "bf16" and accelerator == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ValueError("`precision` is bf16, which this GPU lacks; use 32 or auto")
+    return Hardware(accelerator, precision)

@@ -1,0 +1,101 @@
+"""Predictions to pictures and to data, written atomically."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from crosstask import visualize
+from crosstask.runs import atomic_path
+from crosstask.scene_model import Prediction, SceneModel
+
+DEPTH_PNG_PER_METRE = 256.0
+
+
+def write_prediction(
+    prediction: Prediction, model: SceneModel, folder: Path, stem: str
+) -> list[Path]:
+    """Writes one picture's results; returns the files.
+
+    `STEM_panel.png`; `STEM_segmentation.png` class ids (8 bit, 16 bit above 255 classes);
+    `STEM_depth.npy` float32 and `STEM_depth.png` 16 bit with its scale in the PNG's text chunks
+    (metres for a known camera; the name says `up_to_scale` otherwise); `STEM_normals.npy` and
+    `.png` ((n + 1) / 2 * 255); `STEM_edges.png` probability * 255; `STEM.json` units and kinds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    facts: dict[str, object] = {"size": list(prediction.image.shape[-2:])}
+    for task in model.tasks:
+        value = prediction[task.name].numpy()
+        files += _write_task(task.name, value, prediction, folder, stem)
+        facts[task.name] = model.description.get("units", {}).get(task.name, "")
+    if prediction.depth_kind:
+        facts["depth_kind"] = prediction.depth_kind
+    if prediction.intrinsics is not None:
+        facts["intrinsics"] = prediction.intrinsics.tolist()
+    panel = folder / f"{stem}_panel.png"
+    picture = visualize.panel(prediction.image, {}, prediction.values, model.tasks)
+    with atomic_path(panel) as temporary:
+        visualize.save(temporary, picture)
+    sheet = folder / f"{stem}.json"
+    with atomic_path(sheet) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n")
+    return [*files, panel, sheet]
+
+
+def _write_task(name: str, value: np.ndarray, p: Prediction, folder: Path, stem: str) -> list[Path]:
+    if value.ndim == 2:
+        kind = np.uint8 if value.max(initial=0) <= 255 else np.uint16
+        return [_png(folder / f"{stem}_{name}.png", value.astype(kind))]
+    if name.startswith("depth"):
+        metric = p.depth_kind == "metric"
+        base = f"{stem}_{name}" if metric else f"{stem}_{name}_up_to_scale"
+        scaled = np.clip(np.round(value[0] * DEPTH_PNG_PER_METRE), 0, 65535).astype(np.uint16)
+        unit = "metres" if metric else "up to scale"
+        info = {"scale": str(1 / DEPTH_PNG_PER_METRE), "unit": unit, "void": "0"}
+        return [_npy(folder / f"{base}.npy", value[0]), _png(folder / f"{base}.png", scaled, info)]
+    if value.shape[0] == 3:
+        coded = np.clip(np.round((value.transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
+        info = {"encoding": "n = 2 * value / 255 - 1; x right, y down, z forward"}
+        return [
+            _npy(folder / f"{stem}_{name}.npy", value),
+            _png(folder / f"{stem}_{name}.png", coded, info),
+        ]
+    coded = np.clip(np.round(value[0] * 255), 0, 255).astype(np.uint8)
+    return [_png(folder / f"{stem}_{name}.png", coded, {"unit": "probability * 255"})]
+
+
+def _png(path: Path, array: np.ndarray, info: dict[str, str] | None = None) -> Path:
+    chunks = PngInfo()
+    for key, text in (info or {}).items():
+        chunks.add_text(key, text)
+    with atomic_path(path) as temporary:
+        Image.fromarray(array).save(temporary, format="PNG", pnginfo=chunks)
+    return path
+
+
+def _npy(path: Path, array: np.ndarray) -> Path:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array.astype(np.float32))
+    return path
+
+
+def read_intrinsics(text: str) -> torch.Tensor:
+    """(3,3) from "fx,fy,cx,cy", or from a text file of 4 or 9 numbers."""
+    path = Path(text)
+    content = path.read_text() if path.is_file() else text
+    try:
+        numbers = [float(x) for x in content.replace(",", " ").split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 9:
+        return torch.tensor(numbers).reshape(3, 3)
+    if len(numbers) == 4:
+        fx, fy, cx, cy = numbers
+        return torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    raise ValueError(
+        f"`intrinsics` is {text!r}; expected fx,fy,cx,cy or a text file with these four numbers or a 3x3 matrix"
+    )

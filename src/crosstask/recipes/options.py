@@ -1,0 +1,42 @@
+"""Reading of the options that every recipe shares, with errors that say what to do."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from crosstask.naming import nearest
+from crosstask.tasks import Task
+
+
+def parse_size(size: str | Sequence[int]) -> tuple[int, int]:
+    """ "128x256" -> (128, 256), height first."""
+    if not isinstance(size, str):
+        height, width = size
+        return int(height), int(width)
+    match = re.fullmatch(r"(\d+)x(\d+)", size.strip())
+    if match is None:
+        raise ValueError(f"`size` is {size!r}; expected HEIGHTxWIDTH, for example 128x256")
+    height, width = int(match[1]), int(match[2])
+    if min(height, width) < 32:
+        raise ValueError(f"`size` is {size!r}; expected at least 32 pixels a side")
+    return height, width
+
+
+def parse_names(names: str | Sequence[str]) -> tuple[str, ...]:
+    """ "segmentation,depth" -> ("segmentation", "depth"), order kept."""
+    parts = names.split(",") if isinstance(names, str) else list(names)
+    cleaned = tuple(p.strip() for p in parts if p.strip())
+    repeated = [n for i, n in enumerate(cleaned) if n in cleaned[:i]]
+    if repeated:
+        raise ValueError(f"`tasks` names {', '.join(repeated)} twice; name every task once")
+    return cleaned
+
+
+def choose_tasks(names: str | Sequence[str], available: Mapping[str, Task]) -> tuple[Task, ...]:
+    """The asked tasks, in the asked order, out of those that the dataset can teach."""
+    asked = parse_names(names)
+    if not asked:
+        raise ValueError(f"`tasks` is empty; expected some of {', '.join(available)}")
+    for name in asked:
+        if name not in available:
+            raise ValueError(nearest(name, list(available), "task"))
+    return tuple(available[name] for name in asked)

@@ -1,0 +1,233 @@
+"""What every regime shares: optimiser, schedule, moving average, freezing, validation, checks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from crosstask.balancing import Balancer
+from crosstask.data.loading import mix_seed
+from crosstask.evaluation import Evaluator, evaluate
+from crosstask.regimes.optimization import (
+    OptimizerSettings,
+    create_optimizer,
+    parameter_groups,
+    schedule_factor,
+)
+from crosstask.tasks import Task
+
+Batch = Mapping[str, Any]
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss became NaN or infinite; says at which step, in which task, on which samples."""
+
+
+class Regime(pl.LightningModule):
+    """Turns batches into gradients. A subclass writes `losses(batch) -> {name: scalar}`.
+
+    Lightning's automatic optimisation stays on; only `backward` is overridden, so that clipping,
+    accumulation, precision and `max_steps` keep working while a balancer may look at the tasks'
+    gradients one by one.
+
+    Args:
+        network: image (B,3,H,W) -> {task: [coarse, ..., fine]}.
+        tasks: ordered tasks.
+        balancer: losses -> gradients.
+        optimizer: rates and schedule.
+        steps: optimiser steps of the whole run (the schedule's length).
+        ema: decay of a moving average of the network's weights, which is then what validation
+            and prediction use; 0 is off.
+        freeze: any of "encoder" (weights and norms), "norms" (every batch norm's statistics and
+            affine parameters).
+        channels_last: memory layout of convolutions; faster on most hardware.
+        seed: random numbers of step s are drawn from (seed, s, rank), so a resumed run repeats
+            them.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        tasks: Sequence[Task],
+        balancer: Balancer,
+        optimizer: OptimizerSettings,
+        *,
+        steps: int,
+        ema: float = 0.0,
+        freeze: Sequence[str] = (),
+        channels_last: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= ema < 1.0:
+            raise ValueError(f"`ema` is {ema}; expected a decay in [0, 1), for example 0.999")
+        unknown = [f for f in freeze if f not in ("encoder", "norms")]
+        if unknown:
+            raise ValueError(f"`freeze` is {unknown}; expected 'encoder' and/or 'norms'")
+        self.network, self.tasks, self.balancer = network, tuple(tasks), balancer
+        self.settings, self.steps, self.seed_value = optimizer, steps, seed
+        self.freeze_parts, self.channels_last = tuple(freeze), channels_last
+        if channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for module in self.frozen_modules():
+            module.requires_grad_(False)
+        self.ema = (
+            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
+            if ema
+            else None
+        )
+        if self.ema is not None:
+            self.ema.requires_grad_(False)
+        self.evaluator = Evaluator(self.tasks)
+        self.validation_metrics: dict[str, float] = {}
+        self._losses: dict[str, Tensor] = {}
+        self._pending: list[tuple[int, list[str], dict[str, Tensor]]] = []
+        self._averaged_step = 0
+
+    # ---- what a subclass writes -------------------------------------------------------------
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """{name: scalar loss}, differentiable; names of tasks or of auxiliary terms."""
+        raise NotImplementedError
+
+    def parts(self) -> list[tuple[str, Sequence[nn.Module], float]]:
+        """Parameter groups by part, with their rates; a subclass may add its own networks."""
+        return [
+            ("encoder", [cast(nn.Module, self.network.encoder)], self.settings.encoder_lr),
+            ("tasks", [self.network, self.balancer], self.settings.lr),
+        ]
+
+    # ---- freezing ---------------------------------------------------------------------------
+
+    def frozen_modules(self) -> list[nn.Module]:
+        """Modules whose weights stay and which stay in eval mode."""
+        modules: list[nn.Module] = []
+        if "encoder" in self.freeze_parts:
+            modules.append(cast(nn.Module, self.network.encoder))
+        if "norms" in self.freeze_parts:
+            modules += [
+                m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
+            ]
+        return modules
+
+    def train(self, mode: bool = True) -> "Regime":
+        super().train(mode)
+        for module in self.frozen_modules():
+            module.eval()
+        if self.ema is not None:
+            self.ema.eval()
+        return self
+
+    # ---- optimisation -----------------------------------------------------------------------
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        settings = self.settings
+        groups = parameter_groups(self.parts(), settings.weight_decay, settings.decay_norms)
+        fused = self.device.type == "cuda" and self.trainer.gradient_clip_val is None
+        optimizer = create_optimizer(settings, groups, fused)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, schedule_factor(settings, self.steps)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """What the tasks share: the trainable parameters of the encoder."""
+        encoder = cast(nn.Module, self.network.encoder)
+        return [p for p in encoder.parameters() if p.requires_grad]
+
+    def on_train_start(self) -> None:
+        self._averaged_step = self.global_step
+
+    def image(self, batch: Batch, key: str = "image") -> Tensor:
+        """The pictures in the network's memory layout."""
+        image = cast(Tensor, batch[key])
+        return image.contiguous(memory_format=torch.channels_last) if self.channels_last else image
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(
+            mix_seed(self.seed_value, 1 + self.global_step, batch_idx, self.global_rank)
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        losses = self.losses(batch)
+        total = self.balancer.combine(losses)
+        self._losses = losses
+        self._watch(total, losses, batch)
+        if self._logs_now():
+            values = {f"train/loss/{name}": loss.detach() for name, loss in losses.items()}
+            self.log_dict({**values, "train/loss": total.detach()})
+        return total
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """`loss` arrives divided by the accumulated batches; the balancer gets that factor."""
+        scale = 1.0 / self.trainer.accumulate_grad_batches
+        total = loss / scale
+        self.balancer.backward(total, self._losses, self.shared_parameters(), scale)
+        self._losses = {}
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.ema is not None and self.global_step > self._averaged_step:
+            self._averaged_step = self.global_step
+            self.ema.update_parameters(self.network)
+
+    def _logs_now(self) -> bool:
+        every = cast(int, getattr(self.trainer, "log_every_n_steps", 50))
+        return self.global_step % every == 0
+
+    # ---- non-finite losses ------------------------------------------------------------------
+
+    def _watch(self, total: Tensor, losses: Mapping[str, Tensor], batch: Batch) -> None:
+        """Remembers the losses; looks at them at once on CPU, every 20 steps on a GPU.
+
+        Looking waits for the device, which would cost a GPU its queue. Checkpoints call
+        `check_finite` before they write, so none holds the weights after a bad step.
+        """
+        names = list(batch.get("name", []))
+        self._pending.append((self.global_step, names, {k: v.detach() for k, v in losses.items()}))
+        if total.device.type == "cpu" or len(self._pending) >= 20:
+            self.check_finite()
+
+    def check_finite(self) -> None:
+        """Raises `NonFiniteLossError` if any loss since the last look was NaN or infinite."""
+        pending, self._pending = self._pending, []
+        for step, names, losses in pending:
+            bad = [name for name, value in losses.items() if not torch.isfinite(value)]
+            if bad:
+                raise NonFiniteLossError(
+                    f"the loss of {', '.join(bad)} is not finite at step {step}, on samples "
+                    f"{', '.join(names)}; the last good checkpoint is kept. Lower the learning rate "
+                    "(`--lr`), train in float32 (`--precision 32`), or look at these samples"
+                )
+
+    # ---- validation -------------------------------------------------------------------------
+
+    def inference_network(self) -> nn.Module:
+        """The network that is validated and shipped: the moving average where there is one."""
+        return cast(nn.Module, self.ema.module) if self.ema is not None else self.network
+
+    def on_validation_epoch_start(self) -> None:
+        self.evaluator.reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        outputs = self.inference_network()(self.image(batch))
+        self.evaluator.update(outputs, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.validation_metrics = self.evaluator.compute()
+        scalars = {f"val/{k}": v for k, v in self.validation_metrics.items() if "/iou/" not in k}
+        for logger in self.loggers:
+            logger.log_metrics(scalars, step=self.global_step)
+
+    def final_metrics(self, dataset: Any, **options: Any) -> dict[str, float]:
+        """The metrics of a finished run; `options` go to `crosstask.evaluation.evaluate`."""
+        return evaluate(self.inference_network(), self.tasks, dataset, **options)
+
+    def model_facts(self) -> dict[str, Any]:
+        """Further JSON-safe entries of this regime for `model.json`."""
+        return {}

@@ -1,0 +1,100 @@
+"""The supervised regime: every task that has labels is trained, at every supervised level."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from crosstask.evaluation import resize_output
+from crosstask.regimes.regime import Batch, Regime
+
+Levels = Literal["mean", "sum", "last"]
+
+
+class Supervised(Regime):
+    """L_t = mean over levels of loss(output_level, target), balanced over tasks (spec §10).
+
+    The loss of a task is its sum over labelled pixels divided by the number of labelled pixels of
+    the *whole* optimiser step: all accumulated batches, all processes. A picture without a label
+    of some task changes nothing of that task's head.
+
+    Args:
+        levels: "mean" (DenseMTL), "sum" (SCA-MTL, MTI-Net: deep supervision adds up) or "last".
+    """
+
+    def __init__(self, *args: Any, levels: Levels = "mean", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if levels not in ("mean", "sum", "last"):
+            raise ValueError(f"`levels` is {levels!r}; expected mean, sum or last")
+        self.levels = levels
+        self.epoch_batches = 0  # batches of one pass over the data; set by the trainer's set-up
+        self._labels_seen = torch.zeros(len(self.tasks))
+        self._batches_seen = 0
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        outputs = dict(self.network(self.image(batch)))
+        auxiliary = outputs.pop("auxiliary", None)
+        losses = self.task_losses(outputs, batch)
+        if auxiliary:
+            targets = {task.name: batch[task.name] for task in self.tasks}
+            losses |= self.network.auxiliary_losses(auxiliary, targets)
+        return losses
+
+    def task_losses(
+        self, outputs: Mapping[str, Sequence[Tensor]], batch: Batch
+    ) -> dict[str, Tensor]:
+        """{task: loss averaged over levels and labelled pixels} of outputs already computed."""
+        share = self._share(batch)
+        losses = {}
+        for task in self.tasks:
+            target = batch[task.name]
+            levels = outputs[task.name][-1:] if self.levels == "last" else outputs[task.name]
+            sums = [
+                task.loss_terms(
+                    resize_output(level, target.shape[-2:]), target, batch.get("intrinsics")
+                )[0]
+                for level in levels
+            ]
+            total = torch.stack(sums).sum()
+            if self.levels == "mean":
+                total = total / len(sums)
+            losses[task.name] = total * share[task.name]
+        return losses
+
+    def _share(self, batch: Batch) -> dict[str, Tensor]:
+        """What one labelled pixel weighs, so that gradients of the step add up to its mean."""
+        given = batch.get("normalizers")
+        counts = given or {t.name: t.normalizer(batch[t.name]) for t in self.tasks}
+        numbers = torch.stack([counts[t.name].float().to(self.device) for t in self.tasks])
+        self._labels_seen = self._labels_seen.to(numbers.device) + numbers.detach()
+        factor = 1.0
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(numbers)
+            factor = float(dist.get_world_size())
+        if given is not None:
+            factor *= self.trainer.accumulate_grad_batches
+        shares = torch.where(
+            numbers > 0, factor / numbers.clamp(min=1e-12), torch.zeros_like(numbers)
+        )
+        return {task.name: shares[i] for i, task in enumerate(self.tasks)}
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        super().on_train_batch_end(outputs, batch, batch_idx)
+        self._batches_seen += 1
+        if self.epoch_batches and self._batches_seen >= self.epoch_batches:
+            for task, seen in zip(self.tasks, self._labels_seen.tolist(), strict=True):
+                if seen == 0:
+                    warnings.warn(
+                        f"no picture of a whole epoch had a label for `{task.name}`: its head does "
+                        "not learn; drop the task or add data that has it",
+                        stacklevel=2,
+                    )
+            self._batches_seen = 0
+            self._labels_seen = torch.zeros_like(self._labels_seen)
+
+    def count_labels(self, batch: Batch) -> dict[str, Tensor]:
+        """{task: its normaliser over this batch}, for loaders that count a whole step ahead."""
+        return {task.name: task.normalizer(batch[task.name]) for task in self.tasks}

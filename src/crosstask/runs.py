@@ -1,0 +1,212 @@
+"""The run directory: what was run, and what came out. Everything is written atomically.
+
+config.yaml   the recipe and every resolved option
+env.json      versions, commit, device, data version
+metrics.csv   step,name,value; append-only
+metrics.json  final metrics on the validation split, trivial predictors beside them
+model.json    how to rebuild the model, its tasks, classes, units
+checkpoints/  last.ckpt and best.ckpt
+tensorboard/  panel.png
+"""
+
+import contextlib
+import csv
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class RunError(ValueError):
+    """A run directory cannot be used as asked; says why and what to do."""
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that replaces it once it is complete and on disk.
+
+    If writing fails (full disk, read-only folder, kill), `path` keeps its old content and no
+    temporary file stays behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+class Run:
+    """A run directory.
+
+    Args:
+        path: the directory; created on demand.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the directory; a second process gets a clear error."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"another process is writing to {self.path}; wait for it or choose another `--run`"
+                ) from None
+            yield
+
+    def read_config(self) -> dict[str, Any]:
+        if not self.config_file.is_file():
+            raise RunError(
+                f"{self.path} is no run directory (no config.yaml); train one with "
+                f"`crosstask train RECIPE --run {self.path}`"
+            )
+        return dict(yaml.safe_load(self.config_file.read_text()))
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        with atomic_path(self.config_file) as temporary:
+            temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+
+    def read_metrics(self) -> dict[str, float]:
+        path = self.path / "metrics.json"
+        if not path.is_file():
+            raise RunError(
+                f"{self.path} has no metrics.json: the run is not finished; continue it "
+                "with `--resume`, or run `crosstask evaluate`"
+            )
+        return dict(json.loads(path.read_text()))
+
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """{name: [(step, value), ...]} from metrics.csv."""
+        table: dict[str, list[tuple[int, float]]] = {}
+        for step, name, value in read_rows(self.metrics_file):
+            table.setdefault(name, []).append((step, value))
+        return table
+
+
+def read_rows(path: Path) -> list[tuple[int, str, float]]:
+    """The rows of a metrics.csv.
+
+    Raises:
+        RunError: a line that this program did not write (edited or cut); names the line.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    with path.open(newline="") as file:
+        reader = csv.reader(file)
+        if next(reader, None) != ["step", "name", "value"]:
+            raise RunError(f"{path}, line 1: expected `step,name,value`; was the file edited?")
+        for number, row in enumerate(reader, start=2):
+            try:
+                step, name, value = row
+                rows.append((int(step), name, float(value)))
+            except ValueError:
+                raise RunError(
+                    f"{path}, line {number}: {','.join(row)!r} is no `step,name,value`; was the file "
+                    "edited or cut? Mend or remove the line"
+                ) from None
+    return rows
+
+
+class MetricsFile:
+    """Appends to metrics.csv; on a resume, rows after the checkpoint's step are dropped first."""
+
+    def __init__(self, path: Path, keep_until: int | None = None) -> None:
+        self.path = path
+        kept: list[tuple[int, str, float]] = []
+        if keep_until is not None and path.is_file():
+            text = path.read_text()
+            if text and not text.endswith("\n"):  # the last line was cut by a kill
+                with atomic_path(path) as temporary:
+                    temporary.write_text(text[: text.rfind("\n") + 1])
+            kept = [row for row in read_rows(path) if row[0] <= keep_until]
+        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["step", "name", "value"])
+            writer.writerows((s, n, repr(v)) for s, n, v in kept)
+        self._rows = {(s, n) for s, n, _ in kept}
+
+    def append(self, step: int, values: Mapping[str, float]) -> None:
+        rows = [(step, n, repr(float(v))) for n, v in values.items() if (step, n) not in self._rows]
+        with self.path.open("a", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and machine, for env.json."""
+    import torch
+
+    def version(package: str) -> str | None:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return None
+
+    packages = ("crosstask", "torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy")
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "commit": _commit(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _commit() -> str | None:
+    here = Path(__file__).parent
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
+        )
+        dirty = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--", str(here)],
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    commit = result.stdout.strip()
+    return (commit + ("-dirty" if dirty.stdout.strip() else "")) or None

@@ -1,0 +1,281 @@
+"""From an experiment to a finished run directory. Lightning's Trainer is the engine."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import Dataset
+
+from crosstask import model_files
+from crosstask.callbacks import Checkpoints, Panels, Progress, RunLogger
+from crosstask.data.loading import GroupedLoader, evaluation_loader, mix_seed, train_loader
+from crosstask.evaluation import evaluate_constants
+from crosstask.hardware import Hardware, choose
+from crosstask.recipes.experiment import Experiment
+from crosstask.regimes.regime import Regime
+from crosstask.runs import MetricsFile, Run, RunError, environment, write_json
+
+# A resumed run may differ in these only.
+RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "devices", "root", "val_every")
+
+
+class RunData(pl.LightningDataModule):
+    """The streams of a run; which part of them a process sees is asked of the trainer."""
+
+    def __init__(
+        self, experiment: Experiment, train: Dataset[Any], val: Dataset[Any], start: int
+    ) -> None:
+        super().__init__()
+        self.experiment, self.train_set, self.val_set, self.start = experiment, train, val, start
+
+    def _place(self) -> dict[str, Any]:
+        trainer = cast(pl.Trainer, self.trainer)
+        pin = trainer.strategy.root_device.type == "cuda"
+        return {"rank": trainer.global_rank, "world": trainer.world_size, "pin_memory": pin}
+
+    def train_dataloader(self) -> Any:
+        e = self.experiment
+        loader = train_loader(
+            self.train_set,
+            batch_size=e.batch_size,
+            batches=e.steps * e.accumulate,
+            seed=mix_seed(e.seed, 7),
+            start=self.start * e.accumulate,
+            workers=e.workers,
+            **self._place(),
+        )
+        count = getattr(e.regime, "count_labels", None)
+        return GroupedLoader(loader, e.accumulate, count) if count and e.accumulate > 1 else loader
+
+    def val_dataloader(self) -> Any:
+        e = self.experiment
+        return evaluation_loader(
+            self.val_set, batch_size=e.val_batch_size, workers=e.workers, **self._place()
+        )
+
+
+def train(
+    experiment: Experiment,
+    run: Path | str,
+    *,
+    config: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    accelerator: str = "auto",
+    precision: str = "auto",
+    devices: int = 1,
+    strategy: str = "auto",
+    trackers: tuple[str, ...] = (),
+    progress: bool = True,
+) -> dict[str, float]:
+    """Trains, evaluates the best checkpoint on the validation split, and writes the run directory.
+
+    Args:
+        config: the recipe's name and resolved options; what a resume is compared with.
+        resume: continue from checkpoints/last.ckpt; bit-identical to an uninterrupted run on CPU.
+        accelerator, precision: see `crosstask.hardware.choose`.
+        devices, strategy: handed to Lightning (several processes: strategy "ddp").
+        trackers: any of "wandb", "mlflow", beside CSV and TensorBoard.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        RunError: the directory is in use, holds another run, or cannot be resumed.
+    """
+    place = Run(run)
+    hardware = choose(accelerator, precision)
+    rank_zero = _rank() == 0
+    with place.lock() if rank_zero else _nothing():
+        start = _prepare(place, dict(config or {}), resume)
+        train_set, val_set = experiment.train_data(), experiment.val_data()
+        regime = experiment.regime
+        if hasattr(regime, "epoch_batches"):
+            regime.epoch_batches = max(1, len(cast(Any, train_set)) // experiment.batch_size)
+        if rank_zero:
+            _record(place, experiment, hardware, train_set, val_set)
+        trainer = _trainer(
+            place,
+            experiment,
+            hardware,
+            start if resume else None,
+            devices,
+            strategy,
+            trackers,
+            progress,
+            val_set,
+        )
+        data = RunData(experiment, train_set, val_set, start)
+        trainer.fit(
+            regime,
+            datamodule=data,
+            ckpt_path=str(place.last) if resume else None,
+            weights_only=True,
+        )
+        regime.check_finite()
+        if trainer.global_rank != 0:
+            return {}
+        return finish(place, experiment, hardware, train_set, val_set)
+
+
+def finish(
+    place: Run,
+    experiment: Experiment,
+    hardware: Hardware,
+    train_set: Dataset[Any],
+    val_set: Dataset[Any],
+) -> dict[str, float]:
+    """Scores the best checkpoint and the trivial predictors; writes metrics.json and panel.png."""
+    network = experiment.regime.inference_network()
+    _, weights = model_files.find(place.path)
+    model_files.load_weights(network, weights, str(place.best))
+    with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
+        metrics = experiment.regime.final_metrics(
+            val_set,
+            batch_size=experiment.val_batch_size,
+            workers=experiment.workers,
+            device=hardware.device,
+        )
+    metrics |= evaluate_constants(experiment.tasks, train_set, val_set)
+    write_json(place.path / "metrics.json", metrics)
+    Panels.write(place.path / "panel.png", experiment, network, val_set, hardware.device)
+    return metrics
+
+
+def _trainer(
+    place: Run,
+    experiment: Experiment,
+    hardware: Hardware,
+    resumed_at: int | None,
+    devices: int,
+    strategy: str,
+    trackers: tuple[str, ...],
+    progress: bool,
+    val_set: Dataset[Any],
+) -> pl.Trainer:
+    e = experiment
+    loggers: list[Any] = []
+    if _rank() == 0:
+        loggers = [
+            RunLogger(MetricsFile(place.metrics_file, resumed_at)),
+            TensorBoardLogger(place.path, name="", version="tensorboard"),
+            *_trackers(trackers, place.path),
+        ]
+    callbacks: list[pl.Callback] = [Checkpoints(place, e), Panels(e, val_set)]
+    if progress:
+        callbacks.append(Progress(e.steps, resumed_at or 0))
+    return pl.Trainer(
+        accelerator=hardware.accelerator,
+        devices=devices,
+        strategy=strategy,
+        precision="bf16-mixed" if hardware.precision == "bf16" else "32-true",
+        max_steps=e.steps,
+        max_epochs=-1,
+        accumulate_grad_batches=e.accumulate,
+        gradient_clip_val=e.clip,
+        val_check_interval=max(1, min(e.val_every, e.steps) * e.accumulate),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=max(1, min(50, e.steps // 20)),
+        logger=loggers,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _trackers(names: tuple[str, ...], path: Path) -> list[Any]:
+    loggers: list[Any] = []
+    for name in names:
+        if name == "wandb":
+            from lightning.pytorch.loggers import WandbLogger
+
+            loggers.append(WandbLogger(save_dir=path, name=path.name, project="crosstask"))
+        elif name == "mlflow":
+            from lightning.pytorch.loggers import MLFlowLogger
+
+            loggers.append(MLFlowLogger(experiment_name="crosstask", run_name=path.name))
+        else:
+            raise ValueError(f"`trackers` names {name!r}; expected wandb or mlflow")
+    return loggers
+
+
+def _prepare(place: Run, config: dict[str, Any], resume: bool) -> int:
+    """Checks the directory against what is asked; returns the optimiser step to start from."""
+    if not resume:
+        if place.last.is_file() or place.metrics_file.is_file():
+            raise RunError(
+                f"{place.path} already holds a run; continue it with `--resume`, or choose another `--run`"
+            )
+        place.write_config(config)
+        return 0
+    if not place.last.is_file():
+        raise RunError(
+            f"{place.path} has no checkpoints/last.ckpt to resume from; leave out `--resume`"
+        )
+    before = place.read_config()
+    keys = [k for k in dict.fromkeys([*before, *config]) if k not in RESUME_MAY_CHANGE]
+    plain = json.loads(json.dumps(config, default=str))
+    differing = [k for k in keys if before.get(k) != plain.get(k)]
+    if differing:
+        lines = "\n".join(f"  {k}: {before.get(k)!r} then, {plain.get(k)!r} now" for k in differing)
+        raise RunError(
+            f"{place.path} was started with other settings:\n{lines}\nGive the same, or start a new run"
+        )
+    return int(model_files.read_checkpoint(place.last)["global_step"])
+
+
+def _record(place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_set: Any) -> None:
+    described = {
+        split: data.describe() if hasattr(data, "describe") else {"size": len(data)}
+        for split, data in (("train", train_set), ("val", val_set))
+    }
+    write_json(
+        place.path / "env.json",
+        environment()
+        | {
+            "data": described,
+            "accelerator": hardware.accelerator,
+            "precision": hardware.precision,
+            "protocol": e.protocol,
+            **e.notes,
+        },
+    )
+    write_json(place.path / "model.json", description(e))
+
+
+def description(e: Experiment) -> dict[str, Any]:
+    """The run's model.json."""
+    facts = {"size": list(e.size), "protocol": e.protocol, **e.regime.model_facts()}
+    return model_files.describe(e.regime.network, e.tasks, **facts)
+
+
+def _rank() -> int:
+    import os
+
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+
+
+class _nothing:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def initialise_from(regime: Regime, run: Path | str) -> list[str]:
+    """Copies the weights of another run wherever they fit; warns about what was left out."""
+    _, weights = model_files.find(run)
+    left_out = model_files.copy_matching(regime.network, weights)
+    if left_out:
+        shown = ", ".join(left_out[:6]) + (
+            f" and {len(left_out) - 6} more" if len(left_out) > 6 else ""
+        )
+        warnings.warn(
+            f"`--init-from {run}`: not taken over (other size or absent): {shown}", stacklevel=2
+        )
+    return left_out
