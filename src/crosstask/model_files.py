@@ -86,6 +86,7 @@ def build(description: Mapping[str, Any]) -> tuple[nn.Module, tuple[Task, ...]]:
             pretrained=False,
             width=model["width"],
             normalization=model["normalization"],
+            output_stride=model.get("output_stride"),
             **model["options"],
         )
     except (KeyError, TypeError) as error:

@@ -9,9 +9,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
 
-    from crosstask.models import describe_models
+    from crosstask.models.registry import ARCHITECTURES
 
-    models = describe_models()
+    models = {
+        name: (entry.build.__doc__ or "").strip().splitlines()[0]
+        for name, entry in ARCHITECTURES.items()
+    }
     if args.json:
         print(json.dumps(models, indent=2))
         return 0

@@ -1,0 +1,103 @@
+"""The training stream is a function of (seed, position), wherever it starts."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from crosstask.data.loading import (
+    GroupedLoader,
+    SeededDataset,
+    StreamSampler,
+    collate,
+    evaluation_loader,
+    mix_seed,
+    train_loader,
+)
+
+
+class Noisy(Dataset):
+    """Ten pictures whose transform draws a random number."""
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> dict:
+        image = torch.full((3, 4, 4), float(index)) + torch.rand(1)
+        return {"image": image, "name": str(index), "depth": torch.full((1, 4, 4), index % 2 * 1.0)}
+
+
+def images(loader) -> list[Tensor]:
+    return [batch["image"] for batch in loader]
+
+
+def test_every_epoch_sees_every_sample_once() -> None:
+    pairs = [p for batch in StreamSampler(10, 2, 10, seed=3) for p in batch]
+    assert [position for position, _ in pairs] == list(range(20))
+    first, second = [i for _, i in pairs[:10]], [i for _, i in pairs[10:]]
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_stream_continues_the_uninterrupted_one(workers: int) -> None:
+    whole = images(train_loader(Noisy(), batch_size=3, batches=8, seed=1))
+    rest = images(train_loader(Noisy(), batch_size=3, batches=8, seed=1, start=5, workers=workers))
+    assert len(rest) == 3
+    assert all(torch.equal(a, b) for a, b in zip(whole[5:], rest, strict=True))
+
+
+def test_two_processes_share_one_global_batch() -> None:
+    whole = images(train_loader(Noisy(), batch_size=4, batches=3, seed=1))
+    ranks = [
+        images(train_loader(Noisy(), batch_size=2, batches=3, seed=1, rank=r, world=2)) for r in (0, 1)
+    ]
+    for both, left, right in zip(whole, *ranks, strict=True):
+        assert torch.equal(both, torch.cat([left, right]))
+
+
+def test_the_callers_random_state_is_left_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    SeededDataset(Noisy(), 0)[(0, 1)]
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_mix_seed_is_the_same_everywhere() -> None:
+    assert mix_seed(1, 2) == 7764949442709860949 != mix_seed(2, 1)
+
+
+def test_evaluation_sees_every_sample_once_over_all_processes() -> None:
+    names = [
+        name
+        for rank in range(3)
+        for batch in evaluation_loader(Noisy(), batch_size=2, rank=rank, world=3)
+        for name in batch["name"]
+    ]
+    assert sorted(names) == [str(i) for i in range(10)]
+
+
+def test_a_group_knows_the_labels_of_all_its_batches() -> None:
+    loader = train_loader(Noisy(), batch_size=2, batches=4, seed=0)
+    counted = list(GroupedLoader(loader, 2, lambda b: {"depth": b["depth"].sum()}))
+    plain = list(train_loader(Noisy(), batch_size=2, batches=4, seed=0))
+    assert len(counted) == 4
+    for group in (0, 2):
+        total = plain[group]["depth"].sum() + plain[group + 1]["depth"].sum()
+        assert counted[group]["normalizers"]["depth"] == total
+        assert counted[group + 1]["normalizers"]["depth"] == total
+
+
+def test_several_sizes_in_a_batch_are_named() -> None:
+    samples = [
+        {"image": torch.zeros(3, 4, 4), "name": "a"},
+        {"image": torch.zeros(3, 5, 4), "name": "b"},
+    ]
+    with pytest.raises(ValueError, match=r"a: \(4, 4\), b: \(5, 4\)"):
+        collate(samples)
+
+
+def test_an_empty_training_set_is_refused() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        StreamSampler(0, 2, 2)

@@ -1,0 +1,72 @@
+"""The run directory: atomic writes, locks, curves."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from crosstask.runs import MetricsFile, Run, RunError, atomic_path, read_rows, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    target = tmp_path / "x.json"
+    write_json(target, {"a": 1})
+    before = target.read_text()
+    with pytest.raises(OSError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert target.read_text() == before
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    """/dev/full fails like a full disk; the error must arrive before anything is replaced."""
+    target = tmp_path / "x"
+    target.write_text("old")
+    with pytest.raises(OSError), atomic_path(target) as _, Path("/dev/full").open("w") as full:
+        full.write("x" * 100_000)
+        full.flush()
+    assert target.read_text() == "old"
+
+
+def test_two_processes_cannot_hold_one_run(tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    with run.lock(), pytest.raises(RunError, match="another process"), Run(tmp_path / "r").lock():
+        pass
+    with run.lock():
+        pass  # released
+
+
+def test_curves_continue_after_a_resume(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    first = MetricsFile(path)
+    for step in (0, 10, 20):
+        first.append(step, {"train/loss": step / 10})
+    resumed = MetricsFile(path, keep_until=10)
+    resumed.append(10, {"train/loss": 99.0})  # already there: not written twice
+    resumed.append(20, {"train/loss": 2.0})
+    assert read_rows(path) == [(0, "train/loss", 0.0), (10, "train/loss", 1.0), (20, "train/loss", 2.0)]
+    assert Run(tmp_path).curves() == {"train/loss": [(0, 0.0), (10, 1.0), (20, 2.0)]}
+
+
+def test_a_line_cut_by_a_kill_is_dropped_on_resume(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,name,value\n0,a,1.0\n10,a,2.")
+    MetricsFile(path, keep_until=100)
+    assert read_rows(path) == [(0, "a", 1.0)]
+
+
+@pytest.mark.parametrize("line", ["x,a,1.0", "1,a", "1,a,much"])
+def test_an_edited_metrics_file_is_named_with_its_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text(f"step,name,value\n0,a,1.0\n{line}\n")
+    with pytest.raises(RunError, match="line 3"):
+        read_rows(path)
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no config\.yaml"):
+        Run(tmp_path).read_config()
+    with pytest.raises(RunError, match="not finished"):
+        Run(tmp_path).read_metrics()
