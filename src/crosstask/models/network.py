@@ -1,7 +1,7 @@
 """Encoder, one decoder per task, and exchanges between them: the network of every architecture here."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from crosstask.models.encoder import Encoder
 SMALLEST = 32
 
 
+@runtime_checkable
 class TaskDecoder(Protocol):
     """What `Network` asks of a decoder: levels, coarse to fine, run one after the other.
 
