@@ -1,1 +1,7 @@
+"""Datasets, transforms and samples: from files to tensors in SI units with holes."""
 
+from crosstask.data.camvid import CamVid
+from crosstask.data.dataset import Frame, SceneDataset
+from crosstask.data.sample import KEYS, DataError, check_sample, void_target
+
+__all__ = ["KEYS", "CamVid", "DataError", "Frame", "SceneDataset", "check_sample", "void_target"]

@@ -1,0 +1,349 @@
+"""`SceneDataset`: what all readers share.
+
+A reader says where its files lie (`index`) and how one file becomes SI units with holes
+(`load_image`, `load_intrinsics`, `load_<modality>`). This class does the rest: errors, subsets,
+joint transforms, targets derived from others, far planes, partial labels.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from crosstask.data import splits as split_lists
+from crosstask.data.derive import derive
+from crosstask.data.files import read_image
+from crosstask.data.sample import (
+    MODALITIES,
+    TARGETS,
+    DataError,
+    unknown_intrinsics,
+    void_target,
+)
+from crosstask.tasks.classes import ClassTable
+
+Sample = dict[str, Any]
+Transform = Callable[[Sample], Sample]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of an index.
+
+    Attributes:
+        name: Identity within the dataset.
+        files: Path by modality; a modality that is absent has no label for this frame, one that
+            is listed must exist on disk.
+        info: Whatever else the reader needs to load it.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SceneDataset(Dataset[Sample], ABC):
+    """Pictures of scenes with some of the targets of `crosstask.data.sample`.
+
+    Args:
+        root: Folder of the dataset.
+        split: One of the class's `splits`.
+        modalities: Targets to load (and `neighbours`, `poses` for sequences); None loads every
+            target that the files at hand allow.
+        transform: Function from sample to sample, see `crosstask.data.transforms`.
+        subset: Use only this many frames (int) or this share of them (float), chosen by `seed`.
+        labelled: Share of the frames that keep their labels, by modality or for all; the others
+            are void (semi-supervised and partial-label experiments).
+        seed: Decides splits, subsets and labelled shares, and nothing else.
+        far: Depth beyond this many metres is void under the `correct` protocol.
+        protocol: `correct`, or `released` where far pixels and sentinel values stay in.
+        split_file: Text file with one frame name a line, instead of the dataset's own split.
+        offsets: Frame offsets of `neighbours`.
+        missing_neighbours: `drop` frames without all neighbours, or `repeat` the frame itself.
+
+    Raises:
+        DataError: Wrong root, unknown split, or a modality that the dataset can never have.
+    """
+
+    source: ClassVar[str]
+    supported: ClassVar[tuple[str, ...]]
+    splits: ClassVar[tuple[str, ...]] = ("train", "val")
+    official: ClassVar[Mapping[str, int]] = {}
+    tree: ClassVar[str] = ""
+    homepage: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        modalities: Sequence[str] | None = None,
+        transform: Transform | None = None,
+        *,
+        subset: float | int | None = None,
+        labelled: float | Mapping[str, float] | None = None,
+        seed: int = 0,
+        far: float | None = None,
+        protocol: Literal["correct", "released"] = "correct",
+        split_file: str | Path | None = None,
+        offsets: Sequence[int] = (-1, 1),
+        missing_neighbours: Literal["drop", "repeat"] = "drop",
+    ) -> None:
+        self.root, self.split, self.seed, self.far = Path(root), split, seed, far
+        self.protocol, self.transform = protocol, transform
+        self.offsets, self.missing_neighbours = tuple(offsets), missing_neighbours
+        self._check_options()
+        self.derived: dict[str, str] = dict(self.derivations())
+        self.modalities = self._modalities(modalities)
+        self.frames = self._select(self.index(), subset, split_file)
+        self._unlabelled = self._hidden(labelled)
+
+    # What a reader fills in -------------------------------------------------------------------
+
+    @abstractmethod
+    def index(self) -> list[Frame]:
+        """All frames of `self.split`, sorted; only names and paths, nothing is read."""
+
+    @property
+    def classes(self) -> ClassTable | None:
+        """Class table of `segmentation`, where the dataset has one."""
+        return None
+
+    def derivations(self) -> Mapping[str, str]:
+        """Targets computed after the transform: {"normals": "depth", "edges": "segmentation"}."""
+        return {}
+
+    def available(self) -> tuple[str, ...]:
+        """Modalities that the files under `root` allow; asking for another is an error."""
+        return self.supported
+
+    def requirement(self, modality: str) -> str:
+        """What to fetch when `modality` is supported but not there."""
+        return f"its files under {self.root}"
+
+    def load_image(self, frame: Frame) -> Tensor:
+        """(3,H,W) uint8."""
+        return read_image(frame.files["image"])
+
+    def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
+        """(3,3) float32 in pixels of the stored picture; focal length 0 where unknown."""
+        return unknown_intrinsics()
+
+    def neighbour(self, frame: Frame, offset: int) -> Path | None:
+        """File of the frame `offset` steps away in time, None where there is none."""
+        return None
+
+    def load_pose(self, frame: Frame, offset: int) -> Tensor:
+        """(4,4): maps points of this frame's camera to the neighbour's."""
+        raise DataError(f"{self.source} has no poses")
+
+    # Samples ----------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} of {len(self)} frames")
+        return self.finish(self.load(self.frames[index]))
+
+    def load(self, frame: Frame) -> Sample:
+        """A frame as stored: image uint8, native size, no transform; sources of derived targets too."""
+        image = self.load_image(frame)
+        size = (int(image.shape[-2]), int(image.shape[-1]))
+        sample: Sample = {"image": image}
+        for name in self._needed():
+            if name == "neighbours":
+                sample[name] = self._load_neighbours(frame, image)
+            elif name == "poses":
+                sample[name] = torch.stack([self._pose(frame, offset) for offset in self.offsets])
+            else:
+                sample[name] = self._load_target(frame, name, size)
+        sample["intrinsics"] = self.load_intrinsics(frame, size)
+        return sample | {"name": frame.name, "source": self.source}
+
+    def finish(self, sample: Sample) -> Sample:
+        """Transform, derive, hide: from `load` to what `__getitem__` returns."""
+        if self.transform is not None:
+            if not getattr(self.transform, "takes_bytes", False):
+                sample = _to_float(sample)
+            sample = self.transform(sample)
+        sample = _to_float(sample)
+        sample = derive(sample, {k: v for k, v in self.derived.items() if k in self.modalities})
+        for name in self.modalities:
+            if sample["name"] in self._unlabelled.get(name, frozenset()):
+                height, width = sample[name].shape[-2:]
+                sample[name] = void_target(name, (height, width))
+        wanted = ("image", *self.modalities, "intrinsics", "name", "source")
+        return {
+            key: value for key, value in sample.items() if key in wanted or key not in MODALITIES
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What was read, for the record of a run: JSON values only."""
+        return {
+            "source": self.source,
+            "split": self.split,
+            "size": len(self),
+            "hash": split_lists.digest(frame.name for frame in self.frames),
+            "modalities": list(self.modalities),
+            "classes": None if self.classes is None else len(self.classes.names),
+            "protocol": self.protocol,
+            "far": self.far,
+        }
+
+    # Helpers for readers ------------------------------------------------------------------------
+
+    def wrong_root(self, looked_for: str | Path) -> DataError:
+        """The error for a root that is not this dataset."""
+        state = "does not exist" if not self.root.exists() else f"has no {looked_for}"
+        return DataError(
+            f"`root` is {self.root}, which {state}; expected the tree of {type(self).__name__}:\n"
+            f"{self.tree.rstrip()}\nThe data is to be had at {self.homepage} ({self.licence})"
+        )
+
+    def wrong_size(
+        self, frame: Frame, name: str, found: Sequence[int], size: Sequence[int]
+    ) -> DataError:
+        """The error for a label that does not fit its picture."""
+        return DataError(
+            f"{frame.files.get(name, name)} is {found[0]}x{found[1]}, but {frame.files['image']} "
+            f"is {size[0]}x{size[1]} (height x width); label and picture must agree"
+        )
+
+    def _load_target(self, frame: Frame, name: str, size: tuple[int, int]) -> Tensor:
+        if name not in frame.files:
+            return void_target(name, size)
+        value = getattr(self, f"load_{name}")(frame)
+        if tuple(value.shape[-2:]) != size:
+            raise self.wrong_size(frame, name, value.shape[-2:], size)
+        if name == "depth" and self.far is not None and self.protocol == "correct":
+            value = torch.where(value > self.far, 0.0, value)
+        return value
+
+    def _load_neighbours(self, frame: Frame, image: Tensor) -> Tensor:
+        pictures = []
+        for offset in self.offsets:
+            path = self.neighbour(frame, offset)
+            picture = image if path is None else read_image(path)
+            if picture.shape != image.shape:
+                raise DataError(
+                    f"{path} is {tuple(picture.shape[-2:])}; its frame is {tuple(image.shape[-2:])}"
+                )
+            pictures.append(picture)
+        return torch.stack(pictures)
+
+    def _pose(self, frame: Frame, offset: int) -> Tensor:
+        if self.neighbour(frame, offset) is None:
+            return torch.eye(4)
+        return self.load_pose(frame, offset)
+
+    def _needed(self) -> tuple[str, ...]:
+        loaded = [name for name in self.modalities if name not in self.derived]
+        sources = [self.derived[name] for name in self.modalities if name in self.derived]
+        return tuple(dict.fromkeys([*loaded, *sources]))
+
+    # Construction -------------------------------------------------------------------------------
+
+    def _check_options(self) -> None:
+        if self.split not in self.splits:
+            raise DataError(
+                f"`split` is {self.split!r}; {type(self).__name__} has {', '.join(self.splits)}"
+            )
+        if self.protocol not in ("correct", "released"):
+            raise DataError(f"`protocol` is {self.protocol!r}; expected correct or released")
+        if self.missing_neighbours not in ("drop", "repeat"):
+            raise DataError(
+                f"`missing_neighbours` is {self.missing_neighbours!r}; expected drop or repeat"
+            )
+        if self.far is not None and self.far <= 0:
+            raise DataError(f"`far` is {self.far}; expected metres above 0, or None")
+        if not self.root.is_dir():
+            raise self.wrong_root("")
+
+    def _modalities(self, wanted: Sequence[str] | None) -> tuple[str, ...]:
+        if isinstance(wanted, str):
+            raise DataError(f"`modalities` is the string {wanted!r}; expected a sequence of names")
+        for name in wanted or ():
+            if name not in MODALITIES:
+                raise DataError(
+                    f"`modalities` has {name!r}; expected some of {', '.join(MODALITIES)}"
+                )
+            if name not in self.supported:
+                raise DataError(
+                    f"`modalities` has {name!r}, which {type(self).__name__} can never have; "
+                    f"it offers {', '.join(self.supported)}"
+                )
+        available = self.available()
+        if wanted is None:
+            return tuple(name for name in TARGETS if name in available)
+        for name in wanted:
+            if name not in available:
+                raise DataError(f"`modalities` has {name!r}; that needs {self.requirement(name)}")
+        return tuple(dict.fromkeys(wanted))
+
+    def _select(
+        self, frames: list[Frame], subset: float | int | None, split_file: str | Path | None
+    ) -> list[Frame]:
+        frames = sorted(frames, key=lambda frame: frame.name)
+        if split_file is not None:
+            frames = pick(frames, split_lists.read_split(Path(split_file)), split_file)
+        if "neighbours" in self.modalities and self.missing_neighbours == "drop":
+            frames = [
+                f for f in frames if all(self.neighbour(f, o) is not None for o in self.offsets)
+            ]
+        if not frames:
+            raise self.wrong_root(f"frame of the split {self.split!r}")
+        if subset is not None:
+            chosen = split_lists.random_subset([f.name for f in frames], subset, self.seed)
+            frames = pick(frames, chosen, "subset")
+        return frames
+
+    def _hidden(self, labelled: float | Mapping[str, float] | None) -> dict[str, frozenset[str]]:
+        if labelled is None:
+            return {}
+        targets = [name for name in self.modalities if name in TARGETS]
+        shares = labelled if isinstance(labelled, Mapping) else dict.fromkeys(targets, labelled)
+        hidden = {}
+        names = [frame.name for frame in self.frames]
+        for name, share in shares.items():
+            if name not in targets or not 0 <= share <= 1:
+                raise DataError(
+                    f"`labelled` has {name!r}: {share}; expected a share in [0, 1] of {targets}"
+                )
+            order = split_lists.hash_order(names, self.seed)
+            hidden[name] = frozenset(order[int(share * len(order) + 0.5) :])
+        return hidden
+
+
+def pick(frames: Sequence[Frame], names: Sequence[str], where: str | Path) -> list[Frame]:
+    """The frames with these names, in this order; a name without a frame is an error."""
+    by_name = {frame.name: frame for frame in frames}
+    for name in names:
+        if name not in by_name:
+            raise DataError(
+                f"{where} names the frame {name!r}, which does not exist in the dataset"
+            )
+    return [by_name[name] for name in names]
+
+
+def as_map(array: np.ndarray) -> Tensor:
+    """An (H,W) array as a (1,H,W) float32 map."""
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
+
+
+def _to_float(sample: Sample) -> Sample:
+    sample = dict(sample)
+    for name in ("image", "neighbours"):
+        if name in sample and sample[name].dtype == torch.uint8:
+            sample[name] = sample[name].to(torch.float32) / 255
+    for name in ("segmentation", "human_parts"):
+        if name in sample and sample[name].dtype != torch.int64:
+            sample[name] = sample[name].to(torch.int64)
+    return sample
