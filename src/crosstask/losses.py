@@ -1,0 +1,122 @@
+"""Masked pixel losses as pure functions.
+
+Each returns `(sum, weight)`: the loss summed over the pixels that count, and what to divide by
+(their number, or the sum of their weights). Both are float32 scalars, so that a caller can
+normalise over several levels, accumulated batches or processes. Void pixels never count.
+"""
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+Terms = tuple[Float[Tensor, ""], Float[Tensor, ""]]
+
+
+def mean(terms: tuple[Tensor, Tensor]) -> Float[Tensor, ""]:
+    """Sum over weight; 0 with a zero gradient where nothing counts."""
+    total, weight = terms
+    return total / torch.where(weight > 0, weight, torch.ones_like(weight))
+
+
+def cross_entropy(
+    logits: Float[Tensor, "b k h w"], target: Int[Tensor, "b h w"], void: int = 255
+) -> Terms:
+    """Softmax cross-entropy over the labelled pixels (DenseMTL, section 3.3; no class weights)."""
+    total = F.cross_entropy(logits.float(), target, ignore_index=void, reduction="sum")
+    return total, (target != void).sum().float()
+
+
+def edge_cross_entropy(
+    logits: Float[Tensor, "b c h w"],
+    target: Float[Tensor, "b 1 h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+    positive_weight: float,
+) -> Terms:
+    """Two-class cross-entropy with weights (1 - w, w) for background and edge.
+
+    With two channels the log-odds of an edge are their difference, with one the channel itself:
+    softmax and sigmoid cross-entropy are then the same function.
+    """
+    logits = logits.float()
+    odds = logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
+    edge = (valid & (target > 0.5)).float()
+    weight = torch.where(valid, edge * positive_weight + (1 - edge) * (1 - positive_weight), 0.0)
+    odds = torch.where(valid, odds, 0.0)
+    error = F.binary_cross_entropy_with_logits(odds, edge, reduction="none")
+    return (weight * error).sum(), weight.sum()
+
+
+def balanced_cross_entropy(
+    logits: Float[Tensor, "b 1 h w"],
+    target: Float[Tensor, "b 1 h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+) -> Terms:
+    """Class-balanced binary cross-entropy: the positives weigh the batch's share of negatives.
+
+    Used for saliency by ASTMT, MTI-Net and SCA-MTL. Divided by the number of labelled pixels.
+    """
+    positive = (valid & (target > 0.5)).float()
+    number = valid.sum().float()
+    share = 1 - positive.sum() / number.clamp_min(1)
+    weight = torch.where(valid, positive * share + (1 - positive) * (1 - share), 0.0)
+    odds = torch.where(valid, logits.float(), 0.0)
+    error = F.binary_cross_entropy_with_logits(odds, positive, reduction="none")
+    return (weight * error).sum(), number
+
+
+def berhu_threshold(
+    error: Float[Tensor, "*shape"], fraction: float = 0.2, floor: float = 1e-6
+) -> Float[Tensor, ""]:
+    """Where berHu turns quadratic: `fraction` of the largest error, a constant for the gradient.
+
+    Under `torch.distributed` the largest error of all processes counts. The floor keeps the
+    gradient finite where every error is zero.
+    """
+    largest = error.detach().max() if error.numel() else error.new_zeros(())
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return (fraction * largest).clamp_min(floor)
+
+
+def berhu(
+    prediction: Float[Tensor, "b 1 h w"],
+    target: Float[Tensor, "b 1 h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+    threshold: float | None = None,
+) -> Terms:
+    """Reverse Huber loss (Laina et al., 3DV 2016): |e| up to c, (e^2 + c^2) / 2c beyond.
+
+    Args:
+        threshold: c. None takes 0.2 times the largest error of the batch.
+    """
+    error = torch.where(valid, target.float() - prediction.float(), 0.0).abs()
+    if threshold is None:
+        limit = berhu_threshold(error)
+    else:
+        limit = error.new_tensor(threshold)
+    value = torch.where(error <= limit, error, (error * error + limit * limit) / (2 * limit))
+    return value.sum(), valid.sum().float()
+
+
+def absolute(
+    prediction: Float[Tensor, "b c h w"],
+    target: Float[Tensor, "b c h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+) -> Terms:
+    """L1 distance summed over channels, per labelled pixel."""
+    error = torch.where(valid, target.float() - prediction.float(), 0.0).abs()
+    return error.sum(), valid.sum().float()
+
+
+def cosine_distance(
+    prediction: Float[Tensor, "b c h w"],
+    target: Float[Tensor, "b c h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+) -> Terms:
+    """1 - cos of the angle between two vector fields; neither needs unit length."""
+    a = F.normalize(torch.where(valid, prediction.float(), 1.0), dim=1)
+    b = F.normalize(torch.where(valid, target.float(), 1.0), dim=1)
+    distance = torch.where(valid, 1 - (a * b).sum(1, keepdim=True), 0.0)
+    return distance.sum(), valid.sum().float()

@@ -1,0 +1,56 @@
+"""The classes of a segmentation: names and colours, in order."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from crosstask.colormap import palette
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Names and RGB colours (0..255) of the classes 0, 1, 2, ...
+
+    Args:
+        names: one per class, distinct.
+        colors: one per class; by default a palette of well-separated colours.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ValueError("`names` is empty; expected at least one class")
+        repeated = [name for i, name in enumerate(self.names) if name in self.names[:i]]
+        if repeated:
+            raise ValueError(f"`names` has {repeated[0]!r} twice; expected distinct class names")
+        if not self.colors:
+            object.__setattr__(self, "colors", palette(len(self.names)))
+        if len(self.colors) != len(self.names):
+            raise ValueError(
+                f"`colors` has {len(self.colors)} entries for {len(self.names)} classes; "
+                "give one RGB triple per class, or none"
+            )
+
+    @classmethod
+    def numbered(cls, number: int) -> "ClassTable":
+        """A table of `number` classes without names of their own."""
+        if number < 1:
+            raise ValueError(f"`classes` is {number}; expected a positive number of classes")
+        return cls(tuple(f"class_{index}" for index in range(number)))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_spec(self) -> list[dict[str, Any]]:
+        """JSON-safe: a list, because the order counts."""
+        return [
+            {"name": name, "color": list(color)}
+            for name, color in zip(self.names, self.colors, strict=True)
+        ]
+
+    @classmethod
+    def from_spec(cls, spec: list[dict[str, Any]]) -> "ClassTable":
+        """The table that `to_spec` described."""
+        colors = tuple((int(r), int(g), int(b)) for r, g, b in (entry["color"] for entry in spec))
+        return cls(tuple(str(entry["name"]) for entry in spec), colors)

@@ -1,0 +1,276 @@
+"""Metric depth."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from crosstask import losses
+from crosstask.colormap import VOID_COLOR, scale_colors
+from crosstask.losses import Terms
+from crosstask.tasks.constant import MeanMap
+from crosstask.tasks.task import Camera, Task
+
+if TYPE_CHECKING:
+    from crosstask.metrics import DepthMetric
+
+Metres = float | int
+
+
+def inverse_depth(depth: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """DenseMTL's inverse depth y = 655.36 / (z + 0.01), z in metres: 65.47 at 10 m."""
+    return 655.36 / (depth + 0.01)
+
+
+def depth_from_inverse(inverse: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """The exact inverse of `inverse_depth`: z = 655.36 / y - 0.01."""
+    return 655.36 / inverse - 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depth(Task):
+    """Metric depth (D) along the optical axis.
+
+    Target (1,H,W) metres, void 0. Output: one channel. Decoded: metres, always in [near, far].
+
+    With `loss="berhu_inverse"` (DenseMTL) the network speaks of inverse depth
+    y = 655.36 / (z + 0.01): 65.47 at 10 m, 8.19 at 80 m. Its raw output r becomes
+    y = 65.536 softplus(r), which is positive whatever the network says, is about 1 at 10 m, and
+    has gradients of the size of the other tasks' at the paper's weights. With `loss="l1"`
+    (SCA-MTL) the network speaks of metres, z = softplus(r).
+
+    Args:
+        loss: berHu on inverse depth, or L1 in metres. Stored as `objective`, because `loss` is
+            the method.
+        near, far: metres. Labels outside do not count ("released": any label > 0 counts in the
+            loss); predictions are clamped to the range.
+        berhu_threshold: fixed threshold of berHu in units of y; None is 0.2 times the largest
+            error of the batch, over all processes.
+        activation: "softplus", or "identity" where the raw output already is y (the authors'
+            weights) or metres.
+        canonical_focal: focal length in pixels at which the network works: the target is divided,
+            the prediction multiplied by focal / canonical_focal, so that metres stay metres on
+            another camera. Without a camera the prediction is up to scale.
+        start: depth that an untrained network predicts; None is the geometric mean of 1 m and
+            `far`.
+        median_scaling: add metrics of predictions multiplied by median(truth) /
+            median(prediction), image by image, under `median_scaled/...`.
+    """
+
+    name: str = "depth"
+    objective: str = "berhu_inverse"
+    near: Metres = 1e-3
+    far: Metres = 80.0
+    berhu_threshold: Metres | None = None
+    activation: str = "softplus"
+    canonical_focal: Metres | None = None
+    start: Metres | None = None
+    median_scaling: bool = False
+
+    void: ClassVar[float] = 0
+    target_channels: ClassVar[int] = 1
+    headline: ClassVar[str] = "rmse"
+    higher_is_better: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        loss: str | None = None,
+        *,
+        name: str = "depth",
+        protocol: str = "correct",
+        objective: str = "berhu_inverse",
+        near: Metres = 1e-3,
+        far: Metres = 80.0,
+        berhu_threshold: Metres | None = None,
+        activation: str = "softplus",
+        canonical_focal: Metres | None = None,
+        start: Metres | None = None,
+        median_scaling: bool = False,
+    ) -> None:
+        values = dict(locals())
+        for key in ("self", "loss"):
+            del values[key]
+        values["objective"] = loss or objective
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.objective not in ("berhu_inverse", "l1"):
+            raise ValueError(f"`loss` is {self.objective!r}; expected 'berhu_inverse' or 'l1'")
+        if self.activation not in ("softplus", "identity"):
+            raise ValueError(
+                f"`activation` is {self.activation!r}; expected 'softplus' or 'identity'"
+            )
+        if not 0 < self.near < self.far:
+            raise ValueError(
+                f"`near`, `far` are {self.near}, {self.far}; expected 0 < near < far, in metres"
+            )
+        for name in ("berhu_threshold", "canonical_focal", "start"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"`{name}` is {value}; expected a positive number or None")
+
+    @property
+    def channels(self) -> int:
+        return 1
+
+    @property
+    def _unit(self) -> float:
+        return 65.536 if self.objective == "berhu_inverse" else 1.0
+
+    def initial_bias(self) -> tuple[float, ...]:
+        """Raw output of `start` metres."""
+        depth = math.sqrt(self.far) if self.start is None else float(self.start)
+        quantity = 655.36 / (depth + 0.01) if self.objective == "berhu_inverse" else depth
+        if self.activation == "identity":
+            return (quantity,)
+        quantity /= self._unit
+        return (quantity + math.log(-math.expm1(-quantity)),)
+
+    def quantity(self, output: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+        """What the loss compares, in float32: inverse depth y, or metres, at the canonical focal."""
+        if self.activation == "identity":
+            return output.float()
+        return self._unit * F.softplus(output.float())
+
+    def focal_factor(self, camera: Camera) -> Float[Tensor, "b 1 1 1"] | float:
+        """focal / canonical_focal of each picture; 1 without either.
+
+        The focal length is the geometric mean of both axes. A picture whose camera is unknown (not
+        finite or not positive) is taken at the canonical focal length.
+        """
+        if self.canonical_focal is None or camera is None:
+            return 1.0
+        focal = (camera[:, 0, 0].float() * camera[:, 1, 1].float()).sqrt()
+        known = torch.isfinite(focal) & (focal > 0)
+        return torch.where(known, focal / self.canonical_focal, 1.0).view(-1, 1, 1, 1)
+
+    def _target_quantity(
+        self, target: Float[Tensor, "b 1 h w"], camera: Camera
+    ) -> Float[Tensor, "b 1 h w"]:
+        if self.canonical_focal is not None and camera is None:
+            raise ValueError(
+                "`camera` is missing; expected the intrinsics of the target, because "
+                "`canonical_focal` is set; pass the sample's `intrinsics`"
+            )
+        canonical = torch.where(self.valid(target), target.float(), 1.0)
+        canonical = canonical / self.focal_factor(camera)
+        return inverse_depth(canonical) if self.objective == "berhu_inverse" else canonical
+
+    def loss_terms(
+        self,
+        output: Float[Tensor, "b 1 h w"],
+        target: Float[Tensor, "b 1 ht wt"],
+        camera: Camera = None,
+    ) -> Terms:
+        quantity = self.quantity(self.resize(output, target))
+        truth, valid = self._target_quantity(target, camera), self.valid(target)
+        if self.objective == "l1":
+            return losses.absolute(quantity, truth, valid)
+        return losses.berhu(quantity, truth, valid, self.berhu_threshold)
+
+    def decode(
+        self, output: Float[Tensor, "b 1 h w"], camera: Camera = None
+    ) -> Float[Tensor, "b 1 h w"]:
+        """Metres in [near, far]; up to scale where `canonical_focal` is set and no camera is given.
+
+        "released" returns the released code's z' = 655.36 / y - 1, 0.99 m short of the depth,
+        in which its metrics are measured; a negative y becomes `near` there.
+        """
+        quantity = self.quantity(output)
+        if self.objective == "l1":
+            depth = quantity
+        elif self.protocol == "released":
+            depth = depth_from_inverse(quantity)
+        else:
+            depth = depth_from_inverse(quantity.clamp_min(1e-4))
+        depth = depth * self.focal_factor(camera)
+        if self.protocol == "released":
+            depth = depth - 0.99
+        return depth.clamp(self.near, self.far)
+
+    def is_metric(self, camera: Camera) -> bool:
+        """Whether a prediction is in metres, or only up to scale for want of a camera."""
+        return self.canonical_focal is None or camera is not None
+
+    def metric(self) -> "DepthMetric":
+        from crosstask.metrics import DepthMetric
+
+        return DepthMetric(
+            near=float(self.near),
+            far=float(self.far),
+            median_scaling=self.median_scaling,
+            protocol=self.protocol,
+        )
+
+    def constant(self) -> MeanMap:
+        shift = 0.99 if self.protocol == "released" else 0.0
+        middle = math.sqrt(self.far)
+        return MeanMap(
+            1, self.valid, (middle,), lambda mean: (mean - shift).clamp(self.near, self.far)
+        )
+
+    def score(self, metrics: dict[str, float]) -> float:
+        return metrics["delta1"]
+
+    def valid(self, target: Float[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+        if self.protocol == "released":
+            return (target > 0) & torch.isfinite(target)
+        return (target >= self.near) & (target <= self.far)
+
+    def alignment_reference(
+        self, target: Float[Tensor, "b 1 h w"], camera: Camera = None
+    ) -> dict[str, Any]:
+        """Smallest and largest target in the loss's units; a default range without any label."""
+        valid = self.valid(target)
+        values = self._target_quantity(target, camera)
+        ends = torch.tensor([1.0, float(self.far)], device=target.device)
+        ends = (inverse_depth(ends) if self.objective == "berhu_inverse" else ends).sort().values
+        low = torch.where(valid, values, torch.inf).amin()
+        high = torch.where(valid, values, -torch.inf).amax()
+        some = valid.any() & (high > low)
+        return {"low": torch.where(some, low, ends[0]), "high": torch.where(some, high, ends[1])}
+
+    def alignment_map(
+        self, output: Float[Tensor, "b 1 h w"], **reference: Any
+    ) -> Float[Tensor, "b 1 h w"]:
+        """The non-negative quantity between `low` and `high` of the labelled domain, as 0 to 1."""
+        low, high = reference["low"], reference["high"]
+        return (self.quantity(output).relu() - low) / (high - low)
+
+    def colorize(
+        self,
+        value: Float[Tensor, "*one h w"],
+        low: float | None = None,
+        high: float | None = None,
+        **scale: Any,
+    ) -> UInt8[Tensor, "3 h w"]:
+        """Bright is near, dark is far, logarithmic between `low` and `high` metres.
+
+        Args:
+            low, high: ends of the scale; by default those of the picture itself.
+        """
+        depth = value.detach().reshape(value.shape[-2:]).float().cpu()
+        valid = torch.isfinite(depth) & (depth > 0)
+        own_low, own_high = depth_range(depth)
+        low, high = low or own_low, high or own_high
+        span = max(math.log(high / low), 1e-6)
+        position = (torch.where(valid, depth, low) / low).log() / span
+        void = torch.tensor(VOID_COLOR, dtype=torch.uint8).view(3, 1, 1)
+        return torch.where(valid, scale_colors(position), void)
+
+
+def depth_range(depth: Float[Tensor, "*s"]) -> tuple[float, float]:
+    """1st and 99th percentile of the labelled depths, for a colour scale; (1, 80) without any."""
+    values = depth[torch.isfinite(depth) & (depth > 0)].float().cpu().sort().values
+    if len(values) == 0:
+        return 1.0, 80.0
+    low = float(values[int(0.01 * (len(values) - 1))])
+    high = float(values[int(0.99 * (len(values) - 1))])
+    return low, max(high, low * 1.01)

@@ -1,0 +1,107 @@
+"""Semantic edges."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from crosstask import losses
+from crosstask.colormap import VOID_COLOR
+from crosstask.losses import Terms
+from crosstask.tasks.constant import MeanMap
+from crosstask.tasks.task import Camera, Task, self_information
+
+if TYPE_CHECKING:
+    from crosstask.metrics import EdgesMetric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edges(Task):
+    """Semantic edges (E): the pixels beside a class boundary, by weighted cross-entropy.
+
+    Target (1,H,W), 0 or 1, void 255. Output: one or two logits. Decoded: probability (B,1,H,W).
+
+    Args:
+        logits: 2 (softmax, DenseMTL) or 1 (sigmoid, the SCA-MTL family).
+        positive_weight: weight of an edge pixel in the loss; the background weighs one minus it.
+    """
+
+    name: str = "edges"
+    logits: int = 2
+    positive_weight: float = 0.95
+
+    void: ClassVar[float] = 255
+    target_channels: ClassVar[int] = 1
+    headline: ClassVar[str] = "f1"
+    higher_is_better: ClassVar[bool] = True
+    default_weight: ClassVar[float] = 50.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.logits not in (1, 2):
+            raise ValueError(f"`logits` is {self.logits}; expected 1 or 2")
+        if not 0 < self.positive_weight < 1:
+            raise ValueError(
+                f"`positive_weight` is {self.positive_weight}; expected a number between 0 and 1"
+            )
+
+    @property
+    def channels(self) -> int:
+        return self.logits
+
+    @property
+    def alignment_channels(self) -> int:
+        return 2
+
+    def loss_terms(
+        self,
+        output: Float[Tensor, "b c h w"],
+        target: Float[Tensor, "b 1 ht wt"],
+        camera: Camera = None,
+    ) -> Terms:
+        return losses.edge_cross_entropy(
+            self.resize(output, target), target, self.valid(target), self.positive_weight
+        )
+
+    def normalizer(self, target: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+        """Sum of the class weights over the labelled pixels."""
+        valid = self.valid(target)
+        edges = (valid & (target > 0.5)).sum().float()
+        labelled = valid.sum().float()
+        return edges * self.positive_weight + (labelled - edges) * (1 - self.positive_weight)
+
+    def decode(
+        self, output: Float[Tensor, "b c h w"], camera: Camera = None
+    ) -> Float[Tensor, "b 1 h w"]:
+        output = output.float()
+        return output.sigmoid() if self.logits == 1 else output.softmax(1)[:, 1:]
+
+    def metric(self) -> "EdgesMetric":
+        from crosstask.metrics import EdgesMetric
+
+        return EdgesMetric(protocol=self.protocol)
+
+    def constant(self) -> MeanMap:
+        return MeanMap(1, self.valid, (0.0,))
+
+    def score(self, metrics: dict[str, float]) -> float:
+        return metrics["f1"]
+
+    def valid(self, target: Float[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+        return target != self.void
+
+    def alignment_map(
+        self, output: Float[Tensor, "b c h w"], **reference: Any
+    ) -> Float[Tensor, "b 2 h w"]:
+        """Weighted self-information of background and edge."""
+        edge = self.decode(output)
+        return self_information(torch.cat([1 - edge, edge], dim=1))
+
+    def colorize(self, value: Float[Tensor, "*one h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
+        """Edges black on white; probabilities in between are grey."""
+        edge = value.detach().reshape(1, *value.shape[-2:]).float().cpu()
+        grey = ((1 - edge.clamp(0, 1)) * 255).round().to(torch.uint8).expand(3, -1, -1)
+        void = torch.tensor(VOID_COLOR, dtype=torch.uint8).view(3, 1, 1)
+        return torch.where(edge != self.void, grey, void)

@@ -1,0 +1,102 @@
+"""Surface normals."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from crosstask import losses
+from crosstask.colormap import VOID_COLOR
+from crosstask.losses import Terms
+from crosstask.tasks.constant import MeanMap
+from crosstask.tasks.task import Camera, Task
+
+if TYPE_CHECKING:
+    from crosstask.metrics import NormalsMetric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normals(Task):
+    """Surface normals (N): unit vectors in the camera frame, by 1 - cosine.
+
+    Target (3,H,W): x right, y down, z forward, facing the camera; void is the zero vector (any
+    vector shorter than one half, so that holes blurred by 8-bit storage stay holes). Output: three
+    channels of any length. Decoded: unit vectors.
+    """
+
+    name: str = "normals"
+
+    void: ClassVar[float] = 0
+    target_channels: ClassVar[int] = 3
+    headline: ClassVar[str] = "mean"
+    higher_is_better: ClassVar[bool] = False
+    default_weight: ClassVar[float] = 100.0
+
+    @property
+    def channels(self) -> int:
+        return 3
+
+    def loss_terms(
+        self,
+        output: Float[Tensor, "b 3 h w"],
+        target: Float[Tensor, "b 3 ht wt"],
+        camera: Camera = None,
+    ) -> Terms:
+        return losses.cosine_distance(self.resize(output, target), target, self.valid(target))
+
+    def decode(
+        self, output: Float[Tensor, "b 3 h w"], camera: Camera = None
+    ) -> Float[Tensor, "b 3 h w"]:
+        """Unit vectors; an output of no direction becomes that of a frontal wall, (0, 0, -1)."""
+        return unit_vectors(output.float())
+
+    def metric(self) -> "NormalsMetric":
+        from crosstask.metrics import NormalsMetric
+
+        return NormalsMetric(protocol=self.protocol)
+
+    def constant(self) -> MeanMap:
+        return MeanMap(3, self.valid, (0.0, 0.0, -1.0), unit_vectors)
+
+    def score(self, metrics: dict[str, float]) -> float:
+        value = 1 - metrics["mean"] / 90
+        return value if value != value else max(0.0, value)
+
+    def valid(self, target: Float[Tensor, "b 3 h w"]) -> Bool[Tensor, "b 1 h w"]:
+        return (target * target).sum(1, keepdim=True) > 0.25
+
+    def hflip(self, target: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
+        """Mirrors the map and negates x."""
+        flipped = target.flip(-1)
+        return torch.cat([-flipped[..., :1, :, :], flipped[..., 1:, :, :]], dim=-3)
+
+    def initial_bias(self) -> tuple[float, ...]:
+        """A frontal wall."""
+        return (0.0, 0.0, -1.0)
+
+    def alignment_map(
+        self, output: Float[Tensor, "b 3 h w"], **reference: Any
+    ) -> Float[Tensor, "b 3 h w"]:
+        return F.normalize(output.float(), dim=1)
+
+    def colorize(self, value: Float[Tensor, "3 h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
+        """The field's usual look: right is red, up is green, toward the camera is blue.
+
+        A frontal wall is light blue, the ground green.
+        """
+        value = value.detach().float().cpu()
+        valid = value.norm(dim=0, keepdim=True) > 0.5
+        facing = F.normalize(value, dim=0) * torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1)
+        rgb = ((facing + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return torch.where(valid, rgb, torch.tensor(VOID_COLOR, dtype=torch.uint8).view(3, 1, 1))
+
+
+def unit_vectors(value: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Vectors of length one; (0, 0, -1) for a vector too short to have a direction."""
+    length = value.norm(dim=1, keepdim=True)
+    front = torch.tensor([0.0, 0.0, -1.0], dtype=value.dtype, device=value.device)
+    unit = value / length.clamp_min(1e-12)
+    return torch.where(length > 1e-12, unit, front.view(1, 3, 1, 1))

@@ -1,0 +1,125 @@
+"""Semantic segmentation."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from torch import Tensor
+
+from crosstask import losses
+from crosstask.colormap import VOID_COLOR
+from crosstask.losses import Terms
+from crosstask.tasks.classes import ClassTable
+from crosstask.tasks.constant import MostFrequentClass
+from crosstask.tasks.task import Camera, Task, self_information
+
+if TYPE_CHECKING:
+    from crosstask.metrics import SegmentationMetric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation(Task):
+    """Semantic segmentation (S): one class out of K per pixel, by softmax cross-entropy.
+
+    Target (H,W) int64, class index, void 255. Output: K logits. Decoded: class index (B,H,W).
+
+    Args:
+        classes: their number, or a table of names and colours.
+    """
+
+    classes: ClassTable = field(kw_only=False)
+    name: str = "segmentation"
+
+    void: ClassVar[float] = 255
+    target_channels: ClassVar[int] = 0
+    headline: ClassVar[str] = "miou"
+    higher_is_better: ClassVar[bool] = True
+    default_weight: ClassVar[float] = 100.0
+
+    def __init__(
+        self,
+        classes: int | ClassTable,
+        *,
+        name: str = "segmentation",
+        protocol: str = "correct",
+    ) -> None:
+        table = ClassTable.numbered(classes) if isinstance(classes, int) else classes
+        for key, value in (("classes", table), ("name", name), ("protocol", protocol)):
+            object.__setattr__(self, key, value)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= len(self.classes) <= 255:
+            raise ValueError(
+                f"`classes` has {len(self.classes)} entries; expected 1 to 255 (255 is void)"
+            )
+
+    @property
+    def channels(self) -> int:
+        return len(self.classes)
+
+    def loss_terms(
+        self,
+        output: Float[Tensor, "b c h w"],
+        target: Int[Tensor, "b ht wt"],
+        camera: Camera = None,
+    ) -> Terms:
+        """Cross-entropy, void 255 ignored, no class weights.
+
+        Raises:
+            ValueError: a label outside the table (looked for on CPU only: no device sync).
+        """
+        if target.device.type == "cpu":
+            check_labels(target, self.channels)
+        return losses.cross_entropy(self.resize(output, target), target.long(), int(self.void))
+
+    def decode(
+        self, output: Float[Tensor, "b c h w"], camera: Camera = None
+    ) -> Int[Tensor, "b h w"]:
+        return output.argmax(1)
+
+    def metric(self) -> "SegmentationMetric":
+        from crosstask.metrics import SegmentationMetric
+
+        return SegmentationMetric(self.classes.names)
+
+    def constant(self) -> MostFrequentClass:
+        return MostFrequentClass(self.channels)
+
+    def score(self, metrics: dict[str, float]) -> float:
+        return metrics["miou"]
+
+    def valid(self, target: Int[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
+        return target != self.void
+
+    def alignment_map(
+        self, output: Float[Tensor, "b c h w"], **reference: Any
+    ) -> Float[Tensor, "b c h w"]:
+        """Weighted self-information of the class probabilities, K channels."""
+        return self_information(output.float().softmax(1))
+
+    def colorize(self, value: Shaped[Tensor, "h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
+        table = torch.tensor([*self.classes.colors, VOID_COLOR], dtype=torch.uint8)
+        index = value.cpu().long()
+        index = torch.where((index < 0) | (index >= self.channels), self.channels, index)
+        return table[index].permute(2, 0, 1).contiguous()
+
+    @classmethod
+    def build(cls, spec: dict[str, Any]) -> Task:
+        classes = spec.get("classes")
+        if isinstance(classes, list):
+            spec = spec | {"classes": ClassTable.from_spec(classes)}
+        return super().build(spec)
+
+
+def check_labels(target: Int[Tensor, "*b h w"], classes: int, void: int = 255) -> None:
+    """Raises a ValueError that names the values if a label is neither a class nor void."""
+    wrong = (target != void) & ((target < 0) | (target >= classes))
+    if bool(wrong.any()):
+        values = sorted(set(target[wrong].tolist()))[:5]
+        raise ValueError(
+            f"`target` holds the label {', '.join(map(str, values))}; expected 0 to {classes - 1}, "
+            f"or {void} for void; map the dataset's own ids with its class table"
+        )

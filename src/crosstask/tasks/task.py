@@ -1,0 +1,200 @@
+"""What the library knows about one kind of prediction, in one class."""
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Num, Shaped, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from crosstask import losses
+from crosstask.losses import Terms
+from crosstask.tasks.constant import ConstantPredictor
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+
+Camera = Float[Tensor, "b 3 3"] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC):
+    """A dense prediction: its void value, loss, decoding, metric, mirror rule and colours.
+
+    A task holds no tensors and no device: it can be compared, pickled and written to JSON.
+    Subclass it in one file to add a task; every field must have a JSON-safe value or be a
+    `ClassTable`.
+
+    Args:
+        name: key in samples, outputs and metrics. Give a second task of a kind another name.
+        protocol: "correct", or "released" for the metrics and the depth decoding of the code
+            published with DenseMTL, to compare with numbers that were measured with it.
+    """
+
+    name: str
+    protocol: str = "correct"
+
+    void: ClassVar[float]
+    target_channels: ClassVar[int]
+    """Channels of the target; 0 where it has no channel axis."""
+    headline: ClassVar[str]
+    """The metric that the multi-task gain (delta) compares."""
+    higher_is_better: ClassVar[bool]
+    default_weight: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.protocol not in ("correct", "released"):
+            raise ValueError(f"`protocol` is {self.protocol!r}; expected 'correct' or 'released'")
+        if not self.name or not self.name.isidentifier():
+            raise ValueError(
+                f"`name` is {self.name!r}; expected letters, digits and underscores, because it "
+                "names modules and metrics"
+            )
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Channels of the network's raw output."""
+
+    @property
+    def alignment_channels(self) -> int:
+        """Channels of `alignment_map`."""
+        return self.channels
+
+    @abstractmethod
+    def loss_terms(
+        self,
+        output: Float[Tensor, "b c h w"],
+        target: Shaped[Tensor, "b *t"],
+        camera: Camera = None,
+    ) -> Terms:
+        """Loss summed over the labelled pixels, and `normalizer(target)`; both float32.
+
+        Args:
+            output: raw output; resized to the target's size where it differs.
+            camera: intrinsics of the target, for tasks that depend on the camera.
+        """
+
+    def loss(
+        self,
+        output: Float[Tensor, "b c h w"],
+        target: Shaped[Tensor, "b *t"],
+        camera: Camera = None,
+    ) -> Float[Tensor, ""]:
+        """Mean loss over the labelled pixels; 0 with a zero gradient where nothing is labelled."""
+        return losses.mean(self.loss_terms(output, target, camera))
+
+    def normalizer(self, target: Shaped[Tensor, "b *t"]) -> Float[Tensor, ""]:
+        """What `loss` divides by: the number (or total weight) of labelled pixels."""
+        return self.valid(target).sum().float()
+
+    @abstractmethod
+    def decode(
+        self, output: Float[Tensor, "b c h w"], camera: Camera = None
+    ) -> Shaped[Tensor, "b *t"]:
+        """Raw output to the quantity in the target's units."""
+
+    @abstractmethod
+    def metric(self) -> "Metric":
+        """A fresh accumulator: `update(prediction=decoded, target)`, `compute() -> {name: value}`.
+
+        Names are without the task's; see `crosstask.metrics`.
+        """
+
+    @abstractmethod
+    def constant(self) -> ConstantPredictor:
+        """The trivial predictor that a trained network has to beat."""
+
+    @abstractmethod
+    def score(self, metrics: dict[str, float]) -> float:
+        """One number in [0, 1] from `metric().compute()`; NaN where there was no label."""
+
+    @abstractmethod
+    def valid(self, target: Shaped[Tensor, "b *t"]) -> Bool[Tensor, "b *v"]:
+        """Where the target is labelled: (B,H,W), or (B,1,H,W) for a target with channels."""
+
+    def hflip(self, target: Shaped[Tensor, "*t"]) -> Shaped[Tensor, "*t"]:
+        """The target (or output, or prediction) of the mirrored picture."""
+        return target.flip(-1)
+
+    def alignment_reference(
+        self, target: Shaped[Tensor, "b *t"], camera: Camera = None
+    ) -> dict[str, Any]:
+        """What `alignment_map` has to know of the labelled domain, as keyword arguments."""
+        return {}
+
+    @abstractmethod
+    def alignment_map(
+        self, output: Float[Tensor, "b c h w"], **reference: Any
+    ) -> Float[Tensor, "b a h w"]:
+        """What a domain discriminator sees of a raw output; differentiable."""
+
+    @abstractmethod
+    def colorize(self, value: Num[Tensor, "*v"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
+        """A picture of one decoded prediction or target (without batch axis); void is dark grey."""
+
+    def initial_bias(self) -> tuple[float, ...] | None:
+        """Bias of the prediction layer of an untrained network; None leaves it to the layer."""
+        return None
+
+    def resize(
+        self, output: Float[Tensor, "b c h w"], target: Shaped[Tensor, "b *t"]
+    ) -> Float[Tensor, "b c h2 w2"]:
+        """The output in float32 at the target's height and width, bilinear on pixel centres."""
+        output = output.float()
+        size = target.shape[-2:]
+        if output.shape[-2:] == size:
+            return output
+        return F.interpolate(output, size=tuple(size), mode="bilinear", align_corners=False)
+
+    def to_spec(self) -> dict[str, Any]:
+        """JSON-safe description, read back by `from_spec`."""
+        spec: dict[str, Any] = {"type": type(self).__name__}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            spec[field.name] = value.to_spec() if hasattr(value, "to_spec") else value
+        return spec
+
+    @classmethod
+    def build(cls, spec: dict[str, Any]) -> "Task":
+        """A task of this class from the fields of a spec (without "type")."""
+        known = [field.name for field in fields(cls)]
+        for key in spec:
+            if key not in known:
+                raise ValueError(f"`{key}` is no option of {cls.__name__}; expected one of {known}")
+        return cls(**spec)
+
+
+def from_spec(spec: dict[str, Any]) -> Task:
+    """The task that `Task.to_spec` described; knows every imported subclass of `Task`.
+
+    Raises:
+        ValueError: unknown type (with the nearest names) or option.
+    """
+    fields_of = dict(spec)
+    kind = fields_of.pop("type", None)
+    types = {cls.__name__: cls for cls in _subclasses(Task)}  # type: ignore[type-abstract]
+    if kind not in types:
+        near = difflib.get_close_matches(str(kind), types) or list(types)
+        raise ValueError(
+            f"`type` is {kind!r}; expected a kind of task such as {', '.join(near)}; "
+            "import the module that defines your own task first"
+        )
+    return types[kind].build(fields_of)
+
+
+def _subclasses(cls: type[Task]) -> Iterator[type[Task]]:
+    for child in cls.__subclasses__():
+        if not getattr(child, "__abstractmethods__", None):
+            yield child
+        yield from _subclasses(child)
+
+
+def self_information(probabilities: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
+    """Weighted self-information -p log2 p / log2 K (ADVENT, Vu et al. 2019): sums to at most 1."""
+    number = torch.log2(torch.tensor(float(probabilities.shape[1])))
+    return -probabilities * torch.log2(probabilities + 1e-30) / number.to(probabilities.device)
