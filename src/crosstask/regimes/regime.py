@@ -1,6 +1,7 @@
 """What every regime shares: optimiser, schedule, moving average, freezing, validation, checks."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import lightning.pytorch as pl
@@ -171,6 +172,10 @@ class Regime(pl.LightningModule):
         self.balancer.backward(total, self._losses, self.shared_parameters(), scale)
         self._losses = {}
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Once a step, before clipping: methods that combine gradients do it here."""
+        self.balancer.finish(self.shared_parameters())
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.ema is not None and self.global_step > self._averaged_step:
             self._averaged_step = self.global_step
@@ -227,6 +232,18 @@ class Regime(pl.LightningModule):
     def final_metrics(self, dataset: Any, **options: Any) -> dict[str, float]:
         """The metrics of a finished run; `options` go to `crosstask.evaluation.evaluate`."""
         return evaluate(self.inference_network(), self.tasks, dataset, **options)
+
+    def companions(self) -> dict[str, nn.Module]:
+        """Networks beside the predicted one, by their attribute's name: trained and saved with it,
+        restored for evaluation and taken over by `--init-from` (a pose network)."""
+        return {}
+
+    def trivial_metrics(self, train: Any, val: Any) -> dict[str, float]:
+        """`trivial/...` entries of metrics.json beside those of the tasks."""
+        return {}
+
+    def write_pictures(self, folder: Path, dataset: Any, device: Any) -> None:
+        """Further pictures of a finished run, beside panel.png."""
 
     def model_facts(self) -> dict[str, Any]:
         """Further JSON-safe entries of this regime for `model.json`."""

@@ -1,0 +1,86 @@
+"""The interface of every balancing method."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class Balancer(nn.Module):
+    """Turns `{task: loss}` into gradients.
+
+    A *scalariser* weighs the losses and lets autograd do the rest: it writes `combine`. An
+    *aggregator* looks at each task's gradient and combines those: it also writes `backward` and
+    `finish`. State that must survive a resume lives in buffers, parameters or extra state.
+    """
+
+    def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The total of the (weighted) losses, a scalar; what is logged and differentiated."""
+        raise NotImplementedError
+
+    def backward(
+        self,
+        total: Tensor,
+        losses: Mapping[str, Tensor],
+        shared: Sequence[nn.Parameter],
+        scale: float = 1.0,
+    ) -> None:
+        """Adds the gradients of one batch to the `.grad` of every parameter.
+
+        Args:
+            total: what `combine` returned for `losses`.
+            losses: {task: loss}, and auxiliary terms under other names.
+            shared: parameters that all tasks share.
+            scale: what gradients are multiplied with: one over the number of accumulated batches.
+        """
+        (total * scale).backward()
+
+    def finish(self, shared: Sequence[nn.Parameter]) -> None:
+        """Called once an optimiser step, after its last batch and before gradients are clipped."""
+
+
+def weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """Every loss times its constant weight; 1 where none is given."""
+    return {name: weights.get(name, 1.0) * loss for name, loss in losses.items()}
+
+
+def check_weights(weights: Mapping[str, float]) -> dict[str, float]:
+    """The weights as a dictionary; refuses negative ones."""
+    negative = {name: w for name, w in weights.items() if w < 0}
+    if negative:
+        raise ValueError(f"`weights` is {negative}; expected non-negative numbers")
+    return dict(weights)
+
+
+def synchronised(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Losses with the value of the whole batch and the gradient of this process's part.
+
+    Where several processes share a batch, a method that decides by the value of a loss must see
+    the same value everywhere, or the processes drift apart. Averaging the gradients (what the
+    trainer does) then gives the gradient of the whole batch, for non-linear methods too.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return dict(losses)
+    values = torch.stack([loss.detach().float() for loss in losses.values()])
+    dist.all_reduce(values)
+    values /= dist.get_world_size()
+    return {
+        name: loss + (value - loss.detach()).to(loss.dtype)
+        for (name, loss), value in zip(losses.items(), values.unbind(), strict=True)
+    }
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The average over all processes; the tensor itself where there is one."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        dist.all_reduce(value)
+        value /= dist.get_world_size()
+    return value
+
+
+def same_on_processes(value: Tensor) -> Tensor:
+    """The first process's value on all of them: for methods that draw random numbers."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        dist.broadcast(value, 0)
+    return value

@@ -1,0 +1,110 @@
+"""GradNorm: gradients of one size, corrected by how fast each task learns."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from crosstask.balancing.balancer import (
+    Balancer,
+    check_weights,
+    mean_over_processes,
+    synchronised,
+    weighted,
+)
+
+SMALLEST_WEIGHT = 1e-3
+
+
+class GradNorm(Balancer):
+    """GradNorm (Chen, Badrinarayanan, Lee, Rabinovich, ICML 2018).
+
+    G_t = |grad_W v_t w_t L_t| is the size of a task's gradient in the last shared layer W, and
+    r_t = (L_t / L_t(0)) / mean_s (L_s / L_s(0)) its inverse training rate (Eq. 1). The learned
+    weights v descend sum_t |G_t - mean_s(G_s) r_t^alpha| (Eq. 2, the target held constant) and are
+    rescaled to add up to the number of tasks. Here that sum is divided by mean_s(G_s), so that
+    `lr` means the same whatever the losses' scale.
+
+    A task without labels in a step takes no part in it. With accumulated batches and with several
+    processes, G is that of the whole step. Cost: one backward pass to W per task.
+
+    Args:
+        tasks: names of the tasks, in order.
+        weights: constant weights w applied before.
+        alpha: 0 asks for equal gradients; larger pulls slow tasks harder (the paper: 1.5).
+        lr: rate at which the weights v move.
+    """
+
+    value: Tensor
+    initial: Tensor
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        weights: Mapping[str, float] | None = None,
+        alpha: float = 1.5,
+        lr: float = 0.025,
+    ) -> None:
+        super().__init__()
+        if lr <= 0:
+            raise ValueError(f"`lr` is {lr}; expected a positive rate, for example 0.025")
+        self.tasks = tuple(tasks)
+        self.weights = check_weights(weights or {})
+        self.alpha, self.lr = alpha, lr
+        self.register_buffer("value", torch.ones(len(self.tasks)))
+        self.register_buffer("initial", torch.zeros(len(self.tasks)))
+        self._rows: Tensor | None = None
+        self._seen: Tensor | None = None
+
+    def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
+        terms = []
+        for name, loss in weighted(losses, self.weights).items():
+            known = name in self.tasks
+            terms.append(loss * self.value[self.tasks.index(name)] if known else loss)
+        return torch.stack(terms).sum()
+
+    def backward(
+        self,
+        total: Tensor,
+        losses: Mapping[str, Tensor],
+        shared: Sequence[nn.Parameter],
+        scale: float = 1.0,
+    ) -> None:
+        scaled = weighted({t: losses[t] for t in self.tasks}, self.weights)
+        layer = last_layer(shared)
+        if layer is not None:
+            rows = []
+            for loss in scaled.values():
+                (grad,) = torch.autograd.grad(
+                    loss * scale, layer, retain_graph=True, allow_unused=True
+                )
+                rows.append(torch.zeros_like(layer) if grad is None else grad)
+            stacked = torch.stack([row.detach().flatten() for row in rows]).float()
+            self._rows = stacked if self._rows is None else self._rows + stacked
+            values = torch.stack([v.detach().float() for v in synchronised(scaled).values()])
+            self._seen = values * scale if self._seen is None else self._seen + values * scale
+        super().backward(total, losses, shared, scale)
+
+    @torch.no_grad()
+    def finish(self, shared: Sequence[nn.Parameter]) -> None:
+        if self._rows is None or self._seen is None:
+            return
+        sizes = mean_over_processes(self._rows).norm(dim=1)
+        seen, self._rows, self._seen = self._seen, None, None
+        # no `if`: looking at the values would make a GPU wait
+        new = (self.initial == 0) & (seen > 0)
+        self.initial.copy_(torch.where(new, seen, self.initial))
+        active = ((seen > 0) & (sizes > 0)).float()
+        count = active.sum().clamp(min=1)
+        rate = torch.where(self.initial > 0, seen / self.initial.clamp(min=1e-12), 0.0) * active
+        rate = rate / (rate.sum() / count).clamp(min=1e-12)
+        scaled = self.value * sizes
+        mean = ((scaled * active).sum() / count).clamp(min=1e-12)
+        direction = torch.sign(scaled - mean * rate**self.alpha) * sizes / mean * active
+        moved = (self.value - self.lr * direction).clamp(min=SMALLEST_WEIGHT)
+        self.value.copy_(moved * len(self.tasks) / moved.sum())
+
+
+def last_layer(shared: Sequence[nn.Parameter]) -> nn.Parameter | None:
+    """The last weight (not bias or norm) of the shared parameters; None if all are frozen."""
+    return next((p for p in reversed(shared) if p.ndim > 1), None)

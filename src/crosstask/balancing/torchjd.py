@@ -1,0 +1,290 @@
+"""Every scalariser and aggregator of TorchJD, behind one adapter.
+
+The only file that knows TorchJD, whose names change with every release. The library is optional:
+`pip install "crosstask[balancing]"`.
+"""
+
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from crosstask.balancing.balancer import (
+    Balancer,
+    check_weights,
+    mean_over_processes,
+    same_on_processes,
+    synchronised,
+    weighted,
+)
+from crosstask.naming import nearest
+
+RELEASE = "0.18"
+INSTALL = 'pip install "crosstask[balancing]"'
+EPOCH = 250
+
+
+def torchjd_part(part: str) -> Any:
+    """A module of TorchJD.
+
+    Raises:
+        ImportError: not installed, or another release than the one this adapter was written for.
+    """
+    try:
+        version = metadata.version("torchjd")
+    except metadata.PackageNotFoundError:
+        raise ImportError(f"this balancing method needs TorchJD; install it: {INSTALL}") from None
+    if not version.startswith(RELEASE + "."):
+        raise ImportError(f"TorchJD is {version}; expected {RELEASE}.*; install it: {INSTALL}")
+    return importlib.import_module(f"torchjd.{part}")
+
+
+def methods() -> dict[str, type[nn.Module]]:
+    """{lower-case name: class}; where both kinds have a name, the scalariser."""
+    found: dict[str, type[nn.Module]] = {}
+    for part, base in (("aggregation", "Aggregator"), ("scalarization", "Scalarizer")):
+        module = torchjd_part(part)
+        root = getattr(module, base)
+        for name in module.__all__:
+            kind = getattr(module, name)
+            if issubclass(kind, root) and not inspect.isabstract(kind) and "Weighted" not in name:
+                found[name.lower()] = kind
+    return found
+
+
+def create(
+    name: str, tasks: Sequence[str], weights: Mapping[str, float], options: Mapping[str, Any]
+) -> Balancer:
+    """The balancer for a method of TorchJD, by its class name in any spelling.
+
+    Args:
+        name: for example "dwa", "pcgrad", "imtl_g".
+        tasks: names of the tasks, in order.
+        weights: constant weights applied to the losses before.
+        options: of the method's constructor; the number of tasks is filled in.
+    """
+    known = methods()
+    key = name.lower().replace("_", "").replace("-", "")
+    if key not in known:
+        raise ValueError(nearest(key, list(known), "balancing method of TorchJD"))
+    if hasattr(known[key], "update"):
+        raise ValueError(
+            f"`balancing` is {name!r}, which needs every loss computed a second time after each "
+            "step; this trainer does not do that; take dwa, uncertainty or gradnorm"
+        )
+    given = dict(options)
+    epoch = int(given.pop("epoch", EPOCH)) if hasattr(known[key], "step") else 0
+    method = known[key](**_arguments(name, known[key], len(tasks), given))
+    if isinstance(method, torchjd_part("aggregation").Aggregator):
+        return TorchJDAggregator(method, tasks, weights)
+    return TorchJDScalarizer(method, tasks, weights, epoch)
+
+
+def _arguments(
+    name: str, kind: type[nn.Module], tasks: int, options: dict[str, Any]
+) -> dict[str, Any]:
+    parameters = inspect.signature(kind).parameters
+    for key in options:
+        if key not in parameters:
+            raise ValueError(nearest(key, list(parameters), f"option of balancing {name!r}"))
+    filled = {"n_tasks": tasks, "shape": tasks, "weights": torch.ones(tasks)}
+    arguments = {
+        key: torch.tensor(value, dtype=torch.float32) if isinstance(value, list) else value
+        for key, value in options.items()
+    }
+    for key, parameter in parameters.items():
+        if key in arguments or parameter.default is not inspect.Parameter.empty:
+            continue
+        if key not in filled:
+            raise ValueError(f"`balancing` is {name!r} and needs `{key}`; write {name}:{key}=VALUE")
+        arguments[key] = filled[key]
+    return arguments
+
+
+class TorchJDMethod(Balancer):
+    """What both kinds share: weights, and state that TorchJD itself does not save.
+
+    Some methods (DWA, GradVac, NashMTL) keep their history in plain attributes, without a state
+    dict. It travels as this module's extra state; learned parameters are ordinary parameters.
+
+    Args:
+        method: a scalariser or aggregator.
+        tasks: names of the tasks, in order.
+        weights: constant weights applied before.
+    """
+
+    def __init__(
+        self, method: nn.Module, tasks: Sequence[str], weights: Mapping[str, float]
+    ) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.weights = check_weights(weights)
+        self.learned = nn.ParameterList(method.parameters())
+        self._method = [method]  # in a list: its buffers come and go, so they are extra state
+
+    @property
+    def method(self) -> nn.Module:
+        return self._method[0]
+
+    def rows(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One weighted loss a task; an auxiliary loss joins the task whose name begins its own."""
+        rows = {task: losses[task] * self.weights.get(task, 1.0) for task in self.tasks}
+        for name, loss in weighted(losses, self.weights).items():
+            if name not in rows:
+                owner = next((t for t in self.tasks if name.startswith(t)), self.tasks[0])
+                rows[owner] = rows[owner] + loss
+        return rows
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {name: _plain(state) for name, state in _states(self.method).items()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        device = next(iter(self.learned), torch.empty(0)).device
+        modules = dict(self.method.named_modules())
+        for name, values in state.items():
+            for key, value in values.items():
+                setattr(modules[name], key, _living(value, device))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "TorchJDMethod":
+        super()._apply(fn, recurse)
+        for module in self.method.modules():
+            for key, value in _state(module).items():
+                if isinstance(value, Tensor):
+                    setattr(module, key, fn(value))
+                elif isinstance(value, list) and value and isinstance(value[0], Tensor):
+                    setattr(module, key, [fn(entry) for entry in value])
+        return self
+
+
+class TorchJDScalarizer(TorchJDMethod):
+    """A scalariser: the losses become one number.
+
+    Args:
+        epoch: batches after which `step` is called on methods that compare epochs (DWA); 0 never.
+    """
+
+    def __init__(
+        self,
+        method: nn.Module,
+        tasks: Sequence[str],
+        weights: Mapping[str, float],
+        epoch: int = 0,
+    ) -> None:
+        super().__init__(method, tasks, weights)
+        self.epoch = epoch
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
+        values = torch.stack(list(self.rows(synchronised(losses)).values()))
+        total = cast(Tensor, self.method(values))
+        self.batches: Tensor = self.batches + 1
+        if self.epoch and int(self.batches) % self.epoch == 0:
+            cast(Any, self.method).step()
+        return total
+
+
+class TorchJDAggregator(TorchJDMethod):
+    """An aggregator: the tasks' gradients of the shared parameters become one.
+
+    Other parameters get the gradient of the sum of the weighted losses. Exact whatever the number
+    of supervised levels: TorchJD fills the Jacobian of the shared parameters, and an ordinary
+    backward pass fills every gradient, of which those of the shared parameters are then replaced.
+    Accumulated batches and several processes add up in the Jacobian, which is aggregated once a
+    step, so a step does not depend on how its batch was split. A task that has no gradient (no
+    labels in the step) has no say.
+
+    Memory: one gradient of the shared parameters per task.
+    """
+
+    def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
+        return torch.stack(list(self.rows(losses).values())).sum()
+
+    def backward(
+        self,
+        total: Tensor,
+        losses: Mapping[str, Tensor],
+        shared: Sequence[nn.Parameter],
+        scale: float = 1.0,
+    ) -> None:
+        if shared:
+            rows = [row * scale for row in self.rows(losses).values()]
+            torchjd_part("autojac").backward(
+                rows, inputs=shared, retain_graph=True, parallel_chunk_size=1
+            )
+        super().backward(total, losses, shared, scale)
+
+    @torch.no_grad()
+    def finish(self, shared: Sequence[nn.Parameter]) -> None:
+        if not shared or not hasattr(shared[0], "jac"):
+            return
+        parts = [cast(Tensor, cast(Any, p).jac) for p in shared]
+        jacobian = mean_over_processes(torch.cat([part.flatten(1) for part in parts], dim=1))
+        for parameter in shared:
+            del cast(Any, parameter).jac
+        if not self._sized():
+            labelled = jacobian.abs().amax(dim=1) > 0
+            jacobian = jacobian[labelled]
+        vector = jacobian.sum(0)
+        if len(jacobian) > 1:
+            vector = cast(Tensor, self.method(jacobian)).to(vector)
+        pieces = same_on_processes(vector).split([p.numel() for p in shared])
+        for parameter, piece in zip(shared, pieces, strict=True):
+            parameter.grad = piece.view_as(parameter).clone()
+
+    def _sized(self) -> bool:
+        """Whether the method was built for a number of tasks."""
+        built_for = "n_tasks" in inspect.signature(type(self.method)).parameters
+        return built_for or getattr(self.method, "pref_vector", None) is not None
+
+
+def _states(method: nn.Module) -> dict[str, dict[str, Any]]:
+    return {name: state for name, m in method.named_modules() if (state := _state(m))}
+
+
+def _state(module: nn.Module) -> dict[str, Any]:
+    """Buffers and plain attributes of a module: all that changes, and some that does not."""
+    inherited = vars(nn.Module())
+    state: dict[str, Any] = {**module._buffers}
+    for key, value in vars(module).items():
+        if key not in inherited and _is_plain(value):
+            state[key] = value
+    return state
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_plain(entry) for entry in value)
+    is_array = type(value).__module__ == "numpy"
+    kinds = bool | int | float | str | Tensor | torch.dtype
+    return value is None or is_array or isinstance(value, kinds)
+
+
+def _plain(value: Any) -> Any:
+    """Tensors and plain containers only, so that checkpoints load with `weights_only=True`."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if type(value).__module__ == "numpy":
+        return {"array": torch.as_tensor(value)}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
+    if isinstance(value, tuple):
+        return {"tuple": [_plain(entry) for entry in value]}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def _living(value: Any, device: torch.device) -> Any:
+    if isinstance(value, dict):
+        if "dtype" in value:
+            return getattr(torch, value["dtype"])
+        if "tuple" in value:
+            return tuple(_living(entry, device) for entry in value["tuple"])
+        return value["array"].numpy()
+    if isinstance(value, list):
+        return [_living(entry, device) for entry in value]
+    return value.to(device) if isinstance(value, Tensor) else value

@@ -1,0 +1,227 @@
+"""Every method on losses whose gradients are written down by hand."""
+
+import io
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from crosstask.balancing import GradNorm, create_balancer
+from crosstask.tasks import Depth, Normals, Segmentation
+
+TASKS = (Segmentation(3), Depth())
+# Methods that need nothing but TorchJD, and this library's own.
+METHODS = (
+    "paper",
+    "equal",
+    "uncertainty",
+    "gradnorm",
+    "mgda",
+    "dwa",
+    "pcgrad",
+    "imtl_l",
+    "gradvac",
+)
+
+
+class Toy(nn.Module):
+    """Losses g_t . x + head_t: the gradient of loss t with respect to x is the vector g_t."""
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        super().__init__()
+        self.x = nn.Parameter(torch.ones(1, len(rows[0])))
+        self.heads = nn.Parameter(torch.full((len(rows),), 10.0))
+        self.register_buffer("rows", torch.tensor(rows))
+
+    def losses(self, names: tuple[str, ...] = ("segmentation", "depth")) -> dict[str, Tensor]:
+        values = self.rows @ self.x[0] + self.heads
+        return dict(zip(names, values.unbind(), strict=True))
+
+
+def step(balancer: Any, toy: Toy, batches: int = 1) -> Tensor:
+    """One optimiser step's gradients; returns that of the shared parameter."""
+    toy.zero_grad()
+    for _ in range(batches):
+        losses = toy.losses()
+        balancer.backward(balancer.combine(losses), losses, [toy.x], 1 / batches)
+    balancer.finish([toy.x])
+    return toy.x.grad[0]
+
+
+def unweighted(name: str) -> Any:
+    """A method without the published weights in front."""
+    balancer = create_balancer(name, TASKS)
+    balancer.weights = {}
+    return balancer
+
+
+def test_fixed_weights_add_weighted_gradients() -> None:
+    toy = Toy([[1.0, 0.0], [0.0, 1.0]])
+    assert step(create_balancer("paper", TASKS), toy).tolist() == [50.0, 1.0]
+    assert step(create_balancer("equal", TASKS), toy).tolist() == [1.0, 1.0]
+    assert step(create_balancer("fixed:segmentation=3", TASKS), toy).tolist() == [3.0, 1.0]
+
+
+def test_mgda_takes_the_shortest_convex_combination() -> None:
+    toy = Toy([[2.0, 0.0], [0.0, 1.0]])
+    torch.testing.assert_close(step(unweighted("mgda"), toy), torch.tensor([0.4, 0.8]))
+    assert toy.heads.grad.tolist() == [1.0, 1.0]  # heads get the plain sum
+
+
+def test_mgda_is_not_stopped_by_a_task_without_labels() -> None:
+    toy = Toy([[2.0, 0.0], [0.0, 0.0]])
+    assert step(unweighted("mgda"), toy).tolist() == [2.0, 0.0]
+
+
+def test_pcgrad_projects_conflicts_away() -> None:
+    toy = Toy([[1.0, 0.0], [-1.0, 1.0]])
+    torch.testing.assert_close(step(unweighted("pcgrad"), toy), torch.tensor([0.5, 1.5]))
+
+
+def test_uncertainty_weighs_by_the_learned_variance() -> None:
+    balancer = unweighted("uncertainty")
+    toy = Toy([[1.0, 0.0], [0.0, 1.0]])
+    with torch.no_grad():
+        balancer.log_variance.copy_(torch.tensor([math.log(2.0), 0.0]))
+    torch.testing.assert_close(step(balancer, toy), torch.tensor([0.5, 1.0]))
+    # d/ds (exp(-s) L + s/2) with L = 11
+    torch.testing.assert_close(balancer.log_variance.grad, torch.tensor([-5.0, -10.5]))
+
+
+def test_gradnorm_moves_weights_towards_equal_gradients() -> None:
+    balancer = GradNorm(("segmentation", "depth"), alpha=0.0, lr=0.1)
+    toy = Toy([[3.0, 0.0], [0.0, 1.0]])
+    assert step(balancer, toy).tolist() == [3.0, 1.0]
+    expected = torch.tensor([0.85, 1.05]) * 2 / 1.9
+    torch.testing.assert_close(balancer.value, expected)
+    balancer.lr = 0.01
+    for _ in range(200):
+        gradient = step(balancer, toy)
+    assert gradient[0] == pytest.approx(gradient[1].item(), rel=0.15)
+
+
+def test_gradnorm_pulls_the_slow_task() -> None:
+    balancer = GradNorm(("segmentation", "depth"), alpha=1.0, lr=0.1)
+    toy = Toy([[1.0, 0.0], [0.0, 1.0]])
+    step(balancer, toy)
+    with torch.no_grad():
+        toy.heads[0] = 4.5  # segmentation falls from 11 to 5.5, depth stays
+    step(balancer, toy)
+    assert balancer.value[1] > 1.0 > balancer.value[0]
+
+
+def test_dwa_weighs_by_the_descent_of_the_last_epochs() -> None:
+    balancer = create_balancer("dwa:epoch=1", TASKS)
+    balancer.weights = {}
+    values = [(2.0, 4.0), (1.0, 4.0), (1.0, 1.0)]
+    totals = [
+        float(balancer.combine({"segmentation": torch.tensor(s), "depth": torch.tensor(d)}))
+        for s, d in values
+    ]
+    a, b = math.exp(0.5 / 2), math.exp(1.0 / 2)
+    assert totals == pytest.approx([6.0, 5.0, 2 * (a + b) / (a + b)])
+    more = balancer.combine({"segmentation": torch.tensor(1.0), "depth": torch.tensor(0.0)})
+    c, d = math.exp(1.0 / 2), math.exp(0.25 / 2)
+    assert float(more) == pytest.approx(2 * c / (c + d))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_does_not_depend_on_how_its_batch_is_split(name: str) -> None:
+    once, split = create_balancer(name, TASKS), create_balancer(name, TASKS)
+    a, b = Toy([[1.0, 0.5], [-1.0, 1.0]]), Toy([[1.0, 0.5], [-1.0, 1.0]])
+    for _ in range(3):
+        torch.testing.assert_close(step(once, a), step(split, b, batches=2))
+        torch.testing.assert_close(a.heads.grad, b.heads.grad)
+    assert not hasattr(a.x, "jac")
+
+
+@pytest.mark.parametrize("name", [*METHODS, "dwa:epoch=2"])
+def test_state_survives_a_resume(name: str) -> None:
+    toy = Toy([[1.0, 0.5], [-1.0, 1.0]])
+    before = create_balancer(name, TASKS)
+
+    def advance(balancer: Any, number: int) -> Tensor:
+        with torch.no_grad():
+            toy.heads.copy_(torch.tensor([9.0 / (number + 1), 6.0 / (number + 1) ** 2]))
+        gradient = step(balancer, toy).clone()
+        with torch.no_grad():
+            for parameter in balancer.parameters():
+                parameter -= 0.01 * parameter.grad
+                parameter.grad = None
+        return gradient
+
+    for number in range(5):
+        advance(before, number)
+    file = io.BytesIO()
+    torch.save(before.state_dict(), file)
+    file.seek(0)
+    after = create_balancer(name, TASKS)
+    after.load_state_dict(torch.load(file, weights_only=True))
+    for number in range(5, 9):
+        torch.testing.assert_close(advance(after, number), advance(before, number), rtol=0, atol=0)
+
+
+def test_dwa_differs_once_its_history_is_lost() -> None:
+    """The promise above can fail: a fresh DWA weighs differently."""
+    toy = Toy([[1.0, 0.5], [-1.0, 1.0]])
+    old, fresh = create_balancer("dwa:epoch=1", TASKS), create_balancer("dwa:epoch=1", TASKS)
+    for number in range(3):
+        with torch.no_grad():
+            toy.heads[0] = 9.0 / (number + 1)
+        step(old, toy)
+    assert not torch.allclose(step(old, toy).clone(), step(fresh, toy))
+
+
+def test_auxiliary_losses_join_their_task() -> None:
+    toy = Toy([[2.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
+    balancer = unweighted("mgda")
+    losses = toy.losses(("segmentation", "depth", "depth_context"))
+    balancer.backward(balancer.combine(losses), losses, [toy.x])
+    balancer.finish([toy.x])
+    # rows (2,0) and (0,3): weight of the first is 9/13
+    torch.testing.assert_close(toy.x.grad[0], torch.tensor([18 / 13, 12 / 13]))
+
+
+def test_a_frozen_encoder_leaves_ordinary_gradients() -> None:
+    toy = Toy([[2.0, 0.0], [0.0, 1.0]])
+    for name in ("mgda", "gradnorm"):
+        balancer = unweighted(name)
+        toy.zero_grad()
+        losses = toy.losses()
+        balancer.backward(balancer.combine(losses), losses, [])
+        balancer.finish([])
+        assert toy.heads.grad.tolist() == [1.0, 1.0]
+
+
+def test_bad_names_and_options() -> None:
+    with pytest.raises(ValueError, match=r"'gradnrm'; did you mean gradnorm"):
+        create_balancer("gradnrm", TASKS)
+    with pytest.raises(ValueError, match="these options: alpha, lr"):
+        create_balancer("gradnorm:beta=1", TASKS)
+    with pytest.raises(ValueError, match="NAME:key=value"):
+        create_balancer("gradnorm:0.5", TASKS)
+    with pytest.raises(ValueError, match="krum:n_byzantine=VALUE"):
+        create_balancer("krum", TASKS)
+    with pytest.raises(ValueError, match="temperature"):
+        create_balancer("dwa:temprature=2", TASKS)
+    with pytest.raises(ValueError, match="computed a second time"):
+        create_balancer("famo", TASKS)
+    with pytest.raises(ValueError, match="normals"):
+        create_balancer("fixed:normal=2", (*TASKS, Normals()))
+
+
+def test_without_torchjd_the_error_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("crosstask.balancing.torchjd.metadata.version", missing)
+    with pytest.raises(ImportError, match=r'pip install "crosstask\[balancing\]"'):
+        create_balancer("pcgrad", TASKS)
+    monkeypatch.setattr("crosstask.balancing.torchjd.metadata.version", lambda name: "0.19.1")
+    with pytest.raises(ImportError, match=r"TorchJD is 0\.19\.1; expected 0\.18"):
+        create_balancer("pcgrad", TASKS)
+    assert create_balancer("paper", TASKS) is not None
