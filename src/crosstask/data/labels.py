@@ -165,7 +165,8 @@ CITYSCAPES_7 = ClassTable(
 )
 CITYSCAPES_IDS = range(34)
 CITYSCAPES_ID = {name: stored for name, stored, _ in _CITYSCAPES}
-CITYSCAPES_SKY, CITYSCAPES_EGO = 23, 1
+CITYSCAPES_SKY = (23,)
+CITYSCAPES_EGO = (1, 2, 3)  # ego vehicle, rectification border, out of the region of interest
 
 
 def _by_name(table: ClassTable, ids: Mapping[str, int]) -> dict[int, int]:

@@ -1,0 +1,60 @@
+"""`SkipBad`: train over files that cannot be read, and count them."""
+
+import warnings
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from crosstask.data.sample import DataError
+
+
+class SkipBad(Dataset[dict[str, Any]]):
+    """A dataset in which a sample that cannot be read is replaced by the next good one.
+
+    Every bad sample is named once in a warning, and counted in memory that loader processes
+    share, so that `report()` after an epoch knows them all. Everything else (class table,
+    modalities, order of sampling) is the wrapped dataset's.
+
+    Args:
+        dataset: Dataset whose `__getitem__` raises `DataError` for a bad sample.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        self._bad = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        size = len(self)
+        for step in range(size):
+            place = (index + step) % size
+            if self._bad[place]:
+                continue
+            try:
+                return self.dataset[place]
+            except DataError as error:
+                self._bad[place] = 1
+                warnings.warn(f"skipped sample {place}: {error}", RuntimeWarning, stacklevel=2)
+        raise DataError(f"none of the {size} samples can be read; run `crosstask data check`")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "dataset":
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    @property
+    def skipped(self) -> list[int]:
+        """Indices of the samples that were found bad so far, in any process."""
+        return torch.nonzero(self._bad).flatten().tolist()
+
+    def report(self) -> dict[str, Any]:
+        """`{"skipped": number, "of": size, "frames": names}`; JSON values."""
+        names = [self._name(index) for index in self.skipped]
+        return {"skipped": len(names), "of": len(self), "frames": names}
+
+    def _name(self, index: int) -> str:
+        frames = getattr(self.dataset, "frames", None)
+        return str(index) if frames is None else frames[index].name
