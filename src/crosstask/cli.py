@@ -69,7 +69,9 @@ def is_users(error: Exception) -> bool:
     """Whether an error is about input (one message) rather than a defect (a stack trace)."""
     if type(error).__name__ in ("NonFiniteLossError", "SampleError"):
         return True
-    return isinstance(error, ValueError | OSError | ImportError) and bool(str(error))
+    if isinstance(error, ImportError):  # an extra that is not installed, and says how to get it
+        return "pip install" in str(error)
+    return isinstance(error, ValueError | OSError) and bool(str(error))
 
 
 if __name__ == "__main__":

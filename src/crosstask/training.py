@@ -1,6 +1,7 @@
 """From an experiment to a finished run directory. Lightning's Trainer is the engine."""
 
 import json
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,6 +88,7 @@ def train(
     Raises:
         RunError: the directory is in use, holds another run, or cannot be resumed.
     """
+    _quieten()
     place = Run(run)
     hardware = choose(accelerator, precision)
     rank_zero = _rank() == 0
@@ -133,6 +135,7 @@ def finish(
     network = experiment.regime.inference_network()
     _, weights = model_files.find(place.path)
     model_files.load_weights(network, weights, str(place.best))
+    restore_companions(experiment.regime, place.best)
     with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
         metrics = experiment.regime.final_metrics(
             val_set,
@@ -141,8 +144,10 @@ def finish(
             device=hardware.device,
         )
     metrics |= evaluate_constants(experiment.tasks, train_set, val_set)
+    metrics |= experiment.regime.trivial_metrics(train_set, val_set)
     write_json(place.path / "metrics.json", metrics)
     Panels.write(place.path / "panel.png", experiment, network, val_set, hardware.device)
+    experiment.regime.write_pictures(place.path, val_set, hardware.device)
     return metrics
 
 
@@ -256,6 +261,15 @@ def description(e: Experiment) -> dict[str, Any]:
     return model_files.describe(e.regime.network, e.tasks, **facts)
 
 
+def _quieten() -> None:
+    """Lightning's advertisements and two warnings about what this program does on purpose."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # The stream itself starts at the right position, see crosstask.data.loading.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
 def _rank() -> int:
     import os
 
@@ -267,10 +281,35 @@ class _nothing:
     def __exit__(self, *_: object) -> None: ...
 
 
+def restore_companions(regime: Regime, checkpoint: Path, strict: bool = True) -> list[str]:
+    """Loads the regime's `companions` from a checkpoint; returns the names that were left out.
+
+    Args:
+        strict: raise where one does not fit; else take over what fits.
+    """
+    left_out: list[str] = []
+    companions = regime.companions()
+    state = model_files.read_checkpoint(checkpoint)["state_dict"] if companions else {}
+    for name, module in companions.items():
+        own = {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(f"{name}.")}
+        if strict:
+            model_files.load_weights(module, own, f"{name} of {checkpoint}")
+        elif own:
+            left_out += [f"{name}.{k}" for k in model_files.copy_matching(module, own)]
+        else:
+            left_out.append(name)
+    return left_out
+
+
 def initialise_from(regime: Regime, run: Path | str) -> list[str]:
     """Copies the weights of another run wherever they fit; warns about what was left out."""
     _, weights = model_files.find(run)
     left_out = model_files.copy_matching(regime.network, weights)
+    checkpoint = next(
+        (p for p in (Path(run), Run(run).best, Run(run).last) if p.is_file()), None
+    )
+    if checkpoint is not None:
+        left_out += restore_companions(regime, checkpoint, strict=False)
     if left_out:
         shown = ", ".join(left_out[:6]) + (
             f" and {len(left_out) - 6} more" if len(left_out) > 6 else ""

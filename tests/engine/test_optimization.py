@@ -36,7 +36,12 @@ def test_every_parameter_is_in_exactly_one_group(decay_norms: bool) -> None:
 
 def test_the_papers_presets() -> None:
     dense = optimizer_settings("paper", "densemtl")
-    assert (dense.name, dense.lr, dense.encoder_lr, dense.betas) == ("adam", 3e-4, 2e-4, (0.9, 0.98))
+    assert (dense.name, dense.lr, dense.encoder_lr, dense.betas) == (
+        "adam",
+        3e-4,
+        2e-4,
+        (0.9, 0.98),
+    )
     light = optimizer_settings("paper", "multi_task")
     assert (light.name, light.lr, light.encoder_lr, light.weight_decay) == ("sgd", 1e-2, 1e-3, 5e-4)
     assert optimizer_settings("matched", "densemtl") == optimizer_settings("matched", "padnet")

@@ -46,7 +46,11 @@ def test_curves_continue_after_a_resume(tmp_path: Path) -> None:
     resumed = MetricsFile(path, keep_until=10)
     resumed.append(10, {"train/loss": 99.0})  # already there: not written twice
     resumed.append(20, {"train/loss": 2.0})
-    assert read_rows(path) == [(0, "train/loss", 0.0), (10, "train/loss", 1.0), (20, "train/loss", 2.0)]
+    assert read_rows(path) == [
+        (0, "train/loss", 0.0),
+        (10, "train/loss", 1.0),
+        (20, "train/loss", 2.0),
+    ]
     assert Run(tmp_path).curves() == {"train/loss": [(0, 0.0), (10, 1.0), (20, 2.0)]}
 
 

@@ -29,12 +29,16 @@ def main(argv: list[str]) -> int:
     from crosstask.evaluation import evaluate_constants
     from crosstask.hardware import choose
     from crosstask.runs import Run
+    from crosstask.training import restore_companions
 
     hardware = choose(args.device, args.precision)
     experiment = reopen(Run(args.run), args.root)
     network = experiment.regime.inference_network()
     _, weights = model_files.find(args.run, args.checkpoint)
     model_files.load_weights(network, weights, str(args.run))
+    place = Run(args.run)
+    chosen = place.best if args.checkpoint == "best" and place.best.is_file() else place.last
+    restore_companions(experiment.regime, chosen)
     val = experiment.val_data()
     with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
         metrics = experiment.regime.final_metrics(
@@ -44,7 +48,9 @@ def main(argv: list[str]) -> int:
             device=hardware.device,
             flip=args.flip,
         )
-    metrics |= evaluate_constants(experiment.tasks, experiment.train_data(), val)
+    train_set = experiment.train_data()
+    metrics |= evaluate_constants(experiment.tasks, train_set, val)
+    metrics |= experiment.regime.trivial_metrics(train_set, val)
     if args.json:
         print(json.dumps(metrics, indent=2))
     else:

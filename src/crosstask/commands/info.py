@@ -9,7 +9,7 @@ def main(argv: list[str]) -> int:
     name, rest = recipe_name(argv, "info")
     function, parser, names = recipe_parser(name, "info")
     parser.add_argument("--json", action="store_true")
-    namespace = parser.parse_args(rest)
+    namespace = parser.read(rest)
     options = split_options(namespace, names)
     if "pretrained" in options:
         options["pretrained"] = False  # counting needs no weights
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
         "protocol": experiment.protocol,
         "expected": experiment.expected,
     }
-    total = {k: sum(part[k] for part in parts.values()) for k in ("parameters", "macs")}
+    total = parts.pop("total")
     if namespace.json:
         print(json.dumps({**facts, "parts": parts, "total": total}, indent=2))
         return 0

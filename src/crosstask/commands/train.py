@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--next-steps", action="store_true", help="end with what to try next")
-    namespace = parser.parse_args(rest)
+    namespace = parser.read(rest)
     options = split_options(namespace, names)
 
     from crosstask.recipes.options import parse_names

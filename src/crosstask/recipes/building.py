@@ -69,8 +69,6 @@ def supervised_experiment(
     channels_last: bool = True,
     init_from: str | None = None,
     protocol: str = "correct",
-    expected: str = "",
-    notes: dict[str, Any] | None = None,
 ) -> Experiment:
     """A supervised experiment from tasks and data.
 
@@ -102,8 +100,6 @@ def supervised_experiment(
         channels_last: memory layout of convolutions.
         init_from: a run whose weights are taken over where they fit.
         protocol: correct or released.
-        expected: what this recipe reaches, for `crosstask info`.
-        notes: further facts for env.json.
     """
     network = build_network(
         tasks, architecture, encoder, pretrained, width, "imagenet", options, seed
@@ -140,6 +136,4 @@ def supervised_experiment(
         workers=workers,
         size=parse_size(size),
         protocol=protocol,
-        expected=expected,
-        notes=notes or {},
     )

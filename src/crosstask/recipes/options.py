@@ -40,3 +40,12 @@ def choose_tasks(names: str | Sequence[str], available: Mapping[str, Task]) -> t
         if name not in available:
             raise ValueError(nearest(name, list(available), "task"))
     return tuple(available[name] for name in asked)
+
+
+def needed_root(root: str | None, recipe: str) -> str:
+    """The dataset's folder, or an error that says how to give it."""
+    if root is None:
+        raise ValueError(
+            f"`root` is missing: give the folder of the dataset, `--root DIR` ({recipe})"
+        )
+    return root

@@ -7,6 +7,7 @@ from crosstask.data.streets import STREET_CLASSES
 from crosstask.recipes.building import supervised_experiment
 from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks, parse_size
+from crosstask.recipes.procedural_adaptation import adaptation as adaptation
 from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 
 

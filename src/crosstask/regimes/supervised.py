@@ -30,6 +30,7 @@ class Supervised(Regime):
         if levels not in ("mean", "sum", "last"):
             raise ValueError(f"`levels` is {levels!r}; expected mean, sum or last")
         self.levels = levels
+        self.labelled_tasks = self.tasks  # a regime that teaches a task otherwise leaves it out
         self.epoch_batches = 0  # batches of one pass over the data; set by the trainer's set-up
         self._labels_seen = torch.zeros(len(self.tasks))
         self._batches_seen = 0
@@ -49,7 +50,7 @@ class Supervised(Regime):
         """{task: loss averaged over levels and labelled pixels} of outputs already computed."""
         share = self._share(batch)
         losses = {}
-        for task in self.tasks:
+        for task in self.labelled_tasks:
             target = batch[task.name]
             levels = outputs[task.name][-1:] if self.levels == "last" else outputs[task.name]
             sums = [
@@ -67,8 +68,8 @@ class Supervised(Regime):
     def _share(self, batch: Batch) -> dict[str, Tensor]:
         """What one labelled pixel weighs, so that gradients of the step add up to its mean."""
         given = batch.get("normalizers")
-        counts = given or {t.name: t.normalizer(batch[t.name]) for t in self.tasks}
-        numbers = torch.stack([counts[t.name].float().to(self.device) for t in self.tasks])
+        counts = given or {t.name: t.normalizer(batch[t.name]) for t in self.labelled_tasks}
+        numbers = torch.stack([counts[t.name].float().to(self.device) for t in self.labelled_tasks])
         self._labels_seen = self._labels_seen.to(numbers.device) + numbers.detach()
         factor = 1.0
         if dist.is_available() and dist.is_initialized():
@@ -79,13 +80,13 @@ class Supervised(Regime):
         shares = torch.where(
             numbers > 0, factor / numbers.clamp(min=1e-12), torch.zeros_like(numbers)
         )
-        return {task.name: shares[i] for i, task in enumerate(self.tasks)}
+        return {task.name: shares[i] for i, task in enumerate(self.labelled_tasks)}
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_end(outputs, batch, batch_idx)
         self._batches_seen += 1
         if self.epoch_batches and self._batches_seen >= self.epoch_batches:
-            for task, seen in zip(self.tasks, self._labels_seen.tolist(), strict=True):
+            for task, seen in zip(self.labelled_tasks, self._labels_seen.tolist(), strict=True):
                 if seen == 0:
                     warnings.warn(
                         f"no picture of a whole epoch had a label for `{task.name}`: its head does "
@@ -97,4 +98,4 @@ class Supervised(Regime):
 
     def count_labels(self, batch: Batch) -> dict[str, Tensor]:
         """{task: its normaliser over this batch}, for loaders that count a whole step ahead."""
-        return {task.name: task.normalizer(batch[task.name]) for task in self.tasks}
+        return {task.name: task.normalizer(batch[task.name]) for task in self.labelled_tasks}

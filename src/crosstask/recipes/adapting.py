@@ -1,0 +1,189 @@
+"""The parts that every adaptation recipe puts together in the same way."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+from torch.utils.data import Dataset
+
+from crosstask.balancing import create_balancer
+from crosstask.data.pairs import DomainPairs
+from crosstask.recipes.building import build_network
+from crosstask.recipes.experiment import Data, Experiment
+from crosstask.recipes.options import parse_names, parse_size
+from crosstask.regimes.adaptation import METHODS, Adaptation
+from crosstask.regimes.alignment import AlignmentSettings
+from crosstask.regimes.optimization import OptimizerSettings, optimizer_settings
+from crosstask.regimes.self_training import SelfTrainingSettings
+from crosstask.tasks import Depth, Task
+
+Open = Callable[[tuple[str, ...]], Dataset[Any]]
+
+
+def adaptation_experiment(
+    *,
+    tasks: tuple[Task, ...],
+    source: Open,
+    target: Open,
+    val_data: Data,
+    method: str = "both",
+    adversarial_weight: float = 0.005,
+    adversarial_start: int = 0,
+    adversarial_lr: float = 1e-4,
+    discriminator_width: int = 64,
+    pseudo_weight: float = 1.0,
+    pseudo_start: int = 0,
+    mixing: Literal["class", "none"] = "class",
+    mixed_jitter: float = 0.3,
+    mixed_batches: bool = False,
+    domain_norms: bool = False,
+    match_colors: bool = False,
+    ema: float = 0.999,
+    architecture: str = "densemtl",
+    encoder: str | None = None,
+    pretrained: bool = True,
+    width: float = 1.0,
+    options: dict[str, Any] | None = None,
+    size: str = "512x1024",
+    steps: int = 90_000,
+    batch_size: int = 2,
+    accumulate: int = 1,
+    seed: int = 0,
+    balancing: str = "paper",
+    optimizer: str = "paper",
+    lr: float | None = None,
+    encoder_lr: float | None = None,
+    levels: Literal["mean", "sum", "last"] = "mean",
+    freeze: str = "",
+    clip: float | None = 10.0,
+    val_every: int = 2500,
+    val_batch_size: int = 4,
+    workers: int = 2,
+    channels_last: bool = True,
+    init_from: str | None = None,
+    protocol: str = "correct",
+    expected: str = "",
+) -> Experiment:
+    """An adaptation experiment from tasks and the two domains.
+
+    The last checkpoint is the one that counts: choosing the best by a score on target labels would
+    be training with them.
+
+    Args:
+        tasks: ordered tasks.
+        source: opens the labelled source set with the modalities given to it.
+        target: opens the target's training set; without modalities except for the oracle.
+        val_data: opens the target's validation set.
+        method: source_only, oracle (trained on target labels), adversarial, self_training, both.
+        adversarial_weight: of the adversarial loss (mean over discriminators).
+        adversarial_start: optimiser step from which on outputs are aligned.
+        adversarial_lr: rate of the discriminators.
+        discriminator_width: channels after a discriminator's first convolution.
+        pseudo_weight: of the loss on mixed target pictures.
+        pseudo_start: optimiser step from which on the teacher's labels are used.
+        mixing: class (paste half of the source's classes) or none.
+        mixed_jitter: strength of random colour changes on mixed pictures.
+        mixed_batches: one forward pass over both domains.
+        domain_norms: batch-norm statistics of their own for each domain.
+        match_colors: give source pictures the colour statistics of target pictures.
+        ema: decay of the moving average, which is the teacher and what is validated; 0 is off.
+        architecture: see `crosstask models`.
+        encoder: a timm name; the architecture's own if left out.
+        pretrained: start from ImageNet weights (downloaded once by timm).
+        width: factor on decoder widths.
+        options: options of the architecture, for example `--options.fusion concat`.
+        size: HEIGHTxWIDTH of training pictures.
+        steps: optimiser steps.
+        batch_size: pictures of each domain a batch and process.
+        accumulate: batches of one optimiser step.
+        seed: of weights, order and augmentation.
+        balancing: paper, equal, uncertainty, gradnorm, mgda, or a method of TorchJD.
+        optimizer: paper (Adam 2.5e-4, encoder 1.5e-5, constant), matched, adam, adamw.
+        lr: rate of decoders and exchanges (the encoder's keeps its ratio).
+        encoder_lr: rate of the encoder.
+        levels: how losses of supervised levels combine: mean, sum, last.
+        freeze: "encoder", "norms" or both with a comma.
+        clip: gradient norm, of the network and of the discriminators each on its own.
+        val_every: optimiser steps between validations.
+        val_batch_size: pictures of a validation batch.
+        workers: loader processes.
+        channels_last: memory layout of convolutions.
+        init_from: a run whose weights are taken over where they fit.
+        protocol: correct or released.
+        expected: what this recipe reaches, for `crosstask info`.
+    """
+    if method not in METHODS:
+        raise ValueError(f"`method` is {method!r}; expected one of {', '.join(METHODS)}")
+    network = build_network(
+        tasks, architecture, encoder, pretrained, width, "imagenet", options, seed
+    )
+    regime = Adaptation(
+        network,
+        tasks,
+        create_balancer(balancing, tasks),
+        adaptation_optimizer(optimizer, architecture, lr, encoder_lr),
+        steps=steps,
+        ema=ema,
+        freeze=parse_names(freeze),
+        channels_last=channels_last,
+        seed=seed,
+        levels=levels,
+        method=method,  # type: ignore[arg-type]
+        alignment=AlignmentSettings(
+            weight=adversarial_weight,
+            start=adversarial_start,
+            lr=adversarial_lr,
+            width=discriminator_width,
+        ),
+        self_training=SelfTrainingSettings(
+            weight=pseudo_weight, start=pseudo_start, mixing=mixing, jitter=mixed_jitter
+        ),
+        mixed_batches=mixed_batches,
+        domain_norms=domain_norms,
+        match_colors=match_colors,
+    )
+    if init_from is not None:
+        from crosstask.training import initialise_from
+
+        initialise_from(regime, init_from)
+    modalities = tuple(task.name for task in tasks)
+
+    def train_data() -> Dataset[Any]:
+        if method == "oracle":
+            return target(modalities)
+        return DomainPairs(source(modalities), target(()))
+
+    return Experiment(
+        regime=regime,
+        train_data=train_data,
+        val_data=val_data,
+        steps=steps,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        val_every=min(val_every, steps),
+        val_batch_size=val_batch_size,
+        clip=clip,
+        seed=seed,
+        workers=workers,
+        size=parse_size(size),
+        protocol=protocol,
+        expected=expected,
+        notes={"method": method},
+    )
+
+
+def adaptation_optimizer(
+    name: str, architecture: str, lr: float | None = None, encoder_lr: float | None = None
+) -> OptimizerSettings:
+    """"paper" is Adam (0.9, 0.98) with 2.5e-4, 1.5e-5 for the encoder, constant, for every row."""
+    if name != "paper":
+        return optimizer_settings(name, architecture, lr, encoder_lr)
+    settings = OptimizerSettings(lr=2.5e-4, encoder_lr=1.5e-5, schedule="constant")
+    if lr is not None:
+        settings = replace(settings, lr=lr, encoder_lr=lr * 1.5e-5 / 2.5e-4)
+    return settings if encoder_lr is None else replace(settings, encoder_lr=encoder_lr)
+
+
+def median_scaled(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+    """The tasks, with metrics of median-scaled depth (`depth/median_scaled/...`) beside the others."""
+    return tuple(replace(t, median_scaling=True) if isinstance(t, Depth) else t for t in tasks)

@@ -1,0 +1,123 @@
+"""Recipes on your own frames: depth from a folder of pictures or a video, without labels."""
+
+from typing import Any, Literal
+
+from crosstask.data import transforms
+from crosstask.data.frames import FrameFolder
+from crosstask.recipes.experiment import Experiment
+from crosstask.recipes.options import needed_root, parse_size
+from crosstask.recipes.self_supervised import (
+    depth_task,
+    parse_offsets,
+    self_supervised_experiment,
+)
+
+
+def self_supervised(
+    root: str | None = None,
+    intrinsics: str | None = None,
+    size: str = "128x416",
+    validation: float = 0.2,
+    offsets: str = "-1,1",
+    flip: float = 0.5,
+    jitter: float = 0.0,
+    encoder: str | None = "resnet18",
+    pretrained: bool = True,
+    width: float = 0.5,
+    pose_encoder: str = "resnet18",
+    reprojection: Literal["minimum", "mean"] = "mean",
+    auto_mask: bool = False,
+    border: Literal["count", "ignore"] = "ignore",
+    distance: float | None = None,
+    camera_height: float | None = None,
+    steps: int = 2000,
+    batch_size: int = 4,
+    optimizer: str = "matched",
+    lr: float | None = 3e-4,
+    val_every: int = 500,
+    seed: int = 0,
+    **options: Any,
+) -> Experiment:
+    """Depth and camera motion from frames of a moving camera, without labels.
+
+    The plain mean over the source frames and no auto-mask by default: the minimum and the auto-mask
+    are subject to a patent claim of their authors (see NOTICE); `--reprojection minimum
+    --auto-mask true` turns them on.
+
+    Args:
+        root: folder of frames, folder of such folders, or video file.
+        intrinsics: fx,fy,cx,cy in pixels of the stored pictures, or a text file with them; if left
+            out, intrinsics.txt beside the frames.
+        size: HEIGHTxWIDTH.
+        validation: share of every sequence, at its end, that is kept for validation.
+        offsets: frames that explain the target: `--offsets=-1,1`.
+        flip: probability of a mirrored sample.
+        jitter: probability of changed colours.
+        encoder: a timm name.
+        pretrained: start from ImageNet weights.
+        width: factor on decoder widths.
+        pose_encoder: timm name of the pose network's encoder.
+        reprojection: mean or minimum over the source frames.
+        auto_mask: leave out pixels that an unwarped source frame explains better.
+        border: ignore sources that do not see a pixel, or count their repeated border.
+        distance: metres between consecutive frames, if known: depth becomes metric.
+        camera_height: metres above the ground, if known: depth becomes metric.
+        steps: optimiser steps.
+        batch_size: targets a batch.
+        optimizer: matched, paper_self_supervised, adam, adamw, sgd.
+        lr: rate.
+        val_every: optimiser steps between validations.
+        seed: of weights, order and augmentation.
+    """
+    place, shape = needed_root(root, "frames.self_supervised"), parse_size(size)
+    depth = depth_task(distance, camera_height)
+
+    def frames(split: Literal["train", "val"], transform: Any) -> FrameFolder:
+        return FrameFolder(
+            place,
+            split,
+            ("neighbours", depth.name),
+            transform,
+            intrinsics=parse_camera(intrinsics),
+            validation=validation,
+            offsets=parse_offsets(offsets),
+        )
+
+    return self_supervised_experiment(
+        tasks=(depth,),
+        train_data=lambda: frames("train", transforms.training(shape, flip=flip, jitter=jitter)),
+        val_data=lambda: frames("val", transforms.evaluation(shape)),
+        encoder=encoder,
+        pretrained=pretrained,
+        width=width,
+        pose_encoder=pose_encoder,
+        size=size,
+        offsets=offsets,
+        reprojection=reprojection,
+        auto_mask=auto_mask,
+        border=border,
+        distance=distance,
+        camera_height=camera_height,
+        steps=steps,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=lr,
+        val_every=val_every,
+        seed=seed,
+        **options,
+    )
+
+
+def parse_camera(intrinsics: str | None) -> tuple[float, ...] | str | None:
+    """ "718.9,718.9,607.2,185.2" -> four numbers; anything else is a file's name."""
+    if intrinsics is None:
+        return None
+    parts = intrinsics.split(",")
+    if len(parts) == 1:
+        return intrinsics
+    try:
+        return tuple(float(part) for part in parts)
+    except ValueError:
+        raise ValueError(
+            f"`intrinsics` is {intrinsics!r}; expected fx,fy,cx,cy in pixels, or a text file"
+        ) from None

@@ -1,0 +1,192 @@
+"""The parts that every self-supervised recipe puts together in the same way."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from crosstask.balancing import create_balancer
+from crosstask.models.pose import PoseNetwork
+from crosstask.recipes.building import build_network
+from crosstask.recipes.experiment import Data, Experiment
+from crosstask.recipes.options import parse_names, parse_size
+from crosstask.regimes.optimization import optimizer_settings
+from crosstask.regimes.scale import KnownScale
+from crosstask.regimes.self_supervised import SelfSupervised
+from crosstask.regimes.view_synthesis import SelfSupervision
+from crosstask.tasks import Task
+from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
+
+# Architectures on DenseMTL's decoder, whose levels may predict as the paper's Table 5 has it.
+_LEVELLED = (
+    "single_task_matched",
+    "multi_task_matched",
+    "densemtl",
+    "densemtl_linear",
+    "threeways_padnet",
+    "window",
+    "n_to_one",
+)
+
+
+def self_supervised_experiment(
+    *,
+    tasks: tuple[Task, ...],
+    train_data: Data,
+    val_data: Data,
+    architecture: str | None = None,
+    encoder: str | None = None,
+    pretrained: bool = True,
+    width: float = 1.0,
+    options: dict[str, Any] | None = None,
+    pose_encoder: str = "resnet18",
+    size: str = "128x256",
+    offsets: str = "-1,1",
+    reprojection: Literal["minimum", "mean"] = "minimum",
+    auto_mask: bool = True,
+    border: Literal["count", "ignore"] = "count",
+    smoothness: float = 1e-3,
+    feature_distance: float = 0.0,
+    distance: float | Literal["poses"] | None = None,
+    camera_height: float | None = None,
+    scale_weight: float = 0.05,
+    steps: int = 40_000,
+    batch_size: int = 2,
+    accumulate: int = 1,
+    seed: int = 0,
+    balancing: str = "equal",
+    optimizer: str = "paper_self_supervised",
+    lr: float | None = None,
+    encoder_lr: float | None = None,
+    pose_lr: float | None = None,
+    ema: float = 0.0,
+    freeze: str = "",
+    clip: float | None = 10.0,
+    val_every: int = 1000,
+    val_batch_size: int = 4,
+    workers: int = 2,
+    channels_last: bool = True,
+    init_from: str | None = None,
+) -> Experiment:
+    """A self-supervised experiment from tasks and sequences.
+
+    Args:
+        tasks: ordered tasks, one of them `SelfSupervisedDepth`.
+        train_data: opens the training sequences.
+        val_data: opens the validation sequences.
+        architecture: see `crosstask models`; if left out, densemtl, or single_task_matched for one
+            task.
+        encoder: a timm name; the architecture's own if left out.
+        pretrained: start both encoders from ImageNet weights (downloaded once by timm).
+        width: factor on decoder widths.
+        options: options of the architecture, for example `--options.fusion concat`.
+        pose_encoder: timm name of the pose network's encoder.
+        size: HEIGHTxWIDTH of training pictures.
+        offsets: frames that explain the target, with an equals sign: `--offsets=-2,-1,1,2`.
+        reprojection: per pixel the minimum of the source frames' errors, or their mean.
+        auto_mask: leave out pixels that an unwarped source frame explains better.
+        border: count pixels that leave the source picture, or ignore the source there.
+        smoothness: weight of edge-aware smoothness.
+        feature_distance: weight of the distance to the features of the encoder at the start.
+        distance: metres between frames, or poses (from the data), to learn metric depth.
+        camera_height: metres above the ground, to learn metric depth.
+        scale_weight: weight of the penalty that distance or camera_height brings.
+        steps: optimiser steps.
+        batch_size: targets a batch and process.
+        accumulate: batches of one optimiser step.
+        seed: of weights, order and augmentation.
+        balancing: equal (the paper's Table 5), uncertainty, gradnorm, mgda, or a method of TorchJD.
+        optimizer: paper_self_supervised, matched, adam, adamw, sgd.
+        lr: rate of decoders and exchanges (the encoder's keeps its ratio).
+        encoder_lr: rate of the encoder.
+        pose_lr: rate of the pose network; that of the decoders if left out.
+        ema: decay of the moving average of the weights; 0 is off.
+        freeze: any of encoder, norms, pose, with commas.
+        clip: global gradient norm.
+        val_every: optimiser steps between validations.
+        val_batch_size: pictures of a validation batch.
+        workers: loader processes.
+        channels_last: memory layout of convolutions.
+        init_from: a run whose weights, the pose network's too, are taken over where they fit.
+    """
+    supervision = SelfSupervision(
+        offsets=parse_offsets(offsets),
+        rule=reprojection,
+        auto_mask=auto_mask,
+        border=border,
+        smoothness=smoothness,
+        feature_distance=feature_distance,
+        scale=KnownScale(distance=distance, camera_height=camera_height, weight=scale_weight),
+    )
+    architecture = architecture or ("densemtl" if len(tasks) > 1 else "single_task_matched")
+    levels = {"prediction_levels": prediction_levels(tasks)} if architecture in _LEVELLED else {}
+    network = build_network(
+        tasks, architecture, encoder, pretrained, width, "imagenet", levels | (options or {}), seed
+    )
+    regime = SelfSupervised(
+        network,
+        tasks,
+        create_balancer(balancing, tasks),
+        optimizer_settings(optimizer, architecture, lr, encoder_lr),
+        pose_network=build_pose_network(pose_encoder, pretrained, seed),
+        supervision=supervision,
+        pose_lr=pose_lr,
+        steps=steps,
+        ema=ema,
+        freeze=parse_names(freeze),
+        channels_last=channels_last,
+        seed=seed,
+    )
+    if init_from is not None:
+        from crosstask.training import initialise_from
+
+        initialise_from(regime, init_from)
+    return Experiment(
+        regime=regime,
+        train_data=train_data,
+        val_data=val_data,
+        steps=steps,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        val_every=val_every,
+        val_batch_size=val_batch_size,
+        clip=clip,
+        seed=seed,
+        workers=workers,
+        size=parse_size(size),
+    )
+
+
+def prediction_levels(tasks: Sequence[Task]) -> dict[str, tuple[int, ...]]:
+    """Levels that predict, as in the paper's Table 5: depth at strides 8, 4, 2, 1, others at 4 and 1."""
+    return {t.name: (3, 2, 1, 0) if isinstance(t, SelfSupervisedDepth) else (2, 0) for t in tasks}
+
+
+def build_pose_network(encoder: str, pretrained: bool, seed: int) -> PoseNetwork:
+    """The pose network, with weights that depend on `seed` alone."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 1)
+        return PoseNetwork(encoder, pretrained)
+
+
+def parse_offsets(offsets: str | Sequence[int]) -> tuple[int, ...]:
+    """ "-1,1" -> (-1, 1)."""
+    parts = offsets.split(",") if isinstance(offsets, str) else offsets
+    try:
+        numbers = tuple(int(part) for part in parts)
+    except ValueError:
+        numbers = ()
+    if not numbers or 0 in numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            f"`offsets` is {offsets!r}; expected different frames before and after, for example "
+            "`--offsets=-1,1`"
+        )
+    return numbers
+
+
+def depth_task(
+    distance: float | str | None = None, camera_height: float | None = None, **options: Any
+) -> SelfSupervisedDepth:
+    """The depth task: metric where a length is known, else up to scale."""
+    known = distance is not None or camera_height is not None
+    return SelfSupervisedDepth(kind="metric" if known else "up_to_scale", **options)

@@ -1,0 +1,286 @@
+"""Training: exact resume, what a run leaves behind, and what happens when things go wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fakes.scenes import Scenes
+from torch import Tensor
+
+from crosstask import model_files
+from crosstask.recipes.experiment import Experiment
+from crosstask.regimes.regime import NonFiniteLossError, Regime
+from crosstask.runs import RunError, read_rows
+from crosstask.scene_model import load
+from crosstask.training import train
+
+Make = Callable[..., Experiment]
+CONFIG = {"recipe": "test", "steps": 6}
+
+
+class Stop(Exception):
+    pass
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    return torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+
+
+def equal(a: Path, b: Path) -> bool:
+    left, right = weights(a), weights(b)
+    return list(left) == list(right) and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    start = Regime.on_train_batch_start
+
+    def stop(self: Regime, batch: Any, batch_idx: int) -> None:
+        if self.global_step == at:
+            raise Stop
+        start(self, batch, batch_idx)
+
+    monkeypatch.setattr(Regime, "on_train_batch_start", stop)
+
+
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_resumed_run_is_bit_identical(
+    experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """With two workers, moving average, dropout, accumulation and learned balancing."""
+    options = {"workers": 2, "ema": 0.9, "balancing": "uncertainty", "accumulate": 2}
+    train(experiment(**options), tmp_path / "whole", config=CONFIG, progress=False)
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        interrupt(patch, at)
+        train(experiment(**options), tmp_path / "cut", config=CONFIG, progress=False)
+    train(experiment(**options), tmp_path / "cut", config=CONFIG, resume=True, progress=False)
+    assert equal(tmp_path / "whole", tmp_path / "cut")
+    whole, cut = (tmp_path / name / "metrics.csv" for name in ("whole", "cut"))
+    assert read_rows(whole) == read_rows(cut)
+    assert (tmp_path / "whole/metrics.json").read_text() == (
+        tmp_path / "cut/metrics.json"
+    ).read_text()
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from fakes.scenes import Scenes, scene_tasks
+from crosstask.recipes.building import supervised_experiment
+from crosstask.regimes.regime import Regime
+from crosstask.training import train
+start = Regime.on_train_batch_start
+def die(self, batch, batch_idx):
+    if self.global_step == 5: os.kill(os.getpid(), signal.SIGKILL)
+    start(self, batch, batch_idx)
+Regime.on_train_batch_start = die
+train(supervised_experiment(
+    tasks=scene_tasks(("segmentation", "depth")), train_data=lambda: Scenes(8, noise=0.1),
+    val_data=lambda: Scenes(3, offset=100), encoder="resnet10t", pretrained=False, width=0.0625,
+    size="32x64", steps=6, batch_size=2, val_every=2, workers=2, optimizer="matched"),
+    {run!r}, config={config!r}, progress=False)
+"""
+
+
+def test_a_killed_process_resumes_exactly(experiment: Make, tmp_path: Path) -> None:
+    tests = str(Path(__file__).parents[1])
+    code = KILLED.format(tests=tests, run=str(tmp_path / "cut"), config=CONFIG)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=300)
+    assert result.returncode == -signal.SIGKILL, result.stderr.decode()[-2000:]
+    train(experiment(workers=2), tmp_path / "whole", config=CONFIG, progress=False)
+    train(experiment(), tmp_path / "cut", config=CONFIG, resume=True, progress=False)
+    assert equal(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_what_a_run_leaves_behind(experiment: Make, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    metrics = train(experiment(), run, config=CONFIG, progress=False)
+    for name in (
+        "config.yaml",
+        "env.json",
+        "metrics.csv",
+        "metrics.json",
+        "model.json",
+        "panel.png",
+        "checkpoints/last.ckpt",
+        "checkpoints/best.ckpt",
+        "tensorboard",
+    ):
+        assert (run / name).exists(), name
+    assert not list(run.rglob("*.part"))
+    assert json.loads((run / "metrics.json").read_text()) == metrics
+    for key in ("segmentation/miou", "depth/rmse", "depth/delta1", "score", "trivial/depth/rmse"):
+        assert key in metrics
+    expected = (metrics["segmentation/miou"] + metrics["depth/delta1"]) / 2
+    assert metrics["score"] == pytest.approx(expected)
+    env = json.loads((run / "env.json").read_text())
+    assert env["packages"]["torch"] and env["data"]["train"]["source"] == "scenes"
+
+
+def test_a_loaded_model_says_what_the_run_said(experiment: Make, tmp_path: Path) -> None:
+    made = experiment(ema=0.5)
+    train(made, tmp_path / "run", config=CONFIG, progress=False)
+    model = load(tmp_path / "run")
+    image = Scenes(1)[0]["image"][None]
+    with torch.no_grad():
+        expected = made.regime.inference_network()(image)
+        found = model(image)
+    assert list(found) == ["segmentation", "depth"]
+    for task in found:
+        assert torch.equal(found[task][-1], expected[task][-1])
+    alone = tmp_path / "alone.ckpt"
+    alone.write_bytes((tmp_path / "run/checkpoints/best.ckpt").read_bytes())
+    assert torch.equal(load(alone)(image)["depth"][-1], found["depth"][-1])
+
+
+def test_training_learns(experiment: Make, tmp_path: Path) -> None:
+    metrics = train(
+        experiment(steps=60, val_every=60, width=0.125), tmp_path / "run", config={}, progress=False
+    )
+    assert metrics["segmentation/miou"] > 0.6 > metrics["trivial/segmentation/miou"]
+
+
+class TestRefusals:
+    def test_another_run_in_the_directory(self, experiment: Make, tmp_path: Path) -> None:
+        train(experiment(steps=1), tmp_path / "r", config=CONFIG, progress=False)
+        with pytest.raises(RunError, match="--resume"):
+            train(experiment(steps=1), tmp_path / "r", config=CONFIG, progress=False)
+
+    def test_resume_with_other_settings_names_them(self, experiment: Make, tmp_path: Path) -> None:
+        before = {"recipe": "a", "tasks": "segmentation,depth"}
+        train(experiment(steps=1), tmp_path / "r", config=before, progress=False)
+        with pytest.raises(
+            RunError, match="tasks: 'segmentation,depth' then, 'depth,segmentation' now"
+        ):
+            after = {"recipe": "a", "tasks": "depth,segmentation"}
+            train(experiment(steps=1), tmp_path / "r", config=after, resume=True, progress=False)
+
+    def test_nothing_to_resume(self, experiment: Make, tmp_path: Path) -> None:
+        with pytest.raises(RunError, match="no checkpoints/last.ckpt"):
+            train(experiment(), tmp_path / "r", config=CONFIG, resume=True, progress=False)
+
+    @pytest.mark.parametrize("cut", [0, 1000])
+    def test_a_cut_checkpoint(self, experiment: Make, tmp_path: Path, cut: int) -> None:
+        train(experiment(steps=1), tmp_path / "r", config=CONFIG, progress=False)
+        last = tmp_path / "r/checkpoints/last.ckpt"
+        last.write_bytes(last.read_bytes()[:cut])
+        with pytest.raises(model_files.ModelFileError, match="cut or damaged"):
+            train(experiment(steps=1), tmp_path / "r", config=CONFIG, resume=True, progress=False)
+
+    def test_a_checkpoint_with_code_in_it(self, tmp_path: Path) -> None:
+        class Evil:
+            def __reduce__(self) -> tuple[Any, ...]:
+                return (os.system, ("touch hacked",))
+
+        torch.save({"state_dict": {}, "x": Evil()}, tmp_path / "evil.ckpt")
+        with pytest.raises(model_files.ModelFileError, match="could run code"):
+            load(tmp_path / "evil.ckpt")
+        assert not Path("hacked").exists()
+
+    def test_weights_of_another_architecture(self, experiment: Make, tmp_path: Path) -> None:
+        train(experiment(steps=1), tmp_path / "r", config=CONFIG, progress=False)
+        path = tmp_path / "r/checkpoints/best.ckpt"
+        content = torch.load(path, weights_only=True)
+        description = json.loads(content["model_description"])
+        description["model"]["options"] = {"alpha": False}
+        content["model_description"] = json.dumps(description)
+        torch.save(content, path)
+        with pytest.raises(model_files.ModelFileError, match=r"unexpected \(2\)"):
+            load(tmp_path / "r")
+
+
+class TestFailures:
+    def test_a_non_finite_loss_names_step_task_and_samples(
+        self, experiment: Make, tmp_path: Path
+    ) -> None:
+        class Broken(Scenes):
+            def __getitem__(self, index: int) -> dict[str, Any]:
+                sample = super().__getitem__(index)
+                sample["image"] = sample["image"] * (float("nan") if index == 5 else 1.0)
+                return sample
+
+        with pytest.raises(
+            NonFiniteLossError, match=r"segmentation, depth is not finite at step \d.*scene 5"
+        ):
+            train(
+                experiment(train=Broken(8), val_every=1),
+                tmp_path / "r",
+                config=CONFIG,
+                progress=False,
+            )
+        last = tmp_path / "r/checkpoints/last.ckpt"
+        if last.is_file():
+            assert all(torch.isfinite(v).all() for v in weights(tmp_path / "r").values())
+
+    def test_a_failing_disk_leaves_the_previous_checkpoint(
+        self, experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import lightning.pytorch as pl
+
+        save = pl.Trainer.save_checkpoint
+
+        def full(self: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+            save(self, path, *args, **kwargs)
+            if self.global_step >= 4:
+                os.truncate(path, 100)
+                raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(pl.Trainer, "save_checkpoint", full)
+        with pytest.raises(OSError, match="No space left"):
+            train(experiment(), tmp_path / "r", config=CONFIG, progress=False)
+        assert (
+            torch.load(tmp_path / "r/checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
+        )
+        assert not list((tmp_path / "r").rglob("*.part"))
+
+
+def test_missing_labels_train_the_other_tasks(experiment: Make, tmp_path: Path) -> None:
+    """A whole epoch without depth labels: a warning, no NaN, the depth head stays as it was."""
+    data = Scenes(4, hidden={"depth": (0, 1, 2, 3)})
+    made = experiment(train=data, steps=4)
+    head = {
+        k: v.clone()
+        for k, v in made.regime.network.decoders["depth"].state_dict().items()
+        if "weight" in k
+    }
+    with pytest.warns(UserWarning, match="no picture of a whole epoch had a label for `depth`"):
+        train(made, tmp_path / "r", config=CONFIG, progress=False)
+    assert all(torch.isfinite(v).all() for v in weights(tmp_path / "r").values())
+    assert head
+
+
+def test_taking_over_weights_reports_what_does_not_fit(experiment: Make, tmp_path: Path) -> None:
+    train(experiment(steps=1), tmp_path / "a", config=CONFIG, progress=False)
+    with pytest.warns(UserWarning, match="normals"):
+        made = experiment(
+            tasks=("segmentation", "depth", "normals"), init_from=str(tmp_path / "a"), steps=1
+        )
+    source = weights(tmp_path / "a")
+    name = "network.encoder." + next(
+        k[len("network.encoder.") :]
+        for k in source
+        if k.startswith("network.encoder.") and k.endswith("weight")
+    )
+    assert torch.equal(made.regime.state_dict()[name], source[name])
+
+
+def test_frozen_parts_do_not_move(experiment: Make, tmp_path: Path) -> None:
+    made = experiment(freeze="encoder", steps=3)
+    before = {k: v.clone() for k, v in made.regime.network.encoder.state_dict().items()}
+    other = made.regime.network.decoders["depth"].state_dict()
+    decoder = {k: v.clone() for k, v in other.items()}
+    train(made, tmp_path / "r", config=CONFIG, progress=False)
+    after = {
+        k[len("network.encoder.") :]: v
+        for k, v in weights(tmp_path / "r").items()
+        if k.startswith("network.encoder.")
+    }
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    moved = weights(tmp_path / "r")
+    assert any(not torch.equal(decoder[k], moved[f"network.decoders.depth.{k}"]) for k in decoder)
