@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from crosstask.data.streets.builder import Builder
 from crosstask.data.streets.classes import Street
 from crosstask.data.streets.dice import Dice
 from crosstask.data.streets.materials import TEXTURES, material
 from crosstask.data.streets.palette import Paints
-from crosstask.data.streets.primitives import Hulls, Shadows, hulls, shadows
 from crosstask.data.streets.road import Road
 
 _PER_SIDE = 9
@@ -26,20 +26,19 @@ def side_signs(device: torch.device, count: int) -> Float[Tensor, "1 n"]:
     return torch.tensor((-1.0, 1.0), device=device).repeat_interleave(count)[None]
 
 
-def _facade(dice: Dice, paints: Paints, count: int, height: Tensor, contrast: Tensor) -> Tensor:
-    storey = dice.uniform(count, 2.7, 3.3)
-    window = dice.uniform(count, 2.0, 3.4)
+def _facade(
+    dice: Dice, paints: Paints, count: int, height: Tensor, contrast: Float[Tensor, "b 1"]
+) -> Tensor:
     weights = torch.tensor((TEXTURES["plaster"], TEXTURES["brick"]), device=height.device)
-    texture = weights[dice.pick(count, 2)] * contrast[..., None]
     return material(
         Street.BUILDING,
         paints("facade", count),
         second=paints("glass", count),
         top=paints("roof", count),
-        texture=texture,
+        texture=weights[dice.pick(count, 2)] * contrast[..., None],
         top_from=0.5,
-        u=(window, dice.uniform(count, 0.36, 0.6), dice.unit(count)),
-        v=(storey, dice.uniform(count, 0.4, 0.56), -0.3),
+        u=(dice.uniform(count, 2.0, 3.4), dice.uniform(count, 0.36, 0.6), dice.unit(count)),
+        v=(dice.uniform(count, 2.7, 3.3), dice.uniform(count, 0.4, 0.56), -0.3),
         low=0.7,
         high=height - 0.25,
         variation=0.5,
@@ -47,13 +46,14 @@ def _facade(dice: Dice, paints: Paints, count: int, height: Tensor, contrast: Te
     )
 
 
-def draw_buildings(
+def add_buildings(
+    build: Builder,
     dice: Dice,
     paints: Paints,
     road: Road,
     sun: Float[Tensor, "b 3"],
     contrast: Float[Tensor, "b 1"],
-) -> tuple[Hulls, Shadows]:
+) -> None:
     """Houses along the street, with flat or gabled roofs, and the shadow each throws on the ground.
 
     Args:
@@ -63,64 +63,48 @@ def draw_buildings(
     count = 2 * _PER_SIDE
     sign = side_signs(sun.device, _PER_SIDE)
     length = dice.uniform(count, 7.0, 15.0)
-    gap = torch.where(
-        dice.chance(count, 0.3), dice.uniform(count, 2.0, 6.0), dice.uniform(count, 0.0, 0.4)
-    )
+    wide_gap = dice.chance(count, 0.3)
+    gap = torch.where(wide_gap, dice.uniform(count, 2.0, 6.0), dice.uniform(count, 0.0, 0.4))
     stretch = (length + gap).unflatten(1, (2, _PER_SIDE))
-    ahead = (stretch.cumsum(-1) - stretch / 2 + dice.uniform(2, -9.0, -3.0)[..., None]).flatten(1)
-    front = (
-        sides(road.half_width[:, None] + road.verge + road.sidewalk + road.garden, _PER_SIDE)
-        + 0.15
-        + dice.uniform(count, 0.0, 0.8)
-    )
+    first = dice.uniform(2, -9.0, -3.0)[..., None]
+    ahead = (stretch.cumsum(-1) - stretch / 2 + first).flatten(1)
+    setback = road.half_width[:, None] + road.verge + road.sidewalk + road.garden
+    front = sides(setback, _PER_SIDE) + 0.15 + dice.uniform(count, 0.0, 0.8)
     base, yaw = road.place(sign * (front + _DEPTH / 2), ahead)
     wall = dice.uniform(count, 4.5, 13.0)
     gabled, along = dice.chance(count, 0.55), dice.chance(count, 0.7).float()
     rise = dice.uniform(count, 0.5, 0.9)
-    shoulder = torch.where(gabled, wall, wall + 1e3)
     ridge = wall + rise * torch.where(along > 0, _DEPTH / 2, length / 2)
     half = torch.stack((torch.full_like(length, _DEPTH / 2), length / 2), dim=-1)
     present = road.clear(ahead, length / 2 + 2.0)
     rows = _facade(dice, paints, count, wall, contrast)
-    houses = hulls(
-        base,
-        yaw,
-        half,
-        torch.where(gabled, ridge, wall),
-        present,
-        rows,
-        slope=(along, shoulder, rise),
-    )
+    slope = torch.stack((along, torch.where(gabled, wall, 1e4), rise), dim=-1)
+    height = torch.where(gabled, ridge, wall)
+    build.add_hulls(base, yaw, half, height, present, rows, slope=slope)
 
     throw = sun[:, None, ::2] * (wall / sun[:, 1:2].clamp(min=0.1))[..., None]
     middle = base[..., ::2].clone()
     middle[..., 0] -= sign * _DEPTH / 2
     street = torch.stack((yaw.sin(), yaw.cos()), dim=-1) * (length / 2)[..., None]
     falls = present & (sun[:, :1] * sign < -0.05)
-    return houses, shadows(
-        middle + throw / 2, street, throw / 2, falls, square=True, sharpness=12.0
-    )
+    build.add_shadows(middle + throw / 2, street, throw / 2, falls, square=True, sharpness=12.0)
 
 
-def draw_backdrop(dice: Dice, paints: Paints, road: Road, contrast: Float[Tensor, "b 1"]) -> Hulls:
+def add_backdrop(
+    build: Builder, dice: Dice, paints: Paints, road: Road, contrast: Float[Tensor, "b 1"]
+) -> None:
     """A skyline far down the street, so that the road does not run into the sky."""
     count = _BACKDROP
     ahead = dice.uniform(count, 112.0, 150.0)
     spacing = torch.arange(count, device=ahead.device)[None] - (count - 1) / 2
     base, yaw = road.place(spacing * 17.0 + dice.uniform(count, -4.0, 4.0), ahead)
     half = torch.stack((dice.uniform(count, 6.0, 11.0), dice.uniform(count, 4.0, 8.0)), dim=-1)
-    height = dice.uniform(count, 6.0, 22.0)
-    return hulls(
-        base,
-        yaw,
-        half,
-        height,
-        dice.chance(count, 0.85),
-        _facade(dice, paints, count, height, contrast),
-    )
+    height, present = dice.uniform(count, 6.0, 22.0), dice.chance(count, 0.85)
+    rows = _facade(dice, paints, count, height, contrast)
+    build.add_hulls(base, yaw, half, height, present, rows)
 
 
-def draw_fences(dice: Dice, paints: Paints, road: Road) -> Hulls:
+def add_fences(build: Builder, dice: Dice, paints: Paints, road: Road) -> None:
     """Fences of planks between sidewalk and garden."""
     per_side = 3
     count = 2 * per_side
@@ -131,16 +115,13 @@ def draw_fences(dice: Dice, paints: Paints, road: Road) -> Hulls:
     lateral = sides(road.half_width[:, None] + road.verge + road.sidewalk, per_side) + 0.1
     base, yaw = road.place(sign * lateral, ahead)
     height = dice.uniform(count, 0.95, 1.6)
-    present = (
-        dice.chance(count, 0.6)
-        & (sides(road.garden, per_side) > 0)
-        & road.clear(ahead, length / 2 + 1.0)
-    )
+    garden = sides(road.garden, per_side) > 0
+    present = dice.chance(count, 0.6) & garden & road.clear(ahead, length / 2 + 1.0)
     wood = paints("fence", count)
     rows = material(
         Street.FENCE,
         wood,
-        second=wood * 0.35,
+        second=wood * 0.6,
         texture="wood",
         scale=2.0,
         u=(dice.uniform(count, 0.16, 0.34), 0.22, 0.0),
@@ -148,4 +129,4 @@ def draw_fences(dice: Dice, paints: Paints, road: Road) -> Hulls:
         phase=dice.uniform(count, 0.0, 64.0),
     )
     half = torch.stack((torch.full_like(length, 0.05), length / 2), dim=-1)
-    return hulls(base, yaw, half, height, present, rows)
+    build.add_hulls(base, yaw, half, height, present, rows)

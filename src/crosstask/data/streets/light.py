@@ -11,33 +11,21 @@ from crosstask.data.streets.tiles import Grid, find_candidates, screen_bounds
 
 
 def ground_shadows(
-    scene: Scene, grid: Grid, point: Float[Tensor, "tiles s s 3"]
+    scene: Scene, grid: Grid, x: Float[Tensor, "tiles s s"], z: Float[Tensor, "tiles s s"]
 ) -> tuple[Float[Tensor, "tiles s s"], Float[Tensor, "tiles s s"]]:
-    """Share of the sun and of the sky that reaches ground points; meaningless for pixels that show no ground."""
+    """Share of the sun and of the sky that reaches ground points (x, z); for other pixels it says nothing."""
     patches = scene.shadows
-    bounds, _ = screen_bounds(patches.corners, scene.camera)
+    bounds = screen_bounds(patches.corners, scene.camera)
     found = find_candidates(bounds, patches.present, grid)
-    x, z = point[..., 0][found.order], point[..., 2][found.order]
+    x, z = x.index_select(0, found.order), z.index_select(0, found.order)
     sun, sky = torch.ones_like(x), torch.ones_like(x)
-    table = torch.cat(
-        (
-            patches.center,
-            patches.matrix.flatten(2),
-            patches.square[..., None],
-            patches.sharpness[..., None],
-            patches.sun[..., None],
-            patches.sky[..., None],
-        ),
-        dim=-1,
-    )
-    table = table.flatten(0, 1)[found.primitive][..., None, None]
+    table = patches.table.flatten(0, 1).index_select(0, found.primitive)[..., None, None]
     start = 0
     for count in found.counts:
-        cx, cz, xx, xz, zx, zz, square, sharpness, of_sun, of_sky = table[
-            start : start + count
-        ].unbind(1)
+        columns = table[start : start + count].unbind(1)
+        cx, cz, xx, xz, zx, zz, square, sharpness, of_sun, of_sky = columns
         dx, dz = x[:count] - cx, z[:count] - cz
-        first, second = (xx * dx + xz * dz).abs(), (zx * dx + zz * dz).abs()
+        first, second = (xx * dx).addcmul_(xz, dz).abs_(), (zx * dx).addcmul_(zz, dz).abs_()
         distance = torch.where(
             square > 0.5, torch.maximum(first, second), torch.hypot(first, second)
         )
@@ -45,25 +33,26 @@ def ground_shadows(
         torch.minimum(sun[:count], 1 - cover * of_sun, out=sun[:count])
         sky[:count] *= 1 - cover * of_sky
         start += count
-    back_sun, back_sky = torch.empty_like(sun), torch.empty_like(sky)
-    back_sun[found.order], back_sky[found.order] = sun, sky
-    return back_sun, back_sky
+    return found.restore(sun), found.restore(sky)
 
 
 def illuminate(
     light: Light,
-    albedo: Float[Tensor, "b p 3"],
-    normal: Float[Tensor, "b p 3"],
+    albedo: Float[Tensor, "3 b p"],
+    normal: Float[Tensor, "3 b p"],
     sun: Float[Tensor, "b p"],
     sky: Float[Tensor, "b p"],
     depth: Float[Tensor, "b p"],
-) -> Float[Tensor, "b p 3"]:
+) -> Float[Tensor, "3 b p"]:
     """Linear radiance of lit surfaces behind haze: Lambert's law for the sun, a brighter sky above than below."""
-    facing = -(normal * light.sun[:, None]).sum(-1)
-    direct = facing.clamp_(min=0).mul_(sun)[..., None] * light.direct[:, None]
-    around = (0.70 - 0.30 * normal[..., 1]).mul_(sky)[..., None] * light.ambient[:, None]
-    clear = torch.exp(-light.haze[:, None] * depth)[..., None]
-    return torch.lerp(light.air[:, None], albedo * (direct + around), clear)
+    toward = -light.sun.T[..., None]
+    facing = normal[0] * toward[0]
+    facing.addcmul_(normal[1], toward[1]).addcmul_(normal[2], toward[2]).clamp_(min=0).mul_(sun)
+    around = (0.70 - 0.30 * normal[1]).mul_(sky)
+    lit = facing * light.direct.T[..., None]
+    lit.addcmul_(around, light.ambient.T[..., None]).mul_(albedo)
+    clear = torch.exp(-light.haze[:, None] * depth)
+    return torch.lerp(light.air.T[..., None], lit, clear)
 
 
 def expose(

@@ -17,7 +17,6 @@ VARIATION = 24
 CLASS = 25
 MOVING = 26
 PHASE = 27
-COLUMNS = 28
 
 # Weights of the four texture channels: fine grain, clumps, stains, courses of brick.
 TEXTURES: dict[str, tuple[float, float, float, float]] = {
@@ -53,7 +52,7 @@ def material(
     """Rows of material parameters.
 
     Args:
-        color, second, top: linear RGB of the surface, of the pattern on it, of faces that look up.
+        color, second, top: display RGB of the surface, of the pattern on it, of faces that look up.
         texture: name in `TEXTURES`, or the four channel weights.
         scale: metres that one period of the texture spans.
         top_from: a face counts as top where its normal's upward part exceeds this.
@@ -61,34 +60,19 @@ def material(
         low, high: heights between which the pattern lives; reach: largest distance from u = 0.
         variation: how much the second colour varies from cell to cell.
     """
-    rows = color.new_zeros((*color.shape[:2], COLUMNS))
-    rows[..., FIRST] = color
-    rows[..., SECOND] = color if second is None else second
-    rows[..., TOP] = color if top is None else top
-    weights = (
-        torch.tensor(TEXTURES[texture], device=color.device)
-        if isinstance(texture, str)
-        else texture
-    )
-    rows[..., WEIGHTS] = weights
-    columns = (
-        SCALE,
-        TOP_FROM,
-        PERIOD_U,
-        DUTY_U,
-        OFFSET_U,
-        PERIOD_V,
-        DUTY_V,
-        OFFSET_V,
-        LOW,
-        HIGH,
-        REACH,
-    )
-    values = (scale, top_from, *u, *v, low, high, reach)
-    for column, value in zip(
-        (*columns, VARIATION, CLASS, MOVING, PHASE),
-        (*values, variation, street_class, moving, phase),
-        strict=True,
-    ):
-        rows[..., column] = value
+    values = (scale, top_from, *u, *v, low, high, reach, variation, street_class, moving, phase)
+    weights = TEXTURES[texture] if isinstance(texture, str) else (0.0,) * 4
+    fixed = [0.0 if isinstance(value, Tensor) else float(value) for value in values]
+    template = torch.tensor((*(0.0,) * 9, *weights, *fixed), device=color.device)
+    rows = template.repeat(*color.shape[:2], 1)
+    rows[..., :9] = color.repeat(1, 1, 3)
+    if second is not None:
+        rows[..., SECOND] = second
+    if top is not None:
+        rows[..., TOP] = top
+    if isinstance(texture, Tensor):
+        rows[..., WEIGHTS] = texture
+    for column, value in enumerate(values, start=SCALE):
+        if isinstance(value, Tensor):
+            rows[..., column] = value
     return rows

@@ -117,7 +117,7 @@ PALETTES: dict[str, tuple[_Colors, _Colors]] = {
 
 
 class Paints:
-    """Hands out linear RGB (display RGB squared) for named palettes, with jitter, style and camouflage applied."""
+    """Hands out display RGB of named palettes, with jitter and camouflage, and develops it to linear RGB."""
 
     def __init__(self, dice: Dice, style: Style) -> None:
         self._dice, self._style = dice, style
@@ -126,17 +126,23 @@ class Paints:
     def __call__(self, palette: str, count: int, jitter: float = 0.06) -> Float[Tensor, "b n 3"]:
         """``count`` colours of a palette for every scene of the batch."""
         dice, style = self._dice, self._style
-        choice = dice.unit(count)
-        source, target = (
-            torch.tensor(colors, device=choice.device) for colors in PALETTES[palette]
-        )
-        colors = torch.lerp(source, target, style.palette)
-        chosen = colors[(choice * len(colors)).to(torch.int64)]
-        noise = dice.unit(3 * count).reshape(-1, count, 3) * 2 - 1
+        source, target = PALETTES[palette]
+        table = [
+            [a + style.palette * (b - a) for a, b in zip(*pair, strict=True)]
+            for pair in zip(source, target, strict=True)
+        ]
+        draw = dice.unit(4 * count).unflatten(1, (count, 4))
+        colors = torch.tensor(table, device=draw.device)
+        chosen = colors[(draw[..., 0] * len(table)).to(torch.int64)]
+        noise = draw[..., 1:] * 2 - 1
         if style.camouflage:
             free = 0.47 + 0.38 * noise[..., :1] + 0.16 * noise.flip(-1)
             chosen = torch.where(dice.chance(count, style.camouflage)[..., None], free, chosen)
-        chosen = chosen + jitter * (0.7 * noise[..., :1] + 0.5 * noise)
-        grey = chosen.mean(-1, keepdim=True)
-        chosen = grey + (chosen - grey) * self._saturation
-        return chosen.clamp(0.02, 0.98) ** 2
+        return torch.add(chosen, noise + noise[..., :1], alpha=0.55 * jitter)
+
+    def develop(self, colors: Float[Tensor, "b n c*3"]) -> Float[Tensor, "b n c*3"]:
+        """Linear RGB (display RGB squared) at the scene's saturation, of rows of RGB triples."""
+        triples = colors.unflatten(-1, (-1, 3))
+        grey = triples.mean(-1, keepdim=True)
+        triples = grey + (triples - grey) * self._saturation[..., None]
+        return triples.clamp(0.02, 0.98).square().flatten(-2)

@@ -130,7 +130,9 @@ def _trace_hulls(
     """Update the nearest inverse depth and its primitive, both in the order of ``candidates``, in place."""
     steps = torch.arange(TILE, device=best.device, dtype=torch.float32)
     planes = _Planes(
-        coefficients.flatten(0, 1)[candidates.primitive], grid.origins[candidates.tile], steps
+        coefficients.flatten(0, 1).index_select(0, candidates.primitive),
+        grid.origins.index_select(0, candidates.tile),
+        steps,
     )
     number = (candidates.primitive % coefficients.shape[1]).to(torch.int32)[:, None, None]
     start = 0
@@ -157,7 +159,10 @@ def _trace_rounds(
     winner: Tensor,
 ) -> None:
     steps = torch.arange(TILE, device=best.device, dtype=torch.float32)
-    chosen, origin = coefficients.flatten(0, 1)[candidates.primitive], grid.origins[candidates.tile]
+    chosen, origin = (
+        coefficients.flatten(0, 1).index_select(0, candidates.primitive),
+        grid.origins.index_select(0, candidates.tile),
+    )
     ends = torch.cat((chosen[:, None, :3], chosen[:, 11:].unflatten(-1, (3, 3))), dim=1)
     planes = _Planes(ends, origin, steps)
     uu, vv, one, uv, u_, v_ = chosen[:, 3:9].unbind(-1)
@@ -210,18 +215,16 @@ def trace(
     planes, normals = hull_coefficients(scene.hulls, scene)
     rounds = round_coefficients(scene.rounds, scene)
     count = scene.hulls.present.shape[1]
-    for kind in (scene.hulls, scene.rounds):
-        bounds, _ = screen_bounds(kind.corners, scene.camera)
-        outside = (
-            (planes[:, :, 0, 2] < _NEVER)
-            if kind is scene.hulls
-            else (rounds[..., 10] == 0) | (kind.roundness < 0.5)
-        )
-        candidates = find_candidates(bounds, kind.present & outside, grid)
-        ordered, who = best[candidates.order], winner[candidates.order]
-        if kind is scene.hulls:
+    outside = (rounds[..., 10] == 0) | (scene.rounds.roundness < 0.5)
+    kinds = ((scene.hulls, planes[:, :, 0, 2] < _NEVER), (scene.rounds, outside))
+    for kind, visible in kinds:
+        bounds = screen_bounds(kind.corners, scene.camera)
+        candidates = find_candidates(bounds, kind.present & visible, grid)
+        ordered = best.index_select(0, candidates.order)
+        who = winner.index_select(0, candidates.order)
+        if isinstance(kind, Hulls):
             _trace_hulls(candidates, planes, grid, ordered, who)
         else:
             _trace_rounds(candidates, rounds, grid, count, ordered, who)
-        best[candidates.order], winner[candidates.order] = ordered, who
+        best, winner = candidates.restore(ordered), candidates.restore(who)
     return Hits(best, winner), planes[:, :, :FRONTS].float(), normals

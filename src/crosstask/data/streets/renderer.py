@@ -9,17 +9,12 @@ from torch import Tensor
 
 from crosstask.data.streets.classes import Street
 from crosstask.data.streets.dice import mix
+from crosstask.data.streets.ground import shade_ground
 from crosstask.data.streets.light import expose, ground_shadows, illuminate
 from crosstask.data.streets.raycast import GROUND, SKY, trace
 from crosstask.data.streets.scene import Scene, draw_scenes
 from crosstask.data.streets.style import EASY, Style
-from crosstask.data.streets.surfaces import (
-    Surface,
-    shade_ground,
-    shade_hulls,
-    shade_rounds,
-    shade_sky,
-)
+from crosstask.data.streets.surfaces import Sight, Surface, shade_hulls, shade_rounds, shade_sky
 from crosstask.data.streets.texture import Atlas
 from crosstask.data.streets.tiles import TILE, Grid
 from crosstask.geometry import edges_from_labels
@@ -33,119 +28,104 @@ _QUINCUNX = ((0.0, 0.0), (-0.5, -0.5))
 
 @dataclass(frozen=True)
 class _Pixels:
-    """All pixels of all views, per scene."""
+    """All pixels of all views, per scene, in the order of the tiles."""
 
-    radiance: Float[Tensor, "b p 3"]
-    normal: Float[Tensor, "b p 3"]
-    label: Int64[Tensor, "b p"]
-    moving: Tensor
+    radiance: Float[Tensor, "3 b p"]
+    normal: Float[Tensor, "3 b p"]
+    label: Float[Tensor, "b p"]
+    moving: Float[Tensor, "b p"]
     inverse_depth: Float[Tensor, "b p"]
+
+
+def _look(scene: Scene, grid: Grid, inverse: Float[Tensor, "b p"]) -> tuple[Sight, Tensor]:
+    """Rays, points and footprints of all pixels (flattened over scenes), and their depth (b, p)."""
+    steps = torch.arange(TILE, device=inverse.device, dtype=torch.float32)
+    origin_u, origin_v = grid.origins.float().T[..., None, None]
+    u = (origin_u + steps).expand(-1, TILE, -1).reshape(-1)
+    v = (origin_v + steps[:, None]).expand(-1, -1, TILE).reshape(-1)
+    turn = scene.camera.directions().float().permute(1, 2, 0)[..., None]
+    ray = torch.stack([u * row[0] + v * row[1] + row[2] for row in turn])
+    depth = 1 / inverse.clamp(min=1e-3)
+    point = torch.addcmul(scene.camera.position.float().T[..., None], ray, depth)
+    length = (ray[0] * ray[0]).addcmul_(ray[1], ray[1]).addcmul_(ray[2], ray[2]).sqrt_()
+    ray = ray.div_(length)
+    footprint = depth / scene.camera.intrinsics[:, 0, 0].float()[:, None]
+    pixel = torch.stack((u, v))[:, None].expand(-1, len(inverse), -1)
+    return Sight(pixel.flatten(1), point.flatten(1), ray.flatten(1), footprint.flatten()), depth
 
 
 def _shade(scene: Scene, grid: Grid, atlas: Atlas) -> _Pixels:
     hits, planes, normals = trace(scene, grid)
-    count, device = len(scene.light.haze), hits.inverse_depth.device
-    inverse, winner = hits.inverse_depth.reshape(count, -1), hits.primitive.reshape(count, -1)
-    steps = torch.arange(TILE, device=device, dtype=torch.float32)
-    origins = grid.origins.float()
-    u = (origins[:, 0, None, None] + steps).expand(-1, TILE, -1).reshape(-1)
-    v = (origins[:, 1, None, None] + steps[:, None]).expand(-1, -1, TILE).reshape(-1)
-    turn = scene.camera.directions().float()[:, None]
-    ray = u[:, None] * turn[..., 0] + v[:, None] * turn[..., 1] + turn[..., 2]
-    depth = 1 / inverse.clamp(min=1e-3)
-    point = scene.camera.position.float()[:, None] + ray * depth[..., None]
-    ray = ray / ray.norm(dim=-1, keepdim=True)
-    sun, sky = (
-        value.reshape(count, -1)
-        for value in ground_shadows(scene, grid, point.unflatten(1, (-1, TILE, TILE)).flatten(0, 1))
-    )
-    angle = 1 / scene.camera.intrinsics[:, 0, 0].float()[:, None]
-    footprint = depth * angle
-
-    albedo, normal = torch.zeros_like(point).reshape(-1, 3), torch.zeros_like(point).reshape(-1, 3)
-    label = torch.full((count * len(u),), int(Street.SKY), device=device)
-    moving = torch.zeros_like(label, dtype=torch.bool)
-    flat = winner.reshape(-1)
-    hulls = scene.hulls.present.shape[1]
-    rounds = scene.rounds.present.shape[1]
-    points, rays, prints = point.reshape(-1, 3), ray.reshape(-1, 3), footprint.reshape(-1)
+    count = len(scene.light.haze)
+    inverse = hits.inverse_depth.reshape(count, -1)
+    sight, depth = _look(scene, grid, inverse)
+    total = inverse.numel()
+    who = hits.primitive.reshape(-1)
+    scenes = torch.arange(count, device=who.device)[:, None].expand(inverse.shape).reshape(-1)
+    hulls, rounds = scene.hulls.present.shape[1], scene.rounds.present.shape[1]
+    albedo, normal = inverse.new_zeros(3, total), inverse.new_zeros(3, total)
+    label = inverse.new_full((total,), float(Street.SKY))
+    moving = inverse.new_zeros(total)
 
     def write(where: Tensor, surface: Surface) -> None:
-        albedo[where], normal[where] = surface.albedo, surface.normal
-        label[where], moving[where] = surface.label, surface.moving
+        albedo.index_copy_(1, where, surface.albedo)
+        normal.index_copy_(1, where, surface.normal)
+        label.index_copy_(0, where, surface.label)
+        moving.index_copy_(0, where, surface.moving)
 
-    where = ((flat >= 0) & (flat < hulls)).nonzero()[:, 0]
-    which = where // len(u) * hulls + flat[where]
-    pixel = torch.stack((u, v), dim=-1)[where % len(u)]
-    write(
-        where,
-        shade_hulls(
-            scene.hulls,
-            planes,
-            normals,
-            which,
-            pixel,
-            points[where],
-            rays[where],
-            prints[where],
-            atlas,
-        ),
+    where = ((who >= 0) & (who < hulls)).nonzero()[:, 0]
+    which = scenes.index_select(0, where) * hulls + who.index_select(0, where)
+    write(where, shade_hulls(scene.hulls, planes, normals, which, sight.take(where), atlas))
+    where = (who >= hulls).nonzero()[:, 0]
+    which = scenes.index_select(0, where) * rounds + (who.index_select(0, where) - hulls)
+    write(where, shade_rounds(scene.rounds, which, sight.take(where), atlas))
+    on_ground = who == GROUND
+    where = on_ground.nonzero()[:, 0]
+    write(where, shade_ground(scene.road, scenes[where], sight.take(where), atlas))
+    shape = hits.inverse_depth.shape
+    shadow = ground_shadows(
+        scene, grid, sight.point[0].reshape(shape), sight.point[2].reshape(shape)
     )
-    where_round = (flat >= hulls).nonzero()[:, 0]
-    which = where_round // len(u) * rounds + flat[where_round] - hulls
-    write(
-        where_round,
-        shade_rounds(
-            scene.rounds, which, points[where_round], rays[where_round], prints[where_round], atlas
-        ),
+    lit = on_ground.reshape(inverse.shape)
+    sun, sky = (torch.where(lit, share.reshape(inverse.shape), 1.0) for share in shadow)
+    shape = (3, *inverse.shape)
+    normal = normal.reshape(shape)
+    radiance = illuminate(scene.light, albedo.reshape(shape), normal, sun, sky, depth).reshape(
+        3, -1
     )
-    where_ground = (flat == GROUND).nonzero()[:, 0]
-    write(
-        where_ground,
-        shade_ground(
-            scene.road,
-            where_ground // len(u),
-            points[where_ground],
-            rays[where_ground],
-            prints[where_ground],
-            atlas,
-        ),
-    )
-    lit = flat.reshape(count, -1) == GROUND
-    sun, sky = torch.where(lit, sun, 1.0), torch.where(lit, sky, 1.0)
-    radiance = illuminate(
-        scene.light, albedo.reshape(point.shape), normal.reshape(point.shape), sun, sky, depth
-    ).reshape(-1, 3)
-    above = (flat == SKY).nonzero()[:, 0]
-    of = above // len(u)
-    light = scene.light
-    radiance[above] = shade_sky(
-        rays[above],
-        light.air[of],
-        light.zenith[of],
-        light.clouds[of],
-        light.shift[of],
-        angle[of, 0],
-        atlas,
+    where = (who == SKY).nonzero()[:, 0]
+    radiance.index_copy_(
+        1, where, _sky(scene, scenes[where], sight.ray.index_select(1, where), atlas)
     )
     return _Pixels(
-        radiance.reshape(point.shape),
-        normal.reshape(point.shape),
-        label.reshape(count, -1),
-        moving.reshape(count, -1),
+        radiance.reshape(shape),
+        normal,
+        label.reshape(inverse.shape),
+        moving.reshape(inverse.shape),
         inverse,
     )
 
 
+def _sky(
+    scene: Scene, scenes: Int64[Tensor, "k"], ray: Float[Tensor, "3 k"], atlas: Atlas
+) -> Tensor:
+    light = scene.light
+    angle = 1 / scene.camera.intrinsics[:, :1, 0].float()
+    table = torch.cat((light.air, light.zenith, light.clouds[:, None], light.shift, angle), dim=1)
+    rows = table.T.contiguous().index_select(1, scenes)
+    return shade_sky(ray, rows[:3], rows[3:6], rows[6], rows[7:9], rows[9], atlas)
+
+
 def _image(
     pixels: _Pixels, scene: Scene, grid: Grid, size: tuple[int, int], keys: Tensor, atlas: Atlas
-) -> Tensor:
-    views = grid.image(pixels.radiance.reshape(-1, TILE, TILE, 3), size).permute(0, 1, 4, 2, 3)
+) -> Float[Tensor, "b 3 h w"]:
+    views = grid.image(pixels.radiance, size)
     color = views[0]
     if grid.views == 2:
         corner = torch.nn.functional.pad(views[1], (0, 1, 0, 1), mode="replicate")
         across = corner[..., :-1] + corner[..., 1:]
         color = 0.5 * color + 0.125 * (across[..., :-1, :] + across[..., 1:, :])
+    color = color.transpose(0, 1).contiguous()
     return expose(color, scene.light, keys, atlas).mul_(255).round_().div_(255)
 
 
@@ -172,11 +152,10 @@ class Renderer:
             raise ValueError(
                 f"`size` is {size}; expected a height and width of at least {TILE}; enlarge it"
             )
-        self.style, self.size, self.far = style, tuple(size), far
+        self.style, self.size, self.far = style, (int(size[0]), int(size[1])), far
         self.device = torch.device(device)
         self._atlas = Atlas(self.device)
         self._grid = Grid.over(size, _QUINCUNX if antialias else _CENTERS, self.device)
-        self._plain = Grid.over(size, _CENTERS, self.device)
 
     @torch.no_grad()
     def __call__(
@@ -199,7 +178,7 @@ class Renderer:
             **self._labels(scene, pixels),
         }
         if motion:
-            result["moving"] = self._first(pixels.moving)[:, None]
+            result["moving"] = self._first(pixels.moving)[:, None] > 0.5
         if offsets:
             frames, poses = [], []
             for offset in offsets:
@@ -220,19 +199,25 @@ class Renderer:
         return scene, _shade(scene, self._grid, self._atlas)
 
     def _first(self, values: Tensor) -> Tensor:
-        rest = values.shape[2:]
-        return self._grid.image(values.reshape(-1, TILE, TILE, *rest), self.size)[0]
+        return self._grid.image(values, self.size)[0]
 
     def _labels(self, scene: Scene, pixels: _Pixels) -> dict[str, Tensor]:
-        segmentation, inverse = self._first(pixels.label), self._first(pixels.inverse_depth)
-        depth = torch.where(inverse > 1 / self.far, 1 / inverse.clamp(min=1e-6), 0.0)
-        depth = depth * (segmentation != Street.SKY)
+        segmentation = self._first(pixels.label).to(torch.int64)
+        inverse = self._first(pixels.inverse_depth)
+        near = (inverse > 1 / self.far) & (segmentation != Street.SKY)
+        depth = torch.where(near, 1 / inverse.clamp(min=1e-6), 0.0)
         world = self._first(pixels.normal)
-        turn = scene.camera.rotation.float()[:, None, None]
-        normals = (world[..., None] * turn).sum(-2).permute(0, 3, 1, 2).contiguous()
+        turn = scene.camera.rotation.float().permute(1, 2, 0)[..., None, None]
+        normals = torch.stack(
+            [
+                world[0] * turn[0, i] + world[1] * turn[1, i] + world[2] * turn[2, i]
+                for i in range(3)
+            ],
+            dim=1,
+        )
         return {
-            "segmentation": segmentation.contiguous(),
-            "depth": depth[:, None].contiguous(),
+            "segmentation": segmentation,
+            "depth": depth[:, None],
             "normals": normals,
             "edges": edges_from_labels(segmentation),
             "intrinsics": scene.camera.intrinsics.float(),

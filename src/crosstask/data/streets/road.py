@@ -78,8 +78,8 @@ def draw_road(dice: Dice, paints: Paints, style: Style) -> Road:
     edge = (dice.uniform(1, 0.14, 0.22) * dice.chance(1, 0.6))[:, 0]
     asphalt, paint = paints("asphalt", 1, 0.03), paints("paint", 1, 0.02)
     paving, grass = paints("paving", 1, 0.04), paints("grass", 1, 0.05)
-    kerb = (paving * 0.8 + 0.12).clamp(max=0.9)
-    colors = torch.cat((asphalt, paint, paving, kerb, grass), dim=1)
+    kerb = paving * 0.85 + 0.15
+    colors = paints.develop(torch.cat((asphalt, paint, paving, kerb, grass), dim=1))
     return Road(
         bend,
         half_width,

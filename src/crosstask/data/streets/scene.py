@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from crosstask.data.streets import buildings, furniture, people, vehicles
+from crosstask.data.streets.builder import Builder
 from crosstask.data.streets.camera import Camera, draw_camera
 from crosstask.data.streets.dice import Dice
 from crosstask.data.streets.palette import Paints
@@ -56,9 +57,9 @@ def _draw_light(dice: Dice, style: Style) -> Light:
     tint = torch.cat((1 + warmth, torch.ones_like(warmth), 1 - warmth), dim=1)
     strength, ambient = dice.uniform(1, *style.sun), dice.uniform(1, *style.ambient)
     overcast = 1 - (strength / 0.7).clamp(max=1.0)
-    blue = torch.tensor((0.30, 0.52, 0.86), device=sun.device) ** 2
+    blue = torch.tensor((0.22, 0.47, 0.88), device=sun.device) ** 2
     grey = torch.tensor((0.72, 0.74, 0.77), device=sun.device) ** 2
-    white = torch.tensor((0.86, 0.91, 0.96), device=sun.device) ** 2
+    white = torch.tensor((0.80, 0.88, 0.97), device=sun.device) ** 2
     zenith = torch.lerp(blue.expand_as(tint), grey, overcast) * (0.8 + 0.4 * dice.unit(1))
     air = torch.lerp(white.expand_as(tint), grey * 1.15, overcast) * tint.sqrt()
     cool = torch.cat(
@@ -89,33 +90,17 @@ def draw_scenes(
     camera = draw_camera(dice, style, size, 0.5 * road.half_width - 0.2, time)
     light = _draw_light(dice, style)
     sun, contrast = light.sun, light.contrast[:, None]
-    houses, house_shadows = buildings.draw_buildings(dice, paints, road, sun, contrast)
-    backdrop = buildings.draw_backdrop(dice, paints, road, contrast)
-    fences = buildings.draw_fences(dice, paints, road)
-    cars, car_rounds, car_shadows = vehicles.draw_cars(dice, paints, style, road, sun, time)
-    trucks, truck_rounds, truck_shadows = vehicles.draw_trucks(dice, paints, style, road, sun, time)
-    walkers, walker_shadows = people.draw_walkers(dice, paints, style, road, sun, time)
-    cyclists, cyclist_shadows = people.draw_cyclists(dice, paints, style, road, sun, time)
-    trees, tree_shadows = furniture.draw_trees(dice, paints, style, road, sun)
-    bushes = furniture.draw_bushes(dice, paints, road)
-    lamps = furniture.draw_lamps(dice, paints, style, road)
-    boards, sign_rounds = furniture.draw_signs(dice, paints, style, road)
-    return Scene(
-        camera,
-        road,
-        Hulls.cat([houses, backdrop, fences, cars, trucks, boards]),
-        Rounds.cat(
-            [car_rounds, truck_rounds, walkers, cyclists, trees, bushes, lamps, sign_rounds]
-        ),
-        Shadows.cat(
-            [
-                house_shadows,
-                car_shadows,
-                truck_shadows,
-                walker_shadows,
-                cyclist_shadows,
-                tree_shadows,
-            ]
-        ),
-        light,
-    )
+    build = Builder()
+    buildings.add_buildings(build, dice, paints, road, sun, contrast)
+    buildings.add_backdrop(build, dice, paints, road, contrast)
+    buildings.add_fences(build, dice, paints, road)
+    vehicles.add_cars(build, dice, paints, style, road, sun, time)
+    vehicles.add_trucks(build, dice, paints, style, road, sun, time)
+    people.add_walkers(build, dice, paints, style, road, sun, time)
+    people.add_cyclists(build, dice, paints, style, road, sun, time)
+    furniture.add_trees(build, dice, paints, style, road, sun)
+    furniture.add_bushes(build, dice, paints, road)
+    furniture.add_lamps(build, dice, paints, style, road)
+    furniture.add_signs(build, dice, paints, style, road)
+    hulls, rounds, shadows = build.build(paints)
+    return Scene(camera, road, hulls, rounds, shadows, light)

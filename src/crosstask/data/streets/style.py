@@ -36,8 +36,8 @@ class Style:
     thickness: Range = (1.0, 1.4)
     crowd: float = 1.0
     sun_elevation: Range = (30.0, 60.0)
-    sun: Range = (0.7, 1.0)
-    ambient: Range = (0.42, 0.55)
+    sun: Range = (0.8, 1.3)
+    ambient: Range = (0.5, 0.66)
     warmth: Range = (-0.03, 0.08)
     haze: Range = (0.001, 0.004)
     exposure: Range = (0.92, 1.08)

@@ -50,8 +50,9 @@ class Atlas:
             level = level.unflatten(0, (-1, 2)).mean(1).unflatten(1, (-1, 2)).mean(2)
             levels.append(level)
         self._texels = torch.cat([item.reshape(-1, 4) for item in levels]).to(device)
+        self._first = self._texels[: _SIZE**2, 0].contiguous()
         counts = torch.tensor([0] + [item.shape[0] ** 2 for item in levels[:-1]])
-        self._starts = counts.cumsum(0).to(device)
+        self._starts = counts.cumsum(0).to(device, torch.int32)
         self._white = torch.randn(_WHITE[0] * _WHITE[1], generator=generator).to(device)
 
     def sample(
@@ -62,33 +63,28 @@ class Atlas:
         Args:
             footprint: how much of a period a pixel covers; finer detail is left out.
         """
-        level = (
-            torch.log2((footprint * _SIZE).clamp(min=1.0))
-            .add_(0.5)
-            .to(torch.int64)
-            .clamp_(max=_LEVELS - 1)
-        )
-        size = _SIZE >> level
+        level = torch.log2((footprint * _SIZE).clamp_(min=1.0)).add_(0.5)
+        level = level.clamp_(max=_LEVELS - 1).to(torch.int32)
+        size = torch.bitwise_right_shift(torch.full_like(level, _SIZE), level)
         last = size - 1
         scale = size.to(u.dtype)
         u, v = u * scale - 0.5, v * scale - 0.5
         left, above = u.floor(), v.floor()
         part_u, part_v = (u - left)[:, None], (v - above)[:, None]
-        left, above = left.to(torch.int64), above.to(torch.int64)
-        start = self._starts[level]
+        left, above = left.to(torch.int32), above.to(torch.int32)
+        start = self._starts.index_select(0, level)
         first, second = start + (above & last) * size, start + ((above + 1) & last) * size
         left, right = left & last, (left + 1) & last
-        upper = torch.lerp(self._texels[first + left], self._texels[first + right], part_u)
-        lower = torch.lerp(self._texels[second + left], self._texels[second + right], part_u)
+        fetch = self._texels.index_select
+        upper = torch.lerp(fetch(0, first + left), fetch(0, first + right), part_u)
+        lower = torch.lerp(fetch(0, second + left), fetch(0, second + right), part_u)
         return torch.lerp(upper, lower, part_v)
 
     def cell(self, u: Float[Tensor, "n"], v: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         """A number of about unit spread for each integer cell (u, v)."""
-        row, column = (
-            (v * 37.0).to(torch.int64) & (_SIZE - 1),
-            (u * 53.0).to(torch.int64) & (_SIZE - 1),
-        )
-        return self._texels[row * _SIZE + column, 0]
+        row = (v * 37.0).to(torch.int32).bitwise_and_(_SIZE - 1)
+        column = (u * 53.0).to(torch.int32).bitwise_and_(_SIZE - 1)
+        return self._first.index_select(0, row * _SIZE + column)
 
     def white(
         self, size: tuple[int, int], shift: Int64[Tensor, "b c 2"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int32, Int64
 from torch import Tensor
 
 from crosstask.data.streets.camera import Camera
@@ -57,13 +57,12 @@ class Grid:
         return cls(origins, rows, columns, len(offsets))
 
     def image(self, values: Tensor, size: tuple[int, int]) -> Tensor:
-        """(b * t, TILE, TILE, ...) values of tiles -> (views, b, height, width, ...) images, cropped to ``size``."""
-        rest = values.shape[3:]
-        grid = values.reshape(-1, self.views, self.rows, self.columns, TILE, TILE, *rest)
-        grid = grid.permute(1, 0, 2, 4, 3, 5, *range(6, grid.ndim))
-        return grid.reshape(self.views, -1, self.rows * TILE, self.columns * TILE, *rest)[
-            :, :, : size[0], : size[1]
-        ]
+        """(..., b, p) values in the order of the tiles -> (views, ..., b, height, width) images, cropped to ``size``."""
+        front = values.shape[:-1]
+        grid = values.reshape(-1, self.views, self.rows, self.columns, TILE, TILE)
+        grid = grid.permute(1, 0, 2, 4, 3, 5)
+        height, width = self.rows * TILE, self.columns * TILE
+        return grid.reshape(self.views, *front, height, width)[..., : size[0], : size[1]]
 
 
 @dataclass(frozen=True)
@@ -82,50 +81,41 @@ class Candidates:
     tile: Int64[Tensor, "pairs"]
     counts: list[int]
 
+    def restore(self, values: Float[Tensor, "tiles s s"] | Int32[Tensor, "tiles s s"]) -> Tensor:
+        """Values per tile from the order of `order` back to that of the tiles."""
+        return torch.empty_like(values).index_copy_(0, self.order, values)
 
-def screen_bounds(
-    corners: Float[Tensor, "b n 8 3"], camera: Camera
-) -> tuple[Float[Tensor, "b n 4"], Float[Tensor, "b n"]]:
-    """Smallest and largest u and v of boxes given by their corners, and the largest inverse depth.
+
+def screen_bounds(corners: Float[Tensor, "b n 8 3"], camera: Camera) -> Float[Tensor, "b n 4"]:
+    """Smallest u, smallest v, largest u and largest v of boxes given by their corners.
 
     Edges that pass behind the camera are cut at the near plane. A box wholly behind it gets bounds off every image.
     """
-    turn = camera.rotation.transpose(1, 2).float()
-    local = (corners - camera.position.float()[:, None, None]) @ turn.transpose(1, 2)[:, None]
-    depth = local[..., 2]
-    first, second = (
-        torch.tensor([edge[i] for edge in _EDGES], device=corners.device) for i in (0, 1)
-    )
-    start, end = local[:, :, first], local[:, :, second]
-    share = ((_NEAREST - start[..., 2:]) / (end - start)[..., 2:]).nan_to_num(0.0).clamp(0.0, 1.0)
-    points = torch.cat((local, start + share * (end - start)), dim=2)
-    visible = points[..., 2] >= 0.99 * _NEAREST
+    turn = camera.rotation.float()[:, None, None]
+    offset = corners - camera.position.float()[:, None, None]
+    local = (offset[..., None] * turn).sum(-2)
+    first, second = torch.tensor(_EDGES, device=corners.device).T
+    start, end = local.index_select(2, first), local.index_select(2, second)
+    step = end - start
+    share = ((_NEAREST - start[..., 2:]) / step[..., 2:]).nan_to_num(0.0).clamp_(0.0, 1.0)
+    points = torch.cat((local, start + share * step), dim=2)
+    visible = points[..., 2:] >= 0.99 * _NEAREST
     scale = camera.intrinsics[:, 0, 0].float()[:, None, None, None]
     center = camera.intrinsics[:, None, None, :2, 2].float()
     pixels = points[..., :2] / points[..., 2:].clamp(min=_NEAREST) * scale + center
-    off = torch.full_like(pixels, 1e9)
-    low = torch.where(visible[..., None], pixels, off).amin(2)
-    high = torch.where(visible[..., None], pixels, -off).amax(2)
-    return torch.cat((low, high), dim=-1), 1.0 / depth.amin(2).clamp(min=_NEAREST)
+    low = torch.where(visible, pixels, 1e9).amin(2)
+    high = torch.where(visible, pixels, -1e9).amax(2)
+    return torch.cat((low, high), dim=-1)
 
 
 def find_candidates(
-    bounds: Float[Tensor, "b n 4"],
-    present: Bool[Tensor, "b n"],
-    grid: Grid,
-    hidden: Bool[Tensor, "b t n"] | None = None,
+    bounds: Float[Tensor, "b n 4"], present: Bool[Tensor, "b n"], grid: Grid
 ) -> Candidates:
     """List for every tile the primitives whose bounds touch it, in the primitives' order."""
-    first = grid.origins.float()[None, :, None]
-    last = first + (TILE - 1)
-    box = bounds[:, None]
-    touch = (
-        (box[..., :2] <= last + 1.0).all(-1)
-        & (box[..., 2:] >= first - 1.0).all(-1)
-        & present[:, None]
-    )
-    if hidden is not None:
-        touch = touch & ~hidden
+    low_u, low_v, high_u, high_v = bounds.unsqueeze(1).unbind(-1)
+    first_u, first_v = grid.origins.float()[:, :, None].unbind(1)
+    touch = (low_u <= first_u + TILE) & (high_u >= first_u - 1.0) & present[:, None]
+    touch = touch & (low_v <= first_v + TILE) & (high_v >= first_v - 1.0)
     count = touch.sum(-1).flatten()
     scene, tile, primitive = touch.nonzero(as_tuple=True)
     order = count.argsort(descending=True, stable=True)
