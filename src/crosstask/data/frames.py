@@ -64,6 +64,7 @@ class FrameFolder(SceneDataset):
     tree: ClassVar[str] = (
         "root/000000.png, root/000001.png, ... and root/intrinsics.txt (fx fy cx cy)"
     )
+    is_video: ClassVar[bool] = True  # frames in temporal order
     homepage: ClassVar[str] = "your own camera"
     licence: ClassVar[str] = "yours"
 

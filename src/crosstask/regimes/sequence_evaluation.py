@@ -1,0 +1,93 @@
+"""What a sequence can tell beyond the tasks' metrics: photometric errors and pose errors."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from crosstask.evaluation import Evaluator
+from crosstask.pose_metrics import MeanMotion, PoseError
+from crosstask.regimes.view_synthesis import (
+    Batch,
+    SelfSupervision,
+    check_batch,
+    enlarge,
+    synthesise,
+)
+from crosstask.tasks import Task
+from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
+
+
+class SequenceEvaluator(Evaluator):
+    """Adds photometric and pose errors to the tasks' metrics.
+
+    ``photometric/unwarped`` and ``photometric/warped``: mean error of the neighbours before and after
+    they are brought into the target's view, by the regime's rule, without auto-mask;
+    ``pose/rotation``, ``pose/translation_direction`` (degrees) and ``pose/ate`` (metres) where the
+    samples have poses. Without any label, `score` is 1 - warped / unwarped, at least 0.
+
+    Args:
+        tasks: ordered tasks.
+        depth: the one among them whose output makes the views.
+        motion: (target, neighbours) -> (B,K,4,4) predicted motions source <- target.
+        supervision: rule, weights and offsets.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        depth: SelfSupervisedDepth,
+        motion: Callable[[Tensor, Tensor], Tensor],
+        supervision: SelfSupervision,
+    ) -> None:
+        super().__init__(tasks)
+        self.depth, self.motion, self.supervision = depth, motion, supervision
+        self.pose_error, self.unwarped, self.warped = PoseError(), MeanMetric(), MeanMetric()
+
+    def reset(self) -> None:
+        super().reset()
+        for metric in (self.pose_error, self.unwarped, self.warped):
+            metric.reset()
+
+    @torch.no_grad()
+    def update(self, outputs: Mapping[str, Sequence[Tensor]], batch: Batch) -> dict[str, Tensor]:
+        predictions = super().update(outputs, batch)
+        if "neighbours" not in batch:
+            return predictions
+        check_batch(batch, self.supervision.offsets)
+        poses = self.motion(batch["image"].float(), batch["neighbours"].float())
+        output = outputs[self.depth.name][-1].float()
+        depth = self.depth.decode(enlarge(output, batch["image"].shape[-2:]))
+        found = synthesise(batch, depth, poses, self.supervision)
+        self.unwarped.update(found.before)
+        self.warped.update(found.after)
+        if "poses" in batch:
+            self.pose_error.update(poses, batch["poses"].float())
+        return predictions
+
+    def compute(self) -> dict[str, float]:
+        values = super().compute()
+        if int(self.warped.update_count):
+            before, after = float(self.unwarped.compute()), float(self.warped.compute())
+            values |= {"photometric/unwarped": before, "photometric/warped": after}
+            if values["score"] != values["score"]:
+                values["score"] = max(0.0, 1.0 - after / max(before, 1e-12))
+        if int(self.pose_error.update_count):
+            values |= {f"pose/{k}": float(v) for k, v in self.pose_error.compute().items()}
+        return values
+
+
+def mean_motion_errors(train: Any, val: Any, samples: int = 200) -> dict[str, float]:
+    """``trivial/pose/...``: the errors of predicting the training set's mean motion; {} without poses."""
+    if "poses" not in getattr(val, "modalities", ()):
+        return {}
+    trivial, errors = MeanMotion(), PoseError()
+    step = max(1, len(train) // samples)
+    for index in list(range(0, len(train), step))[:samples]:
+        trivial.update(train[index]["poses"][None])
+    for index in range(len(val)):
+        poses = val[index]["poses"][None]
+        errors.update(trivial.predict(poses), poses)
+    return {f"trivial/pose/{k}": float(v) for k, v in errors.compute().items()}
