@@ -53,6 +53,9 @@ PRESETS: dict[str, Callable[[], OptimizerSettings]] = {
     "paper_baseline": lambda: OptimizerSettings(
         name="sgd", lr=1e-2, encoder_lr=1e-3, weight_decay=5e-4
     ),
+    "paper_self_supervised": lambda: OptimizerSettings(
+        lr=5e-5, encoder_lr=1e-5, betas=(0.9, 0.999)
+    ),
     "sca_mtl": lambda: OptimizerSettings(
         lr=1e-4, encoder_lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-4, schedule="poly"
     ),
