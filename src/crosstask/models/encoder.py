@@ -7,11 +7,28 @@ from typing import Any, cast
 import timm
 import torch
 from jaxtyping import Float
+from timm.models import is_model_in_modules
 from torch import Tensor, nn
+
+from crosstask.models.plain_transformer import ChannelsFirst, PlainTransformer
 
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "released": ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
+}
+_FAMILIES = {
+    "plain": ("vision_transformer", "deit", "eva"),
+    "swin": ("swin_transformer", "swin_transformer_v2"),
+    "hrnet": ("hrnet",),
+}
+_FAMILY_OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {
+        "features_only": False,
+        "num_classes": 0,
+        "dynamic_img_size": True,
+    },
+    "swin": {"strict_img_size": False},
+    "hrnet": {"feature_location": ""},
 }
 _TORCHVISION_WEIGHTS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
@@ -55,6 +72,7 @@ class Encoder(nn.Module):
         self.channels = tuple(channels)
         self.strides = tuple(strides)
         self.normalization = normalization
+        self.frozen = False
         self.multiple = multiple or max(self.strides)
         mean, std = NORMALIZATIONS[normalization]
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -64,6 +82,28 @@ class Encoder(nn.Module):
         """Encode RGB in [0,1]; height and width must be multiples of ``multiple``."""
         return list(self.backbone((image - self.mean) / self.std))
 
+    def pretrained_parts(self) -> list[nn.Module]:
+        """What comes with pretrained weights: all but the pyramid of a plain transformer."""
+        backbone = self.backbone
+        return [backbone.transformer if isinstance(backbone, PlainTransformer) else backbone]
+
+    def freeze(self) -> None:
+        """Stop the pretrained parts: weights, norm statistics, dropout and stochastic depth.
+
+        They stay in evaluation mode whatever `train` says.
+        """
+        self.frozen = True
+        for part in self.pretrained_parts():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Encoder":
+        super().train(mode)
+        if self.frozen:
+            for part in self.pretrained_parts():
+                part.eval()
+        return self
+
 
 def create_encoder(
     name: str,
@@ -72,7 +112,11 @@ def create_encoder(
     output_stride: int | None = None,
     **options: Any,
 ) -> Encoder:
-    """Build a timm encoder with ``features_only=True``.
+    """Build a timm encoder: any network that timm gives as a pyramid, or a plain transformer.
+
+    HRNets give their four branches without the classification head's widening; Swins take any
+    image size; plain transformers (ViT, DeiT, DINO, DINOv2, DINOv3, any patch, with or without
+    registers) get a simple feature pyramid to strides 4, 8, 16 and 32, see `PlainTransformer`.
 
     Args:
         name: timm's name. Plain ``resnet18`` to ``resnet152`` mean the torchvision weights
@@ -82,10 +126,12 @@ def create_encoder(
         output_stride: 16 dilates the last stage instead of striding (ResNet-101: taps of 64, 256,
             512, 1024, 2048 channels at strides 2, 4, 8, 16, 16); 32 does not. None: 16 where the
             network can, its own stride otherwise.
-        options: passed on to timm (``out_indices``, ``feature_location``, ``drop_path_rate``...).
+        options: passed on to timm (``out_indices``, ``feature_location``, ``drop_path_rate``...);
+            for a plain transformer ``depths``, the four blocks that are tapped.
 
     Raises:
-        ValueError: unknown name (nearest ones are given), or a stride that the network cannot have.
+        ValueError: unknown name (nearest ones are given), a stride that the network cannot have, or
+            a network that takes one image size only.
         RuntimeError: the pretrained weights cannot be had.
     """
     if output_stride not in (None, 16, 32):
@@ -93,9 +139,37 @@ def create_encoder(
     _check_name(name)
     if pretrained and name in _TORCHVISION_WEIGHTS:
         name = f"{name}.tv_in1k"
+    family = _family(name)
+    options = {**_FAMILY_OPTIONS.get(family, {}), **options}
+    if family == "plain":
+        if output_stride == 16:
+            raise ValueError(
+                f"`output_stride` is 16, but the pyramid of {name!r} has strides 4, 8, 16 and 32; "
+                "pass output_stride=None."
+            )
+        depths = options.pop("depths", None)
+        plain = PlainTransformer(_build(name, pretrained, options), depths)
+        return Encoder(plain, plain.channels, plain.strides, normalization)
     backbone = _dilated(name, pretrained, output_stride, options)
     info = cast(Any, backbone.feature_info)
+    if family == "swin":
+        backbone = ChannelsFirst(backbone)
     return Encoder(backbone, info.channels(), info.reduction(), normalization)
+
+
+def _family(name: str) -> str:
+    """Which of the families that need special options, or ``"other"``."""
+    base = name.split(".")[0]
+    for family, modules in _FAMILIES.items():
+        if is_model_in_modules(base, modules):
+            return family
+    config = timm.get_pretrained_cfg(base)
+    if config is not None and config.fixed_input_size:
+        raise ValueError(
+            f"`encoder` is {name!r}, which takes images of {config.input_size[1:]} pixels only; "
+            "expected a network that takes any size, such as a ResNet, ConvNeXt, HRNet, Swin or ViT."
+        )
+    return "other"
 
 
 def _check_name(name: str) -> None:
@@ -126,10 +200,11 @@ def _dilated(name: str, pretrained: bool, output_stride: int | None, options: di
 
 
 def _build(name: str, pretrained: bool, options: dict) -> nn.Module:
+    options = {"features_only": True, **options}
     if not pretrained:
-        return timm.create_model(name, features_only=True, pretrained=False, **options)
+        return timm.create_model(name, pretrained=False, **options)
     try:
-        return timm.create_model(name, features_only=True, pretrained=True, **options)
+        return timm.create_model(name, pretrained=True, **options)
     except (TypeError, AssertionError, NotImplementedError, KeyError):
         raise
     except Exception as error:

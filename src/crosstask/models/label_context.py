@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from crosstask.models.full_precision import full_precision
 from crosstask.models.linear_attention import pointwise
 
 
@@ -16,7 +17,7 @@ def label_tokens(
     features: Float[Tensor, "b c h w"], label_logits: Float[Tensor, "b n h w"]
 ) -> Float[Tensor, "b c n"]:
     """One token per label: the mean of the features weighted by the spatial softmax of its logit."""
-    with torch.autocast(features.device.type, enabled=False):
+    with full_precision(features.device):
         weights = label_logits.flatten(2).float().softmax(2)
         tokens = features.flatten(2).float() @ weights.transpose(1, 2)
     return tokens.to(features.dtype)
@@ -77,6 +78,22 @@ class LocalContext(RelationalContext):
         return neighbourhood_attention(
             self.query(target), self.key(source), self.value(source), self.size
         )
+
+    def row(
+        self,
+        target: Float[Tensor, "b c h w"],
+        source: Float[Tensor, "b c h w"],
+        pixel: tuple[int, int],
+    ) -> Float[Tensor, "b h w"]:
+        """Weights with which one target position (row, column) reads the source; they sum to 1."""
+        query, key = self.query(target)[..., pixel[0], pixel[1]], self.key(source)
+        logits = torch.einsum("bd,bdhw->bhw", query, key) / query.shape[1] ** 0.5
+        far = [
+            (torch.arange(n, device=key.device) - p).abs() > self.size // 2
+            for n, p in zip(key.shape[-2:], pixel, strict=True)
+        ]
+        logits = logits.masked_fill(far[0][:, None] | far[1][None], float("-inf"))
+        return logits.flatten(1).softmax(1).view(logits.shape)
 
 
 class LabelContext(RelationalContext):

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from crosstask.models.full_precision import full_precision
+
 VOID_LABEL = 255
 
 
@@ -72,7 +74,7 @@ def label_loss(
 
     Logits of another size are resized bilinearly to the labels.
     """
-    with torch.autocast(logits.device.type, enabled=False):
+    with full_precision(logits.device):
         resized = F.interpolate(logits.float(), size=labels.shape[-2:], mode="bilinear")
         total = F.cross_entropy(
             resized,

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from crosstask.models.full_precision import full_precision
+
 
 def linear_attention(
     query: Float[Tensor, "b d n"], key: Float[Tensor, "b d m"], value: Float[Tensor, "b c m"]
@@ -28,7 +30,7 @@ def linear_attention(
     Returns:
         The weighted mean of ``value`` for every target position, in the dtype of ``value``.
     """
-    with torch.autocast(query.device.type, enabled=False):
+    with full_precision(query.device):
         keys = key.float()
         queries = query.float()
         context = value.float() @ keys.transpose(1, 2)
@@ -77,7 +79,24 @@ class LinearCrossAttention(nn.Module):
         self, target: Float[Tensor, "b ct h w"], source: Float[Tensor, "b cs hs ws"]
     ) -> Float[Tensor, "b c h w"]:
         """Returns what ``target`` reads of ``source``, at the size of ``target``."""
-        query = F.softplus(self.query(target).float()).flatten(2)
-        key = F.softplus(self.key(source).float()).flatten(2)
+        query, key = self.kernel(target, source)
         value = self.value(source).flatten(2)
-        return linear_attention(query, key, value).unflatten(2, target.shape[-2:])
+        read = linear_attention(query.flatten(2), key.flatten(2), value)
+        return read.unflatten(2, target.shape[-2:])
+
+    def kernel(
+        self, target: Float[Tensor, "b ct h w"], source: Float[Tensor, "b cs hs ws"]
+    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c hs ws"]]:
+        """Non-negative queries and keys, float32."""
+        return F.softplus(self.query(target).float()), F.softplus(self.key(source).float())
+
+    def row(
+        self,
+        target: Float[Tensor, "b ct h w"],
+        source: Float[Tensor, "b cs hs ws"],
+        pixel: tuple[int, int],
+    ) -> Float[Tensor, "b hs ws"]:
+        """Weights with which one target position (row, column) reads the source; they sum to 1."""
+        query, key = self.kernel(target, source)
+        weights = torch.einsum("bc,bchw->bhw", query[..., pixel[0], pixel[1]], key)
+        return weights / weights.sum((1, 2), keepdim=True).clamp(min=1e-12)

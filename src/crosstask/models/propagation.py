@@ -4,7 +4,6 @@ Sources: Vandenhende et al., MTI-Net, ECCV 2020; Kim, Choi and Min, SCA-MTL, ICI
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -13,11 +12,11 @@ from torch import Tensor, nn
 from crosstask.models.residual_block import ResidualBlock
 from crosstask.models.window_self_attention import WindowSelfAttention
 
-Grouping = Literal["released", "intended"]
+GROUPINGS = ("released", "intended")
 
 
 def group_softmax(
-    logits: Float[Tensor, "b mc h w"], tasks: int, grouping: Grouping
+    logits: Float[Tensor, "b mc h w"], tasks: int, grouping: str
 ) -> Float[Tensor, "b mc h w"]:
     """Softmax over groups of ``tasks`` channels of a task-major stack of maps.
 
@@ -70,18 +69,25 @@ class FeaturePropagation(nn.Module):
         channels: width of every map.
         gate: ``"convolution"`` (MTI-Net) or ``"attention"`` (SCA-MTL).
         grouping: of the softmax, see :func:`group_softmax`.
+
+    Raises:
+        ValueError: an unknown gate or grouping.
     """
 
     def __init__(
         self,
         tasks: Sequence[str],
         channels: int,
-        gate: Literal["convolution", "attention"],
-        grouping: Grouping = "released",
+        gate: str,
+        grouping: str = "released",
     ) -> None:
         super().__init__()
+        if gate not in ("convolution", "attention"):
+            raise ValueError(f"`gate` is {gate!r}; expected 'convolution' or 'attention'.")
+        if grouping not in GROUPINGS:
+            raise ValueError(f"`grouping` is {grouping!r}; expected one of {GROUPINGS}.")
         self.tasks = tuple(tasks)
-        self.grouping: Grouping = grouping
+        self.grouping: str = grouping
         stacked = channels * len(self.tasks)
         self.gate = attention_gate(stacked) if gate == "attention" else convolution_gate(stacked)
         self.merge = ResidualBlock(stacked, channels)

@@ -36,7 +36,7 @@ class ScaleAttention(nn.Module):
         )
         self.adapt = nn.ModuleDict(
             {
-                f"{k}<{level}": pointwise(channels[level], channels[k], relu=False)
+                f"{level}_to_{k}": pointwise(channels[level], channels[k], relu=False)
                 for k in self.queries
                 for level in range(k + 1, count)
             }
@@ -46,17 +46,17 @@ class ScaleAttention(nn.Module):
             for k, width in enumerate(channels)
         )
 
-    def read(self, features: Sequence[Tensor], k: int) -> Tensor:
-        """The output of query scale ``k`` alone, from maps fine to coarse."""
-        own = features[k]
+    def read(self, k: int, own: Tensor, coarser: Sequence[Tensor]) -> Tensor:
+        """The output of query scale ``k`` alone, from its map and all coarser ones."""
         parts = []
-        for level in range(k + 1, len(features)):
-            source = self.adapt[f"{k}<{level}"](features[level])
+        for level, source in enumerate(coarser, k + 1):
+            source = self.adapt[f"{level}_to_{k}"](source)
             parts += [own, self.attention[str(k)](own, source)]
         return torch.cat(parts, 1)
 
     def forward(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b _ _ _"]]:
         """Maps fine to coarse in, maps fine to coarse out, each at its own size."""
         return [
-            self.read(features, k) if k in self.queries else own for k, own in enumerate(features)
+            self.read(k, own, features[k + 1 :]) if k in self.queries else own
+            for k, own in enumerate(features)
         ]

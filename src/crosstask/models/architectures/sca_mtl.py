@@ -1,0 +1,218 @@
+"""SCA-MTL (Kim, Choi and Min, ICIP 2022): attention across tasks, then across scales."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from crosstask.models.encoder import Encoder
+from crosstask.models.exchange import TaskExchange
+from crosstask.models.gated_distillation import GatedDistillation
+from crosstask.models.multiscale import LEVELS, MultiScaleNetwork
+from crosstask.models.propagation import FeaturePropagation
+from crosstask.models.pyramid_maps import STRIDES, Neck, PyramidMaps
+from crosstask.models.scale_attention import ScaleAttention
+from crosstask.models.task_attention import AllPairsAttention, TaskAttention
+from crosstask.models.task_scales import TaskScales
+from crosstask.models.window_self_attention import WindowSelfAttention
+
+XTAM_DOWNSCALES = {5: 1, 4: 1, 3: 1, 2: 2}
+
+
+def sca_mtl(
+    encoder: Encoder,
+    tasks: Mapping[str, int],
+    width: float = 1.0,
+    neck: Neck = "auto",
+    self_attention: str | None = "window",
+    task_exchange: str | None = "linear",
+    scale_attention: bool = True,
+    propagation: str | None = "attention",
+    propagate_from: str = "exchanged",
+    order: str = "tasks_first",
+    pairs: str = "sequential",
+    all_pairs_stride: int = 16,
+    grouping: str = "released",
+    head_channels: int | None = None,
+    deep_supervision: bool = True,
+    auxiliary_tasks: Sequence[str] = (),
+    exchange_options: Mapping[str, Any] | None = None,
+) -> MultiScaleNetwork:
+    """SCA-MTL on any encoder with strides 4 to 32; its switches span MTI-Net to the whole.
+
+    With HRNet-W18-small-v2, 40 classes and depth it has 25,760,549 parameters: the 25,763,645 of
+    the release less 3,096 of layer norms that the release never calls. Every scale's task
+    features are twice as wide as the backbone's map, because self-attention is concatenated.
+
+    Args:
+        width: scales the neck, from which all other widths follow.
+        neck: 1x1 convolutions in front, see `PyramidMaps`. Widths must be multiples of 6.
+        self_attention: ``"window"``, two blocks per scale (ATT); ``"duplicate"`` puts the map
+            itself in its place (same widths, no attention); None keeps the backbone's widths.
+        task_exchange: ``"linear"`` attention (CTAM), ``"gated"`` (MTI-Net's distillation),
+            ``"xtam"`` (DenseMTL's block), or None; None with ``propagation=None`` is what one
+            task may have.
+        scale_attention: cross-scale attention (CSAM); off is MTI-Net's aggregation.
+        propagation: ``"attention"`` (FPMA), ``"convolution"`` (MTI-Net's FPM) or None.
+        propagate_from: features after the exchange, or before it (MTI-Net).
+        order: tasks then scales as published, or CSAM before CTAM. Scales first, CSAM's output is
+            brought back to the width of its scale and added, and the head is as narrow as
+            MTI-Net's.
+        pairs: ``"all"`` lets every (task, scale) from stride ``all_pairs_stride`` on read every
+            other one directly, in place of CTAM and CSAM there; needs ``"tasks_first"`` and
+            ``"linear"``.
+        all_pairs_stride: 4, 8, 16 or 32; at 4 everything reads everything.
+        grouping: softmax groups of the propagation, see `group_softmax`.
+        head_channels: width between the last two 1x1 convolutions; None is the concatenation's
+            (1080 published, 57 % of all arithmetic); 256 is the light head.
+        deep_supervision: a side prediction of every task at every scale.
+        auxiliary_tasks: tasks that only have side predictions and are read by the others.
+        exchange_options: of `TaskExchange` with ``task_exchange="xtam"``.
+
+    Raises:
+        ValueError: an unknown choice, choices that exclude each other, one task, a missing stride.
+    """
+    _check_choices(
+        self_attention=(self_attention, ("window", "duplicate", None)),
+        task_exchange=(task_exchange, ("linear", "gated", "xtam", None)),
+        propagation=(propagation, ("attention", "convolution", None)),
+        propagate_from=(propagate_from, ("exchanged", "initial")),
+        order=(order, ("tasks_first", "scales_first")),
+        pairs=(pairs, ("sequential", "all")),
+        all_pairs_stride=(all_pairs_stride, STRIDES),
+        grouping=(grouping, ("released", "intended")),
+    )
+    _check_tasks(tasks, task_exchange, propagation, auxiliary_tasks, deep_supervision)
+    if pairs == "all" and (order != "tasks_first" or task_exchange != "linear" or auxiliary_tasks):
+        raise ValueError(
+            "pairs='all' needs order='tasks_first', task_exchange='linear' and no auxiliary tasks; "
+            "it replaces both attentions at the coarse scales."
+        )
+    if exchange_options and task_exchange != "xtam":
+        raise ValueError("`exchange_options` are those of task_exchange='xtam'; leave them out.")
+    scales_first = order == "scales_first"
+    if scales_first and not scale_attention:
+        raise ValueError("order='scales_first' needs scale_attention=True.")
+    maps = PyramidMaps(encoder, neck, width)
+    channels = tuple(c * (1 if self_attention is None else 2) for c in maps.channels)
+    together = STRIDES.index(all_pairs_stride) if pairs == "all" else 4
+    queries = tuple(k for k in range(3) if k < together)
+    inputs = channels
+    if propagation is not None:
+        inputs = tuple(c + (channels[k + 1] if k < 3 else 0) for k, c in enumerate(channels))
+    decoders = {
+        task: TaskScales(
+            inputs,
+            channels,
+            outputs,
+            ScaleAttention(channels, queries)
+            if scale_attention and queries and task not in auxiliary_tasks
+            else None,
+            scales_first,
+            head_channels,
+            deep_supervision,
+            final=task not in auxiliary_tasks,
+        )
+        for task, outputs in tasks.items()
+    }
+    exchange = _exchange_maker(task_exchange, tuple(tasks), auxiliary_tasks, exchange_options or {})
+    return MultiScaleNetwork(
+        encoder,
+        maps,
+        decoders,
+        _self_attention(self_attention, maps.channels),
+        {
+            level: exchange(level, channels[k])
+            for k, level in enumerate(LEVELS)
+            if exchange is not None and k < together
+        },
+        {
+            level: FeaturePropagation(tuple(tasks), channels[k], propagation, grouping)
+            for k, level in enumerate(LEVELS)
+            if propagation is not None and k > 0
+        },
+        propagate_from == "exchanged",
+        AllPairsAttention(tuple(tasks), channels[together:]) if pairs == "all" else None,
+    )
+
+
+def ablation_rows() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Which part of SCA-MTL earns what: row to (architecture, options), from MTI-Net upwards.
+
+    a MTI-Net; b MTI-Net as wide as SCA-MTL (the map duplicated in place of self-attention);
+    c b with self-attention; d c with CTAM; e d with FPMA on exchanged features; f e with CSAM,
+    which is SCA-MTL; g f with the light head; h CSAM before CTAM; i all pairs from stride 16 on.
+    """
+    wide: dict[str, Any] = {
+        "self_attention": "duplicate",
+        "task_exchange": "gated",
+        "propagation": "convolution",
+        "propagate_from": "initial",
+        "scale_attention": False,
+    }
+    attending = {**wide, "self_attention": "window"}
+    linear = {**attending, "task_exchange": "linear"}
+    return {
+        "a": ("mti_net", {}),
+        "b": ("sca_mtl", wide),
+        "c": ("sca_mtl", attending),
+        "d": ("sca_mtl", linear),
+        "e": ("sca_mtl", {"scale_attention": False}),
+        "f": ("sca_mtl", {}),
+        "g": ("sca_mtl", {"head_channels": 256}),
+        "h": ("sca_mtl", {"order": "scales_first"}),
+        "i": ("sca_mtl", {"pairs": "all"}),
+    }
+
+
+def _self_attention(kind: str | None, channels: Sequence[int]) -> nn.ModuleList | None:
+    if kind is None:
+        return None
+    return nn.ModuleList(
+        WindowSelfAttention(c) if kind == "window" else nn.Identity() for c in channels
+    )
+
+
+def _exchange_maker(
+    kind: str | None, tasks: Sequence[str], auxiliary: Sequence[str], options: Mapping[str, Any]
+) -> Callable[[int, int], nn.Module] | None:
+    """A function (level, channels) -> exchange, or None."""
+    targets = tuple(task for task in tasks if task not in auxiliary)
+    if kind == "linear":
+        return lambda level, channels: TaskAttention(tasks, channels, targets)
+    if kind == "gated":
+        return lambda level, channels: GatedDistillation(tasks, channels, targets)
+    if kind == "xtam":
+        return lambda level, channels: TaskExchange(
+            tasks, channels, XTAM_DOWNSCALES[level], **options
+        )
+    return None
+
+
+def _check_choices(**choices: tuple[Any, tuple]) -> None:
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ValueError(f"`{name}` is {value!r}; expected one of {allowed}.")
+
+
+def _check_tasks(
+    tasks: Mapping[str, int],
+    exchange: str | None,
+    propagation: str | None,
+    auxiliary: Sequence[str],
+    deep_supervision: bool,
+) -> None:
+    if len(tasks) < 2 and (exchange or propagation):
+        raise ValueError(
+            f"one task ({next(iter(tasks))!r}) has nobody to exchange with; pass "
+            "task_exchange=None and propagation=None, take 'single_task', or add a task."
+        )
+    unknown = [task for task in auxiliary if task not in tasks]
+    if unknown or len(auxiliary) >= len(tasks):
+        raise ValueError(
+            f"`auxiliary_tasks` is {tuple(auxiliary)}; expected some, not all, of {tuple(tasks)}."
+        )
+    if auxiliary and not deep_supervision:
+        raise ValueError("auxiliary tasks only have side predictions: they need deep_supervision.")
+    if auxiliary and exchange == "xtam":
+        raise ValueError("task_exchange='xtam' has no auxiliary tasks; take 'gated' or 'linear'.")
