@@ -58,9 +58,8 @@ def resize_depth(
     top, bottom, down = _pair(depth.shape[-2], size[0])
     left, right, across = _pair(depth.shape[-1], size[1])
     down = down[:, None]
-    inverse = torch.where(depth > 0, 1 / depth, 0.0)
-    rows = inverse.index_select(-2, top), inverse.index_select(-2, bottom)
-    corners = [row.index_select(-1, column) for row in rows for column in (left, right)]
+    rows = depth.index_select(-2, top), depth.index_select(-2, bottom)
+    corners = [1 / row.index_select(-1, column) for row in rows for column in (left, right)]
     upper = torch.lerp(corners[0], corners[1], across)
     lower = torch.lerp(corners[2], corners[3], across)
     mixed = torch.lerp(upper, lower, down)
@@ -70,7 +69,7 @@ def resize_depth(
     least = torch.minimum(
         torch.minimum(corners[0], corners[1]), torch.minimum(corners[2], corners[3])
     )
-    smooth = (least > 0) & (largest <= _DEPTH_RATIO * least)
+    smooth = (largest < torch.inf) & (largest <= _DEPTH_RATIO * least)  # a hole's inverse is inf
     return torch.where(smooth, 1 / mixed, resize_nearest(depth, size))
 
 
