@@ -15,6 +15,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("crosstask.commands.evaluate", "score a run on its validation split"),
     "predict": ("crosstask.commands.predict", "predict photographs, to pictures and to data"),
     "info": ("crosstask.commands.info", "parameters and multiply-accumulates of a recipe, by part"),
+    "study": ("crosstask.commands.study", "run a named grid of architectures, tasks and seeds"),
+    "table": ("crosstask.commands.table", "compare finished runs, with gains, controls and cost"),
+    "compare": ("crosstask.commands.compare", "the same pictures through several runs"),
+    "knockout": ("crosstask.commands.knockout", "who helps whom: cut one direction at a time"),
     "recipes": ("crosstask.commands.recipes", "list recipes"),
     "models": ("crosstask.commands.models", "list architectures"),
 }

@@ -24,6 +24,9 @@ from typing import Any
 
 import yaml
 
+# A resumed run may differ in these only.
+RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "devices", "root", "val_every")
+
 
 class RunError(ValueError):
     """A run directory cannot be used as asked; says why and what to do."""

@@ -19,10 +19,14 @@ from crosstask.evaluation import evaluate_constants
 from crosstask.hardware import Hardware, choose
 from crosstask.recipes.experiment import Experiment
 from crosstask.regimes.regime import Regime
-from crosstask.runs import MetricsFile, Run, RunError, environment, write_json
-
-# A resumed run may differ in these only.
-RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "devices", "root", "val_every")
+from crosstask.runs import (
+    RESUME_MAY_CHANGE,
+    MetricsFile,
+    Run,
+    RunError,
+    environment,
+    write_json,
+)
 
 
 class RunData(pl.LightningDataModule):
@@ -305,9 +309,7 @@ def initialise_from(regime: Regime, run: Path | str) -> list[str]:
     """Copies the weights of another run wherever they fit; warns about what was left out."""
     _, weights = model_files.find(run)
     left_out = model_files.copy_matching(regime.network, weights)
-    checkpoint = next(
-        (p for p in (Path(run), Run(run).best, Run(run).last) if p.is_file()), None
-    )
+    checkpoint = next((p for p in (Path(run), Run(run).best, Run(run).last) if p.is_file()), None)
     if checkpoint is not None:
         left_out += restore_companions(regime, checkpoint, strict=False)
     if left_out:

@@ -45,7 +45,10 @@ def main(argv: list[str]) -> int:
     write_list(output / f"{name}.json", name, planned)
     result = run_study(planned, _trainer(settings), lambda text: print(text, flush=True))
     for state, names in result.items():
-        print(f"{state}: {len(names)}" + (f" ({', '.join(names)})" if state != FINISHED and names else ""))
+        print(
+            f"{state}: {len(names)}"
+            + (f" ({', '.join(names)})" if state != FINISHED and names else "")
+        )
     print(f"\ncrosstask table {output / f'{name}.json'}")
     return 1 if result["failed"] else 0
 

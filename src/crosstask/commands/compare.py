@@ -1,0 +1,67 @@
+"""`crosstask compare RUN... --images`: the same pictures through several runs."""
+
+import argparse
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="crosstask compare",
+        description="the same pictures through several runs, beside the truth; without --images "
+        "the same as `crosstask table`",
+    )
+    parser.add_argument(
+        "runs", nargs="+", help="run directories, folders of runs, or a study's list"
+    )
+    parser.add_argument("--images", action="store_true", help="draw pictures")
+    parser.add_argument("--output", type=Path, default=Path("compare.png"), help="a .png or .jpg")
+    parser.add_argument("--samples", type=int, default=3, help="evenly spaced validation pictures")
+    parser.add_argument("--index", help="which validation pictures, for example 0,5,9")
+    parser.add_argument("--root", help="where the dataset lies now")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    args, rest = parser.parse_known_args(argv)
+    if not args.images:
+        from crosstask.commands import table
+
+        return table.main(args.runs + rest)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+
+    from crosstask import model_files
+    from crosstask.commands.evaluate import reopen
+    from crosstask.commands.knockout import evenly
+    from crosstask.comparison.pictures import Contestant, compare_pictures, save_sheet
+    from crosstask.comparison.records import find_runs
+    from crosstask.hardware import choose
+    from crosstask.runs import Run
+
+    contestants = []
+    for path in find_runs(args.runs):
+        experiment = reopen(Run(path), args.root)
+        network = experiment.regime.inference_network()
+        _, weights = model_files.find(path, args.checkpoint)
+        model_files.load_weights(network, weights, str(path))
+        contestants.append(
+            Contestant(
+                name=path.name,
+                network=network,
+                tasks=experiment.tasks,
+                data=experiment.val_data(),
+            )
+        )
+    size = len(contestants[0].data)  # type: ignore[arg-type]
+    indices = _indices(args.index) if args.index else evenly(size, max(1, args.samples))
+    sheet = compare_pictures(contestants, indices, choose(args.device, "32").device)
+    save_sheet(sheet, args.output)
+    print(f"written: {args.output} ({sheet.width}x{sheet.height})")
+    return 0
+
+
+def _indices(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(
+            f"`--index` is {text!r}; expected whole numbers, for example 0,5,9"
+        ) from None

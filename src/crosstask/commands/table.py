@@ -1,0 +1,80 @@
+"""`crosstask table RUN... [--write FILE] [--plot FILE] [--force]`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="crosstask table",
+        description="compare finished runs: means over seeds, gain over single-task networks, cost, "
+        "controls",
+    )
+    parser.add_argument(
+        "runs", nargs="+", help="run directories, folders of runs, or a study's list (.json)"
+    )
+    parser.add_argument(
+        "--write",
+        type=Path,
+        action="append",
+        default=[],
+        help="a .md, .csv or .tex file; repeatable",
+    )
+    parser.add_argument("--plot", type=Path, help="delta against cost: writes a PNG and an SVG")
+    parser.add_argument("--plot-tasks", help="task set of the plot, for example S-D-N")
+    parser.add_argument(
+        "--baseline",
+        choices=("single_task", "single_task_matched", "none"),
+        help="the single-task runs that delta is measured against",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="compare different protocols, splits or code all the same",
+    )
+    parser.add_argument("--no-cost", action="store_true", help="do not count parameters and MACs")
+    args = parser.parse_args(argv)
+
+    from crosstask.comparison.formats import WRITERS, write
+    from crosstask.comparison.plot import plot
+    from crosstask.comparison.table import ConflictError, make_table
+
+    for file in args.write:
+        if file.suffix not in WRITERS:
+            raise ValueError(
+                f"`--write` is {str(file)!r}; expected a name that ends in .md, .csv or .tex"
+            )
+    try:
+        table = make_table(
+            args.runs, force=args.force, baseline=args.baseline, cost=not args.no_cost
+        )
+    except ConflictError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    _print(table)
+    for file in args.write:
+        write(table, file)
+        print(f"written: {file}")
+    if args.plot:
+        print("written:", *plot(table, args.plot, args.plot_tasks))
+    return 0
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from crosstask.comparison.formats import cells
+
+    header, lines = cells(table)
+    sheet = Table(header_style="bold")
+    for index, title in enumerate(header):
+        sheet.add_column(title, justify="left" if index < 2 else "right", overflow="fold")
+    for line in lines:
+        sheet.add_row(*line)
+    terminal = Console()
+    (terminal if terminal.is_terminal else Console(width=200)).print(sheet)
+    for note in table.notes:
+        print(note)

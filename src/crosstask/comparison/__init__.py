@@ -1,0 +1,1 @@
+"""Comparisons of finished runs: tables, plots, pictures, and who helps whom."""

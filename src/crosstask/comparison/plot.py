@@ -1,0 +1,58 @@
+"""Delta against what it costs: multiply-accumulates and parameters."""
+
+from pathlib import Path
+
+from crosstask.comparison.rows import Row
+from crosstask.comparison.statistics import summarise
+from crosstask.comparison.table import ComparisonTable
+from crosstask.runs import RunError, atomic_path
+from crosstask.studies.study import letters
+
+AXES = (("macs", 1e9, "GMACs"), ("parameters", 1e6, "parameters (millions)"))
+
+
+def plot(table: ComparisonTable, file: Path, tasks: str | None = None) -> tuple[Path, Path]:
+    """Draws every row's delta with its spread; writes a PNG and an SVG beside each other.
+
+    Args:
+        file: its ending is replaced by .png and .svg.
+        tasks: the task set whose delta is drawn ("S-D-N"); the largest by default.
+
+    Raises:
+        RunError: no row has a delta and a cost.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    chosen = tasks or (letters(table.sets[-1]) if table.sets else "")
+    rows = [r for r in table.rows if r.cost and r.deltas.get(chosen)]
+    if not rows:
+        raise RunError(f"no run has a delta of {chosen or 'two tasks'} to draw; give more runs")
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axis, (key, unit, label) in zip(figure.subplots(1, 2, sharey=True), AXES, strict=True):
+        for index, row in enumerate(rows):
+            _point(axis, row, chosen, (row.cost or {})[key] / unit, f"C{index % 10}")
+        axis.axhline(0.0, color="0.6", linewidth=0.8)
+        axis.set_xscale("log")
+        axis.set_xlabel(label)
+        axis.grid(True, which="both", color="0.93")
+        axis.margins(x=0.15, y=0.12)
+    figure.axes[0].set_ylabel(f"Δ {chosen} over single-task networks (%)")
+    written = (file.with_suffix(".png"), file.with_suffix(".svg"))
+    for path in written:
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], dpi=150)
+    return written
+
+
+def _point(axis: object, row: Row, tasks: str, cost: float, color: str) -> None:
+    summary = summarise(list(row.deltas[tasks].values()))
+    assert summary is not None  # rows without values are left out above
+    marker = "s" if row.baseline else "o"
+    axis.errorbar(  # type: ignore[attr-defined]
+        cost, summary.mean, yerr=summary.spread, fmt=marker, color=color, capsize=3, markersize=5
+    )
+    axis.annotate(  # type: ignore[attr-defined]
+        row.name, (cost, summary.mean), xytext=(5, 5), textcoords="offset points", fontsize=7
+    )

@@ -1,0 +1,167 @@
+"""Reads finished runs, and says which of them may stand in one table."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crosstask.runs import RESUME_MAY_CHANGE, Run, RunError
+from crosstask.tasks import Task, from_spec
+
+SINGLE_TASK = ("single_task", "single_task_matched")
+# What a dataset says of itself that depends on the tasks asked, or on the machine.
+_NOT_THE_SPLIT = ("modalities", "classes", "offsets", "root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A finished run: what was asked, where it ran, what came out."""
+
+    path: Path
+    config: Mapping[str, Any]
+    env: Mapping[str, Any]
+    model: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tasks: tuple[Task, ...]
+    row: str | None = None
+
+    @property
+    def architecture(self) -> str:
+        return str(self.model["model"]["architecture"])
+
+    @property
+    def encoder(self) -> str:
+        return str(self.model["model"]["encoder"])
+
+    @property
+    def dataset(self) -> str:
+        return str(self.config["recipe"]).split(".")[0]
+
+    @property
+    def protocol(self) -> str:
+        return str(self.env.get("protocol", "correct"))
+
+    @property
+    def seed(self) -> int:
+        return int(self.config.get("seed", 0))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.model["size"]
+        return int(height), int(width)
+
+    @property
+    def single_task(self) -> bool:
+        return self.architecture in SINGLE_TASK
+
+    def key(self) -> str:
+        """Equal for runs that differ in the seed only (single-task runs: and in their tasks)."""
+        left_out = (*RESUME_MAY_CHANGE, "seed", "cache", *(("tasks",) if self.single_task else ()))
+        kept = {k: v for k, v in self.config.items() if k not in left_out}
+        return json.dumps([self.encoder, kept], sort_keys=True, default=str)
+
+    def conditions(self) -> dict[str, Any]:
+        """What must be equal for two runs to be compared."""
+        data = self.env.get("data", {})
+        splits = {
+            split: {k: v for k, v in facts.items() if k not in _NOT_THE_SPLIT}
+            for split, facts in data.items()
+        }
+        return {
+            "protocol": self.protocol,
+            "dataset": self.dataset,
+            "training split": splits.get("train"),
+            "validation split": splits.get("val"),
+            "code version": self.env.get("commit") or self.env.get("packages", {}).get("crosstask"),
+        }
+
+
+def read_record(path: Path) -> Record:
+    """One finished run.
+
+    Raises:
+        RunError: no run directory, not finished, cut off half way or damaged; names the file.
+    """
+    run = Run(path)
+    config = run.read_config()
+    if not (path / "metrics.json").is_file():
+        run.read_metrics()  # says that the run is not finished
+    metrics = _json(path / "metrics.json")
+    env, model = (_json(path / name) for name in ("env.json", "model.json"))
+    study = path / "study.json"
+    try:
+        tasks = tuple(from_spec(spec) for spec in model["tasks"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path / 'model.json'} is damaged: {error!r}") from error
+    return Record(
+        path=path,
+        config=config,
+        env=env,
+        model=model,
+        metrics=metrics,
+        tasks=tasks,
+        row=_json(study).get("row") if study.is_file() else None,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise RunError(f"{path.parent} has no {path.name}: the run was cut off; train it again")
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}); train the run again") from error
+
+
+def find_runs(places: Iterable[Path | str], finished: bool = True) -> list[Path]:
+    """Run directories: given ones, those of a study's list (.json), those below a folder.
+
+    Args:
+        finished: leave out, inside studies and folders, what has no metrics.json yet.
+
+    Raises:
+        RunError: a place that holds no run.
+    """
+    found: dict[Path, None] = {}
+    for place in map(Path, places):
+        inside: Sequence[Path]
+        if place.suffix == ".json" and place.is_file():
+            inside = [place.parent / name for name in _json(place).get("runs", [])]
+        elif (place / "config.yaml").is_file():
+            found[place] = None
+            continue
+        elif place.is_dir():
+            inside = sorted(p.parent for p in place.glob("**/config.yaml"))
+        else:
+            raise RunError(f"there is no run directory {place}")
+        kept = [p for p in inside if (p / "metrics.json").is_file() or not finished]
+        if not kept:
+            raise RunError(
+                f"{place} holds no finished run; train with `crosstask train RECIPE --run DIR` "
+                "or `crosstask study NAME`"
+            )
+        found |= dict.fromkeys(kept)
+    return list(found)
+
+
+def conflicts(records: Sequence[Record]) -> list[str]:
+    """One line for each condition in which the runs differ, saying which and how."""
+    lines = []
+    for condition in records[0].conditions() if records else {}:
+        groups: dict[str, list[str]] = {}
+        for record in records:
+            value = json.dumps(record.conditions()[condition], sort_keys=True)
+            groups.setdefault(value, []).append(record.path.name)
+        if len(groups) > 1:
+            shown = "\n".join(f"    {_short(v)}: {_names(names)}" for v, names in groups.items())
+            lines.append(f"  {condition}:\n{shown}")
+    return lines
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 160 else value[:157] + "..."
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,0 +1,38 @@
+"""The list of studies."""
+
+from crosstask.naming import nearest
+from crosstask.studies import family, paper
+from crosstask.studies.study import Study
+
+STUDIES: dict[str, Study] = {
+    "table1": paper.table1,
+    "table2": paper.table2,
+    "table3": paper.table3,
+    "table4a": paper.table4a,
+    "table4b": paper.table4b,
+    "attention_parts": paper.attention_parts,
+    "task_weights": paper.task_weights,
+    "balancing": paper.balancing,
+    "sca_ablation": family.sca_ablation,
+    "architectures": family.architectures,
+}
+
+# Studies that compare architectures on equal terms unless told otherwise; the paper's own tables
+# use its optimisers.
+MATCHED = ("architectures", "sca_ablation", "balancing")
+
+
+def find_study(name: str) -> Study:
+    """A study by its name.
+
+    Raises:
+        ValueError: unknown name; the nearest are named.
+    """
+    if name not in STUDIES:
+        raise ValueError(nearest(name, list(STUDIES), "study"))
+    return STUDIES[name]
+
+
+def default_optimizer(name: str) -> str:
+    """The optimiser preset of a study: "paper" or "matched"."""
+    return "matched" if name in MATCHED else "paper"

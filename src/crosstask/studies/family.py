@@ -1,0 +1,59 @@
+"""SCA-MTL's ablation, and every architecture of the field side by side."""
+
+from typing import Any
+
+from crosstask.studies.study import (
+    S_D_N,
+    Row,
+    Setting,
+    StudyRun,
+    controls,
+    plain,
+    runs,
+    single_task,
+)
+
+_WIDE: dict[str, Any] = {
+    "self_attention": "duplicate",
+    "task_exchange": "gated",
+    "scale_attention": False,
+    "propagation": "convolution",
+    "propagate_from": "initial",
+}
+# From MTI-Net to SCA-MTL, one step at a time, and three changes of the whole.
+SCA_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("b-wide", _WIDE),
+    ("c-self-attention", {**_WIDE, "self_attention": "window"}),
+    ("d-task-attention", {**_WIDE, "self_attention": "window", "task_exchange": "linear"}),
+    ("e-propagation", {"scale_attention": False}),
+    ("f-scale-attention", {}),
+    ("g-light-head", {"head_channels": 256}),
+    ("h-scales-first", {"order": "scales_first"}),
+    ("i-all-pairs", {"pairs": "all"}),
+)
+
+
+def sca_ablation(setting: Setting) -> list[StudyRun]:
+    """What SCA-MTL adds to MTI-Net, part by part, at equal widths (rows a to i)."""
+    rows = [*single_task(S_D_N), Row(name="a-mti_net", architecture="mti_net", tasks=S_D_N)]
+    rows += [
+        Row(name=name, architecture="sca_mtl", tasks=S_D_N, options=options)
+        for name, options in SCA_STEPS
+    ]
+    return runs(setting, rows)
+
+
+def architectures(setting: Setting) -> list[StudyRun]:
+    """Every architecture on S-D-N with the same encoder, optimiser, steps and seeds.
+
+    The first rows answer the first question: does the exchange beat no exchange, and the same
+    arithmetic spent on wider decoders?
+    """
+    rows = [
+        *single_task(S_D_N),
+        *controls(setting, S_D_N),
+        *plain(("densemtl", "multi_task", "padnet", "threeways_padnet"), S_D_N),
+        *plain(("densemtl_linear", "window", "n_to_one"), S_D_N),
+        *plain(("mti_net", "mti_xtam", "sca_mtl", "atrc"), S_D_N),
+    ]
+    return runs(setting, rows)

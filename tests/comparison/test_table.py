@@ -1,0 +1,250 @@
+"""Tables over made-up runs: the paper's printed gains, spreads, controls, refusals."""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import pytest
+
+from comparison.made_up_runs import DATA, make_run
+from crosstask.comparison.formats import cells, to_csv, to_latex, to_markdown
+from crosstask.comparison.plot import plot
+from crosstask.comparison.records import find_runs
+from crosstask.comparison.statistics import paired, summarise
+from crosstask.comparison.table import ComparisonTable, ConflictError, make_table
+from crosstask.runs import RunError
+
+S, D, N = "segmentation", "depth", "normals"
+# DenseMTL, Table 1: (mIoU, RMSE, mean angle or None) and the printed gains (S-D, S-D-N or None).
+PRINTED = {
+    "synthia": (
+        (67.43, 5.379, 19.61),
+        {
+            "multi_task": [((69.83, 5.166), 3.76), ((71.27, 5.108, 18.51), 5.37, 5.45)],
+            "padnet": [((70.87, 4.917), 6.85), ((72.27, 4.949, 19.28), 7.58, 5.62)],
+            "threeways_padnet": [((77.50, 4.289), 17.60), ((79.93, 4.218, 15.54), 20.06, 20.29)],
+            "densemtl": [((80.53, 4.161), 21.04), ((82.99, 4.056, 14.30), 23.83, 24.92)],
+        },
+    ),
+    "vkitti2": (
+        (84.53, 5.720, 23.14),
+        {
+            "multi_task": [((87.73, 5.720), 1.89)],
+            "padnet": [((88.43, 5.571), 3.63)],
+            "threeways_padnet": [((96.13, 4.013), 21.78)],
+            "densemtl": [((97.00, 3.423), 27.47), ((97.53, 3.089, 14.44), 30.70, 33.00)],
+        },
+    ),
+    "cityscapes": (
+        (67.93, 6.622, 44.10),
+        {
+            "multi_task": [((70.43, 6.797), 0.52)],
+            "padnet": [((70.23, 6.777), 0.52)],
+            "threeways_padnet": [((75.00, 6.528), 5.91)],
+            "densemtl": [((74.95, 6.649), 4.96)],
+        },
+    ),
+}
+
+
+def values(numbers: tuple[float, ...]) -> dict[str, float]:
+    return dict(zip((S, D, N), (numbers[0] / 100, *numbers[1:]), strict=False))
+
+
+def single_tasks(folder: Path, numbers: dict[str, float], seed: int = 0) -> list[Path]:
+    return [
+        make_run(folder / f"stl-{task}-{seed}", "single_task", {task: value}, seed=seed)
+        for task, value in numbers.items()
+    ]
+
+
+def read(table: ComparisonTable) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(to_csv(table))))
+
+
+def test_the_printed_gains_of_table_1(tmp_path: Path) -> None:
+    checked = 0
+    for dataset, (baseline, methods) in PRINTED.items():
+        folder = tmp_path / dataset
+        single_tasks(folder, values(baseline))
+        expected: dict[tuple[str, str], list[float]] = {}
+        for method, entries in methods.items():
+            for numbers, *gains in entries:
+                letters = "S-D-N" if len(numbers) == 3 else "S-D"
+                make_run(folder / f"{method}-{letters}", method, values(numbers))
+                expected[method, letters] = gains
+        for line in read(make_table([folder], cost=False)):
+            gains = expected.get((line["method"], line["tasks"]), [])
+            for column, gain in zip(("delta S-D", "delta S-D-N"), gains, strict=False):
+                assert float(line[column]) == pytest.approx(gain, abs=0.025), (dataset, line)
+                checked += 1
+    assert checked == 22
+
+
+def test_spread_controls_and_paired_intervals(tmp_path: Path) -> None:
+    for seed in range(3):
+        single_tasks(tmp_path, {S: 0.5, D: 2.0}, seed)
+        make_run(
+            tmp_path / f"plain-{seed}",
+            "multi_task_matched",
+            {S: 0.5 + 0.01 * seed, D: 2.0},
+            seed=seed,
+            trivial={S: 0.1, D: 4.0},
+        )
+        wide = {"match": "densemtl", "match_size": [32, 64]}
+        make_run(
+            tmp_path / f"wide-{seed}",
+            "multi_task_matched",
+            {S: 0.52, D: 2.0},
+            seed=seed,
+            options=wide,
+        )
+        make_run(
+            tmp_path / f"talk-{seed}",
+            "densemtl",
+            {S: 0.52 + 0.01 * seed + 0.002 * (seed - 1), D: 1.9},
+            seed=seed,
+        )
+    table = make_table([tmp_path], cost=False)
+    lines = {line["method"]: line for line in read(table)}
+    names = [
+        "trivial predictor",
+        "single_task",
+        "densemtl",
+        "multi_task_matched",
+        "compute_matched",
+    ]
+    assert sorted(lines) == sorted(names)
+    # (0.1-0.5)/0.5 = -0.8 and -(4-2)/2 = -1
+    assert float(lines["trivial predictor"]["delta S-D"]) == pytest.approx(-90.0)
+    # mIoU 0.50, 0.51, 0.52: gains 0, 1, 2 percent over two tasks
+    plain = lines["multi_task_matched"]
+    assert float(plain["delta S-D"]) == pytest.approx(1.0)
+    assert float(plain["delta S-D std"]) == pytest.approx(1.0)
+    # densemtl minus plain: mIoU 0.018, 0.020, 0.022 -> 1.8, 2.0, 2.2 and 2.5 for depth
+    talk = lines["densemtl"]
+    assert float(talk["vs multi_task_matched mean"]) == pytest.approx(4.5)
+    half = 4.30265 * 0.2 / math.sqrt(3)
+    assert float(talk["vs multi_task_matched low"]) == pytest.approx(4.5 - half, abs=1e-4)
+    assert float(talk["vs multi_task_matched high"]) == pytest.approx(4.5 + half, abs=1e-4)
+    assert float(talk["vs compute_matched mean"]) == pytest.approx(4.5 + 1.0 - 2.0)
+    shown = to_markdown(table)
+    assert "+4.50 [+4.00, +5.00]" in shown
+    assert "53.00 ± 1.20" in next(x for x in shown.splitlines() if x.startswith("| densemtl"))
+
+
+def test_one_seed_prints_no_spread(tmp_path: Path) -> None:
+    single_tasks(tmp_path, {S: 0.5, D: 2.0})
+    make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0})
+    make_run(tmp_path / "b", "multi_task_matched", {S: 0.55, D: 2.0})
+    table = make_table([tmp_path], cost=False)
+    text = to_markdown(table)
+    assert "±" not in text and "[" not in text
+    assert "+5.00 (1 pair)" in text
+
+
+def test_statistics() -> None:
+    assert summarise([]) is None
+    one = summarise([3.0])
+    assert one is not None and one.spread is None
+    three = summarise([1.0, 2.0, 3.0])
+    assert three is not None and three.spread == pytest.approx(1.0)
+    pair = paired({0: 1.0, 1: 2.0, 7: 9.0}, {0: 0.0, 1: 3.0, 8: 1.0})
+    assert pair is not None and pair.pairs == 2 and pair.mean == 0.0
+    assert pair.half_width == pytest.approx(12.7062 * math.sqrt(2) / math.sqrt(2), abs=1e-3)
+    assert not pair.above_zero
+    assert paired({0: 1.0}, {1: 1.0}) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"protocol": "released"}, "protocol"),
+        ({"commit": "decade"}, "code version"),
+        ({"data": DATA | {"hash": "xyz"}}, "validation split"),
+        ({"recipe": "camvid.supervised"}, "dataset"),
+    ],
+)
+def test_refuses_runs_of_another_kind(tmp_path: Path, change: dict, word: str) -> None:
+    single_tasks(tmp_path, {S: 0.5, D: 2.0})
+    make_run(tmp_path / "odd", "densemtl", {S: 0.6, D: 2.0}, **change)
+    with pytest.raises(ConflictError, match=rf"(?s){word}.*odd.*--force"):
+        make_table([tmp_path], cost=False)
+    forced = make_table([tmp_path], cost=False, force=True)
+    assert any(word in note for note in forced.notes)
+
+
+def test_other_modalities_are_no_other_split(tmp_path: Path) -> None:
+    single_tasks(tmp_path, {S: 0.5, D: 2.0})
+    data = DATA | {"modalities": ["segmentation", "depth"]}
+    make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0}, data=data)
+    assert len(make_table([tmp_path], cost=False).rows) == 2
+
+
+def test_missing_baseline_says_what_to_train(tmp_path: Path) -> None:
+    single_tasks(tmp_path, {S: 0.5})
+    make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0})
+    with pytest.raises(RunError, match=r"baseline of densemtl is missing.*depth on resnet10t"):
+        make_table([tmp_path], cost=False)
+    assert not make_table([tmp_path], cost=False, baseline="none").rows[-1].deltas
+    other = tmp_path / "other"
+    make_run(other / "stl", "single_task", {D: 2.0}, encoder="resnet18")
+    with pytest.raises(RunError, match="depth on resnet10t"):
+        make_table([tmp_path], cost=False)
+
+
+def test_damaged_and_unfinished_runs_are_named(tmp_path: Path) -> None:
+    good = make_run(tmp_path / "good", "densemtl", {S: 0.6, D: 2.0})
+    (good / "metrics.json").write_text('{"segmentation/miou": 0.')
+    with pytest.raises(RunError, match=r"metrics\.json is damaged"):
+        make_table([good], cost=False)
+    (good / "metrics.json").unlink()
+    with pytest.raises(RunError, match="not finished"):
+        make_table([good], cost=False)
+    with pytest.raises(RunError, match="no finished run"):
+        make_table([tmp_path], cost=False)
+    with pytest.raises(RunError, match="no run directory"):
+        find_runs([tmp_path / "nowhere"])
+    cut = make_run(tmp_path / "cut", "densemtl", {S: 0.6, D: 2.0})
+    (cut / "env.json").unlink()
+    with pytest.raises(RunError, match=r"no env\.json"):
+        make_table([cut], cost=False)
+
+
+def test_the_same_seed_twice_is_refused(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0})
+    make_run(tmp_path / "b", "densemtl", {S: 0.7, D: 2.0})
+    with pytest.raises(RunError, match=r"same seed \(0\)"):
+        make_table([tmp_path], cost=False)
+
+
+def test_rows_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    single_tasks(tmp_path, {S: 0.5, D: 2.0})
+    make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0}, balancing="paper")
+    make_run(tmp_path / "b", "densemtl", {S: 0.6, D: 2.0}, balancing="mgda")
+    make_run(tmp_path / "c", "densemtl", {S: 0.6, D: 2.0}, options={"fusion": "concat"})
+    names = [row.name for row in make_table([tmp_path], cost=False).rows]
+    assert len(set(names)) == 4
+    assert "densemtl, balancing mgda" in names
+
+
+def test_cost_latex_and_plot(tmp_path: Path) -> None:
+    single_tasks(tmp_path, {S: 0.5, D: 2.0})
+    make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0}, row="dense_mtl")
+    make_run(tmp_path / "b", "multi_task_matched", {S: 0.55, D: 2.0})
+    table = make_table([tmp_path])
+    lines = {line["method"]: line for line in read(table)}
+    alone = int(lines["single_task"]["parameters"])
+    assert 0 < int(lines["multi_task_matched"]["macs"]) < int(lines["dense_mtl"]["macs"])
+    assert alone > 2 * 4_900_000  # two encoders: one network per task
+    header, body = cells(table)
+    assert all(len(line) == len(header) for line in body)
+    latex = to_latex(table)
+    assert r"dense\_mtl" in latex and r"$\Delta$ S-D \%" in latex
+    assert latex.count(r"\\") == len(body) + 1
+    png, svg = plot(table, tmp_path / "plot.pdf")
+    assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "dense_mtl" in svg.read_text() or "<svg" in svg.read_text()
+    with pytest.raises(RunError, match="S-D-N-E"):
+        plot(table, tmp_path / "plot", "S-D-N-E")
