@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from crosstask.metrics.boundaries import BoundaryMetric
 from crosstask.metrics.metric import TaskMetric, ratio
 
 _BINS = 256
@@ -15,14 +16,16 @@ class EdgesMetric(TaskMetric):
     """F1 of the edge class over the dataset, pixel by pixel, at probability 0.5.
 
     `f1` = 2TP / (2TP + FP + FN), `precision`, `recall`; `best_f1` at the best of 256 thresholds.
-    No tolerance: see `BoundaryMetric` for the field's ODS-F, OIS-F and AP. `f1` is 0 for a
-    predictor that never fires (its `precision` is NaN).
+    No tolerance, unless `boundary` adds `ods_f`, `ois_f` and `ap`. `f1` is 0 for a predictor that
+    never fires (its `precision` is NaN).
 
     Protocol "released": `f1` is the mean of the edge's and the background's F1, which is 0.487
     for a predictor that never fires on 5 % edges; `edge_f1` is then the edge's own.
 
     Args:
         void: label that does not count.
+        boundary: a `BoundaryMetric` that sees the same maps and adds its values. It costs seconds
+            per picture: for the final evaluation, not for validation while training.
     """
 
     edges: Tensor
@@ -30,15 +33,22 @@ class EdgesMetric(TaskMetric):
     hits: Tensor
     alarms: Tensor
 
-    def __init__(self, protocol: str = "correct", void: float = 255) -> None:
+    def __init__(
+        self,
+        protocol: str = "correct",
+        void: float = 255,
+        boundary: BoundaryMetric | None = None,
+    ) -> None:
         super().__init__()
-        self.protocol, self.void = protocol, void
+        self.protocol, self.void, self.boundary = protocol, void, boundary
         self.add_counts(edges=(_BINS,), background=(_BINS,), hits=(), alarms=())
 
     def update(
         self, prediction: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"]
     ) -> None:
         """Probability and truth (0 or 1)."""
+        if self.boundary is not None:
+            self.boundary.update(prediction, target)
         known = target != self.void
         guess, truth = prediction[known].float(), target[known] > 0.5
         fired = guess > 0.5
@@ -62,7 +72,14 @@ class EdgesMetric(TaskMetric):
         if self.protocol == "released":
             background_f1 = ratio(2 * rejections, 2 * rejections + self.alarms + misses)
             values |= {"f1": (edge_f1 + background_f1) / 2, "edge_f1": edge_f1}
+        if self.boundary is not None:
+            values |= self.boundary.compute()
         return values
+
+    def reset(self) -> None:
+        super().reset()
+        if self.boundary is not None:
+            self.boundary.reset()
 
     def _curve(self) -> tuple[Tensor, Tensor, Tensor]:
         """Precision, recall and F1 of firing at probability >= k / 256."""
