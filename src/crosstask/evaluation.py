@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from torchmetrics import Metric
 
 from crosstask.data.loading import evaluation_loader
+from crosstask.losses import precise
 from crosstask.tasks import Task
 
 Batch = Mapping[str, Any]
@@ -22,7 +23,7 @@ def resize_output(output: Tensor, size: Sequence[int]) -> Tensor:
     """
     if tuple(output.shape[-2:]) == tuple(size):
         return output
-    return F.interpolate(output.float(), size=tuple(size), mode="bilinear", align_corners=False)
+    return F.interpolate(precise(output), size=tuple(size), mode="bilinear", align_corners=False)
 
 
 class Evaluator(nn.Module):

@@ -14,6 +14,11 @@ from torch.nn import functional as F
 Terms = tuple[Float[Tensor, ""], Float[Tensor, ""]]
 
 
+def precise(x: Tensor) -> Tensor:
+    """At least float32, whatever autocast says; float64 stays."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def mean(terms: tuple[Tensor, Tensor]) -> Float[Tensor, ""]:
     """Sum over weight; 0 with a zero gradient where nothing counts."""
     total, weight = terms
@@ -24,7 +29,7 @@ def cross_entropy(
     logits: Float[Tensor, "b k h w"], target: Int[Tensor, "b h w"], void: int = 255
 ) -> Terms:
     """Softmax cross-entropy over the labelled pixels (DenseMTL, section 3.3; no class weights)."""
-    total = F.cross_entropy(logits.float(), target, ignore_index=void, reduction="sum")
+    total = F.cross_entropy(precise(logits), target, ignore_index=void, reduction="sum")
     return total, (target != void).sum().float()
 
 
@@ -39,7 +44,7 @@ def edge_cross_entropy(
     With two channels the log-odds of an edge are their difference, with one the channel itself:
     softmax and sigmoid cross-entropy are then the same function.
     """
-    logits = logits.float()
+    logits = precise(logits)
     odds = logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
     edge = (valid & (target > 0.5)).float()
     weight = torch.where(valid, edge * positive_weight + (1 - edge) * (1 - positive_weight), 0.0)
@@ -61,7 +66,7 @@ def balanced_cross_entropy(
     number = valid.sum().float()
     share = 1 - positive.sum() / number.clamp_min(1)
     weight = torch.where(valid, positive * share + (1 - positive) * (1 - share), 0.0)
-    odds = torch.where(valid, logits.float(), 0.0)
+    odds = torch.where(valid, precise(logits), 0.0)
     error = F.binary_cross_entropy_with_logits(odds, positive, reduction="none")
     return (weight * error).sum(), number
 
@@ -91,7 +96,7 @@ def berhu(
     Args:
         threshold: c. None takes 0.2 times the largest error of the batch.
     """
-    error = torch.where(valid, target.float() - prediction.float(), 0.0).abs()
+    error = torch.where(valid, precise(target) - precise(prediction), 0.0).abs()
     if threshold is None:
         limit = berhu_threshold(error)
     else:
@@ -106,7 +111,7 @@ def absolute(
     valid: Bool[Tensor, "b 1 h w"],
 ) -> Terms:
     """L1 distance summed over channels, per labelled pixel."""
-    error = torch.where(valid, target.float() - prediction.float(), 0.0).abs()
+    error = torch.where(valid, precise(target) - precise(prediction), 0.0).abs()
     return error.sum(), valid.sum().float()
 
 
@@ -116,7 +121,7 @@ def cosine_distance(
     valid: Bool[Tensor, "b 1 h w"],
 ) -> Terms:
     """1 - cos of the angle between two vector fields; neither needs unit length."""
-    a = F.normalize(torch.where(valid, prediction.float(), 1.0), dim=1)
-    b = F.normalize(torch.where(valid, target.float(), 1.0), dim=1)
+    a = F.normalize(torch.where(valid, precise(prediction), 1.0), dim=1)
+    b = F.normalize(torch.where(valid, precise(target), 1.0), dim=1)
     distance = torch.where(valid, 1 - (a * b).sum(1, keepdim=True), 0.0)
     return distance.sum(), valid.sum().float()

@@ -29,7 +29,7 @@ def regime(**options: Any) -> Supervised:
         for t in tasks
     )
     net = create_model(
-        "densemtl", tasks, encoder="resnet10t", pretrained=False, width=0.0625, dropout=0.0
+        "densemtl", tasks, encoder="resnet10t", pretrained=False, width=0.0625, aspp_dropout=0.0
     )
     made = Supervised(
         net,

@@ -8,6 +8,7 @@ from crosstask.data.folder import FolderDataset
 from crosstask.data.mixture import Mixture
 from crosstask.data.nyudv2 import NYUDv2
 from crosstask.data.pascal_context import PascalContext
+from crosstask.data.procedural import ProceduralStreets
 from crosstask.data.sample import KEYS, DataError, check_sample, void_target
 from crosstask.data.sevenscenes import SevenScenes
 from crosstask.data.skip import SkipBad
@@ -25,6 +26,7 @@ __all__ = [
     "Mixture",
     "NYUDv2",
     "PascalContext",
+    "ProceduralStreets",
     "SceneDataset",
     "SevenScenes",
     "SkipBad",

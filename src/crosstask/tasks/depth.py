@@ -136,8 +136,8 @@ class Depth(Task):
     def quantity(self, output: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
         """What the loss compares, in float32: inverse depth y, or metres, at the canonical focal."""
         if self.activation == "identity":
-            return output.float()
-        return self._unit * F.softplus(output.float())
+            return losses.precise(output)
+        return self._unit * F.softplus(losses.precise(output))
 
     def focal_factor(self, camera: Camera) -> Float[Tensor, "b 1 1 1"] | float:
         """focal / canonical_focal of each picture; 1 without either.
@@ -159,7 +159,7 @@ class Depth(Task):
                 "`camera` is missing; expected the intrinsics of the target, because "
                 "`canonical_focal` is set; pass the sample's `intrinsics`"
             )
-        canonical = torch.where(self.valid(target), target.float(), 1.0)
+        canonical = torch.where(self.valid(target), losses.precise(target), 1.0)
         canonical = canonical / self.focal_factor(camera)
         return inverse_depth(canonical) if self.objective == "berhu_inverse" else canonical
 

@@ -145,7 +145,7 @@ class Task(ABC):
         self, output: Float[Tensor, "b c h w"], target: Shaped[Tensor, "b *t"]
     ) -> Float[Tensor, "b c h2 w2"]:
         """The output in float32 at the target's height and width, bilinear on pixel centres."""
-        output = output.float()
+        output = losses.precise(output)
         size = target.shape[-2:]
         if output.shape[-2:] == size:
             return output
