@@ -6,6 +6,7 @@ that starts at zero (Eq. 4); a 1x1 projection turns both into the directional fe
 """
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 POOLINGS = ("nearest", "average", "bilinear", "max")
-CORRELATIONS = ("spatial", "channel", "both", None)
+CORRELATIONS = ("spatial", "channel", "both")
 SELF_ATTENTIONS = ("half", "full", None)
 
 
@@ -133,6 +134,8 @@ class CorrelationAttention(nn.Module):
         pixel: tuple[int, int],
     ) -> Float[Tensor, "b hs ws"]:
         """Weights with which one target pixel (row, column) reads the source's positions; they sum to 1."""
+        if self.kind == "channel":
+            raise ValueError("channel correlation has no attention over positions.")
         query, key, _ = self.project(target, source)
         cell = query[..., pixel[0] // self.downscale, pixel[1] // self.downscale]
         logits = torch.einsum("bc,bchw->bhw", cell, key) / math.sqrt(query.shape[1])
@@ -154,7 +157,8 @@ class CrossTaskAttention(nn.Module):
     Args:
         channels: C, of both features and of the result.
         downscale: s, pixels of the level per cell of the attention grid.
-        correlation: ``"spatial"``, ``"channel"``, ``"both"`` or None (left out).
+        correlation: ``"spatial"``, ``"channel"``, ``"both"``, None (left out), or a module that
+            maps target and source to (B, ``outputs``, ceil(H / ``downscale``), ...).
         self_attention: ``"half"`` (C/2 channels), ``"full"`` (C) or None (left out).
         alpha: scale the correlation by a learned vector that starts at 0.
         kv_downscale: ``"s"`` as released, or ``"s2"``, s squared, as in the paper.
@@ -169,7 +173,7 @@ class CrossTaskAttention(nn.Module):
         self,
         channels: int,
         downscale: int = 4,
-        correlation: str | None = "spatial",
+        correlation: str | nn.Module | None = "spatial",
         self_attention: str | None = "half",
         alpha: bool = True,
         kv_downscale: str = "s",
@@ -178,7 +182,8 @@ class CrossTaskAttention(nn.Module):
         upsampling: str = "nearest",
     ) -> None:
         super().__init__()
-        _check("correlation", correlation, CORRELATIONS)
+        if not isinstance(correlation, nn.Module):
+            _check("correlation", correlation, (*CORRELATIONS, None))
         _check("self_attention", self_attention, SELF_ATTENTIONS)
         _check("kv_downscale", kv_downscale, ("s", "s2"))
         _check("target_pooling", target_pooling, POOLINGS)
@@ -199,21 +204,20 @@ class CrossTaskAttention(nn.Module):
         self.extractor = nn.Conv2d(channels, channels, 3, padding=1)
         self.gate_width = {"half": channels // 2, "full": channels, None: 0}[self_attention]
         self.gate = SpatialGate(channels, self.gate_width) if self_attention else None
-        source_downscale = downscale if kv_downscale == "s" else downscale**2
-        self.correlation = (
-            CorrelationAttention(
+        if isinstance(correlation, str):
+            correlation = CorrelationAttention(
                 channels,
                 downscale,
-                source_downscale,
+                downscale if kv_downscale == "s" else downscale**2,
                 correlation,
                 alpha,
                 target_pooling,
                 source_pooling,
             )
-            if correlation
-            else None
+        self.correlation = correlation
+        inputs = self.gate_width + (
+            cast(int, correlation.outputs) if correlation is not None else 0
         )
-        inputs = self.gate_width + (self.correlation.outputs if self.correlation else 0)
         self.projection = nn.Conv2d(inputs, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 

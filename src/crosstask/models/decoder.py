@@ -65,13 +65,14 @@ class Decoder(nn.Module):
         channels, strides: of the encoder's maps, fine to coarse.
         outputs: channels of the prediction.
         prediction_levels: levels that predict, with a 1x1 convolution each.
-        width: scales all channel counts (rounded to multiples of 8).
+        width: scales all channel counts.
         batch_norm, dropout: in every conv unit; off in the paper.
         skip_projection: 1x1 convolution, batch norm and ReLU on each skip, to the channels of its
             level; off in the paper.
         aspp_pooling: ASPP has its image pooling branch.
         aspp_dropout: dropout after ASPP.
         rates: dilations of ASPP's 3x3 branches.
+        multiple: channel counts are multiples of this.
     """
 
     def __init__(
@@ -87,13 +88,16 @@ class Decoder(nn.Module):
         aspp_pooling: bool = True,
         aspp_dropout: float = 0.5,
         rates: Sequence[int] = (6, 12, 18),
+        multiple: int = 8,
     ) -> None:
         super().__init__()
         _check_strides(strides)
         start = min(4, strides[-1].bit_length() - 1)
         self.levels = tuple(range(start, -1, -1))
         self.prediction_levels = _check_levels(prediction_levels, self.levels)
-        self.widths = {level: scale_channels(LEVEL_CHANNELS[level], width) for level in self.levels}
+        self.widths = {
+            level: scale_channels(LEVEL_CHANNELS[level], width, multiple) for level in self.levels
+        }
         self.skips = {
             level: index
             for index, stride in enumerate(strides[:-1])

@@ -1,7 +1,6 @@
 """mTEB: the multi-task exchange block of DenseMTL (Lopes et al., WACV 2023, section 3.2)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -10,12 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from crosstask.models.attention import CrossTaskAttention
+from crosstask.models.directions import Exchange
 
 DOWNSCALES = {4: 1, 3: 1, 2: 2, 1: 4, 0: 8}
 FUSIONS = ("add", "product", "concat")
 
 
-class TaskExchange(nn.Module):
+class TaskExchange(Exchange):
     """Every task reads every other task through xTAM and takes in what it read (Eq. 5).
 
     r_i = ReLU(BN(W_i [f_{j->i} for j != i])), and f_i + r_i (``add``), f_i * r_i (``product``) or,
@@ -30,7 +30,7 @@ class TaskExchange(nn.Module):
         economical: how it runs, not what it computes. True: the extractors that read one source
             run as one convolution, gate and mask as another, and the correlation is projected on
             the attention grid. False: one operation for each in the equations.
-        cuts: directions that are knocked out, see `cut`.
+        cuts: directions that are knocked out, see `Exchange.cut`.
 
     Args:
         tasks: names, in order; at least two.
@@ -51,20 +51,17 @@ class TaskExchange(nn.Module):
         fusion: str = "add",
         **options: Any,
     ) -> None:
-        super().__init__()
-        check_tasks(tasks)
+        super().__init__(tasks)
         if fusion not in FUSIONS:
             raise ValueError(f"`fusion` is {fusion!r}; expected one of {FUSIONS}.")
-        self.tasks = tuple(tasks)
         self.channels = channels
         self.fusion = fusion
         self.economical = True
-        self.cuts: dict[tuple[str, str], str] = {}
         self.directions = nn.ModuleDict(
             {
                 target: nn.ModuleDict(
                     {
-                        source: CrossTaskAttention(channels, downscale, **options)
+                        source: self.create_direction(downscale, **options)
                         for source in self.tasks
                         if source != target
                     }
@@ -78,13 +75,13 @@ class TaskExchange(nn.Module):
         )
         self.norms = nn.ModuleDict({target: nn.BatchNorm2d(channels) for target in self.tasks})
 
+    def create_direction(self, downscale: int, **options: Any) -> CrossTaskAttention:
+        """The module of one direction; another kind of attention overrides this."""
+        return CrossTaskAttention(self.channels, downscale, **options)
+
     def direction(self, source: str, target: str) -> CrossTaskAttention:
         """The module of one direction."""
         return cast(CrossTaskAttention, cast(nn.ModuleDict, self.directions[target])[source])
-
-    def others(self, task: str) -> list[str]:
-        """The other tasks, in order."""
-        return [other for other in self.tasks if other != task]
 
     def forward(
         self, features: dict[str, Float[Tensor, "b c h w"]]
@@ -117,7 +114,7 @@ class TaskExchange(nn.Module):
 
     def _read(self, source: str, target: str, feature: Tensor, extracted: Tensor) -> Tensor:
         read = self.direction(source, target).combine(feature, extracted, self.economical)
-        return knock_out(read, self.cuts.get((source, target)))
+        return self.knock_out(read, source, target)
 
     def _fuse(self, target: str, slot: int, x: Tensor) -> Tensor:
         """The part of the fusion projection that reads the slot-th feature of the concatenation.
@@ -151,12 +148,12 @@ class TaskExchange(nn.Module):
         Raises:
             ValueError: unknown task, target equal to source, or an exchange without correlation.
         """
-        self._check_direction(source, target)
+        self.check_direction(source, target)
         direction = self.direction(source, target)
-        if direction.correlation is None or direction.correlation.kind == "channel":
+        if not hasattr(direction.correlation, "row"):
             raise ValueError("this exchange has no attention over positions; see `correlation`.")
         extracted = direction.extractor(features[source]).relu()
-        return direction.correlation.row(features[target], extracted, pixel)
+        return cast(Any, direction.correlation).row(features[target], extracted, pixel)
 
     def alphas(self) -> dict[tuple[str, str], Float[Tensor, " c"]]:
         """The learned scale of the correlation of each (source, target), detached."""
@@ -164,46 +161,7 @@ class TaskExchange(nn.Module):
         for target in self.tasks:
             for source in self.others(target):
                 correlation = self.direction(source, target).correlation
-                if correlation is not None and correlation.alpha is not None:
-                    found[source, target] = correlation.alpha.detach()
+                alpha = getattr(correlation, "alpha", None)
+                if alpha is not None:
+                    found[source, target] = alpha.detach()
         return found
-
-    @contextmanager
-    def cut(self, source: str, target: str, mode: str = "mean") -> Iterator[None]:
-        """Knock one direction out inside a ``with`` block, to see what it was worth.
-
-        ``mean`` puts the directional feature's mean over the batch and all positions in its place
-        (all that the picture says is gone, the level that the fusion is used to stays); ``zero``
-        puts zeros. Cuts nest.
-        """
-        self._check_direction(source, target)
-        if mode not in ("mean", "zero"):
-            raise ValueError(f"`mode` is {mode!r}; expected 'mean' or 'zero'.")
-        before = dict(self.cuts)
-        self.cuts = {**before, (source, target): mode}
-        try:
-            yield
-        finally:
-            self.cuts = before
-
-    def _check_direction(self, source: str, target: str) -> None:
-        if source == target or source not in self.tasks or target not in self.tasks:
-            raise ValueError(
-                f"direction {source!r} to {target!r} does not exist; expected two of {self.tasks}."
-            )
-
-
-def knock_out(x: Float[Tensor, "b c h w"], mode: str | None) -> Float[Tensor, "b c h w"]:
-    """A directional feature without its content: see `TaskExchange.cut`. None leaves it."""
-    if mode is None:
-        return x
-    return torch.zeros_like(x) if mode == "zero" else x.mean((0, 2, 3), keepdim=True).expand_as(x)
-
-
-def check_tasks(tasks: Sequence[str]) -> None:
-    """An exchange needs at least two different tasks."""
-    if len(tasks) < 2 or len(set(tasks)) != len(tasks):
-        raise ValueError(
-            f"`tasks` is {tuple(tasks)}; an exchange needs at least two different tasks; "
-            "for one task take the architecture 'single_task' or 'single_task_matched'."
-        )

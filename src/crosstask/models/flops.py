@@ -35,21 +35,24 @@ def count_macs(
     labels = {name: _part(name) for name, _ in model.named_modules()}
     parts: dict[str, dict[str, int]] = {}
     for name, parameter in model.named_parameters():
-        part = parts.setdefault(_part(name), {"parameters": 0, "macs": 0})
-        part["parameters"] += parameter.numel()
+        counts = parts.setdefault(_part(name), {"parameters": 0, "macs": 0})
+        counts["parameters"] += parameter.numel()
     tensors = [*model.named_parameters(), *model.named_buffers()]
-    meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
-    image = torch.empty(1, 3, *size, device="meta")
     counter = _Counter()
-    with _labelled(model, labels, counter), _evaluating(model, as_run), torch.no_grad(), counter:
-        functional_call(model, meta, (image,))
+    with (
+        _labelled(model, labels, counter),
+        _evaluating(model, as_run),
+        torch.no_grad(),
+        counter,
+    ):
+        shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+        functional_call(model, shapes, (torch.empty(1, 3, *size, device="meta"),))
     for part, flops in counter.flops.items():
         parts.setdefault(part, {"parameters": 0, "macs": 0})["macs"] += flops // 2
-    order = [part for part in ("encoder", "decoders", "exchanges", "heads") if part in parts]
-    order += [part for part in parts if part not in order]
-    table = {part: parts[part] for part in order}
+    first = [part for part in ("encoder", "decoders", "exchanges", "heads") if part in parts]
+    table = {part: parts[part] for part in dict.fromkeys([*first, *parts])}
     table["total"] = {
-        key: sum(part[key] for part in table.values()) for key in ("parameters", "macs")
+        key: sum(counts[key] for counts in table.values()) for key in ("parameters", "macs")
     }
     return table
 

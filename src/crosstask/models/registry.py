@@ -2,15 +2,27 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import nn
 
+from crosstask.models.architectures.atrc import atrc
 from crosstask.models.architectures.densemtl import densemtl
+from crosstask.models.architectures.densemtl_linear import densemtl_linear
+from crosstask.models.architectures.matched import multi_task_matched, single_task_matched
+from crosstask.models.architectures.mti_net import mti_net
+from crosstask.models.architectures.mti_xtam import mti_xtam
+from crosstask.models.architectures.multi_task import multi_task, single_task
+from crosstask.models.architectures.n_to_one import n_to_one
+from crosstask.models.architectures.padnet import padnet, threeways_padnet
+from crosstask.models.architectures.sca_mtl import sca_mtl
+from crosstask.models.architectures.window import window
+from crosstask.models.decoder import Decoder
 from crosstask.models.encoder import Encoder, create_encoder
+from crosstask.models.pyramid_maps import create_pyramid_encoder
 
 
 @dataclass(frozen=True)
@@ -19,7 +31,8 @@ class Architecture:
 
     Attributes:
         build: ``(encoder, tasks: {name: channels}, width, **options) -> module``; its keyword
-            arguments are the architecture's options.
+            arguments are the architecture's options, and if it takes any (``**decoder``), those of
+            `Decoder` too.
         encoder: name of its own encoder.
         create_encoder: makes the encoder: ``(name, pretrained, normalization, output_stride=)``.
     """
@@ -29,8 +42,22 @@ class Architecture:
     create_encoder: Callable[..., Encoder] = create_encoder
 
 
+_HRNET = "hrnet_w18_small_v2"
 ARCHITECTURES: Mapping[str, Architecture] = {
+    "single_task": Architecture(single_task),
+    "multi_task": Architecture(multi_task),
+    "single_task_matched": Architecture(single_task_matched),
+    "multi_task_matched": Architecture(multi_task_matched),
+    "padnet": Architecture(padnet),
+    "threeways_padnet": Architecture(threeways_padnet),
     "densemtl": Architecture(densemtl),
+    "densemtl_linear": Architecture(densemtl_linear),
+    "window": Architecture(window),
+    "n_to_one": Architecture(n_to_one),
+    "sca_mtl": Architecture(sca_mtl, _HRNET, create_pyramid_encoder),
+    "mti_net": Architecture(mti_net, _HRNET, create_pyramid_encoder),
+    "atrc": Architecture(atrc, _HRNET, create_pyramid_encoder),
+    "mti_xtam": Architecture(mti_xtam, _HRNET, create_pyramid_encoder),
 }
 
 
@@ -41,7 +68,7 @@ def list_models() -> list[str]:
 
 def create_model(
     name: str,
-    tasks: Sequence[Any] | Mapping[str, int],
+    tasks: Collection[Any] | Mapping[str, int],
     encoder: str | None = None,
     pretrained: bool = True,
     width: float = 1.0,
@@ -72,14 +99,14 @@ def create_model(
         raise ValueError(_unknown("model", name, list(ARCHITECTURES)))
     architecture = ARCHITECTURES[name]
     channels = task_channels(tasks)
-    _check_options(name, architecture.build, options)
+    _check_options(name, options)
     chosen = encoder or architecture.encoder
     backbone = architecture.create_encoder(
         chosen, pretrained, normalization, output_stride=output_stride
     )
     model = architecture.build(backbone, channels, width=width, **options)
     if not isinstance(tasks, Mapping):
-        for task in tasks:
+        for task in cast(Sequence[Any], tasks):
             set_initial_bias(model, task.name, task.initial_bias())
     cast(Any, model).spec = {
         "architecture": name,
@@ -107,12 +134,14 @@ def create_model_from_spec(spec: Mapping[str, Any]) -> nn.Module:
     )
 
 
-def task_channels(tasks: Sequence[Any] | Mapping[str, int]) -> dict[str, int]:
+def task_channels(tasks: Collection[Any] | Mapping[str, int]) -> dict[str, int]:
     """Names and output channels of the tasks, in order, checked."""
     if isinstance(tasks, set | frozenset):
         raise ValueError("`tasks` is a set, which has no order; expected a tuple, list or mapping.")
     pairs = (
-        list(tasks.items()) if isinstance(tasks, Mapping) else [(t.name, t.channels) for t in tasks]
+        list(tasks.items())
+        if isinstance(tasks, Mapping)
+        else [(t.name, t.channels) for t in cast(Sequence[Any], tasks)]
     )
     names = [name for name, _ in pairs]
     if not names or len(set(names)) != len(names):
@@ -137,8 +166,17 @@ def set_initial_bias(model: nn.Module, task: str, bias: Sequence[float] | None) 
             layer.bias.copy_(layer.bias.new_tensor(list(bias)))
 
 
-def _check_options(name: str, build: Callable[..., nn.Module], options: Mapping[str, Any]) -> None:
-    known = [key for key in list(inspect.signature(build).parameters)[2:] if key != "width"]
+def model_options(name: str) -> list[str]:
+    """The options of an architecture: its own, and its decoder's where it passes them on."""
+    parameters = inspect.signature(ARCHITECTURES[name].build).parameters.values()
+    known = [p.name for p in list(parameters)[2:] if p.kind is not p.VAR_KEYWORD]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        known += list(inspect.signature(Decoder).parameters)[3:]
+    return [key for key in dict.fromkeys(known) if key != "width"]
+
+
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
+    known = model_options(name)
     for key in options:
         if key not in known:
             raise ValueError(_unknown(f"option of {name!r}", key, known))

@@ -1,8 +1,8 @@
 """Scaling of channel counts, so that one architecture exists in every size."""
 
 
-def scale_channels(channels: int, width: float) -> int:
-    """Multiply a channel count by `width` and round to a multiple of 8 (at least 8).
+def scale_channels(channels: int, width: float, multiple: int = 8) -> int:
+    """Multiply a channel count by `width` and round to a multiple of 8 (or of `multiple`, and at least that).
 
     ``width=1`` leaves the published numbers as they are, all of them multiples of 8.
 
@@ -11,4 +11,4 @@ def scale_channels(channels: int, width: float) -> int:
     """
     if not width > 0:
         raise ValueError(f"`width` is {width}; expected a number above 0; 1.0 is the paper's size.")
-    return max(8, round(channels * width / 8) * 8)
+    return max(multiple, round(channels * width / multiple) * multiple)

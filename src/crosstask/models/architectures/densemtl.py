@@ -1,11 +1,12 @@
 """DenseMTL (Lopes et al., WACV 2023): task decoders that exchange through cross-task attention."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from crosstask.models.decoder import Decoder
+from crosstask.models.directions import check_tasks
 from crosstask.models.encoder import Encoder
 from crosstask.models.exchange import DOWNSCALES, TaskExchange
 from crosstask.models.network import Network
@@ -24,11 +25,7 @@ def densemtl(
     target_pooling: str = "nearest",
     source_pooling: str = "max",
     upsampling: str = "nearest",
-    prediction_levels: Sequence[int] = (1, 0),
-    batch_norm: bool = False,
-    dropout: float = 0.0,
-    skip_projection: bool = False,
-    aspp_pooling: bool = True,
+    **decoder: Any,
 ) -> Network:
     """DenseMTL: one decoder per task, an exchange block (mTEB) after each of `levels`.
 
@@ -41,28 +38,18 @@ def densemtl(
         fusion: see `TaskExchange`.
         correlation, self_attention, alpha, kv_downscale, target_pooling, source_pooling,
             upsampling: see `CrossTaskAttention`.
-        prediction_levels, batch_norm, dropout, skip_projection, aspp_pooling: see `Decoder`.
+        decoder: options of `Decoder`.
 
     Raises:
         ValueError: one task, a level that the decoders do not have, or an unknown choice.
     """
-    decoders = create_decoders(
-        encoder,
-        tasks,
-        width,
-        prediction_levels=prediction_levels,
-        batch_norm=batch_norm,
-        dropout=dropout,
-        skip_projection=skip_projection,
-        aspp_pooling=aspp_pooling,
-    )
     if correlation is None and self_attention is None:
-        return Network(encoder, decoders)
-    exchanges: dict[int, nn.Module] = {}
-    for level in check_levels(levels, decoders):
-        exchanges[level] = TaskExchange(
+        return Network(encoder, create_decoders(encoder, tasks, width, **decoder))
+
+    def exchange(level: int, channels: int) -> nn.Module:
+        return TaskExchange(
             tuple(tasks),
-            level_channels(decoders, level),
+            channels,
             DOWNSCALES[level],
             fusion,
             correlation=correlation,
@@ -73,27 +60,53 @@ def densemtl(
             source_pooling=source_pooling,
             upsampling=upsampling,
         )
-    return Network(encoder, decoders, exchanges)
+
+    return with_exchanges(encoder, tasks, width, levels, exchange, **decoder)
+
+
+def with_exchanges(
+    encoder: Encoder,
+    tasks: Mapping[str, int],
+    width: float,
+    levels: Sequence[int],
+    exchange: Callable[[int, int], nn.Module],
+    **decoder: Any,
+) -> Network:
+    """DenseMTL's decoders with ``exchange(level, channels)`` after each of `levels`."""
+    check_tasks(tuple(tasks))
+    decoders = create_decoders(encoder, tasks, width, **decoder)
+    first = next(iter(decoders.values()))
+    wrong = [level for level in levels if level not in first.levels]
+    if wrong or not levels or len(set(levels)) != len(levels):
+        raise ValueError(
+            f"`levels` is {tuple(levels)}; expected different ones out of {first.levels}."
+        )
+    return Network(
+        encoder, decoders, {level: exchange(level, first.widths[level]) for level in levels}
+    )
 
 
 def create_decoders(
     encoder: Encoder, tasks: Mapping[str, int], width: float, **options: Any
 ) -> dict[str, Decoder]:
-    """One DenseMTL decoder per task."""
+    """One DenseMTL decoder per task.
+
+    `prediction_levels` may also map some tasks to levels of their own; the others have (1, 0).
+    """
+    levels = options.pop("prediction_levels", (1, 0))
+    own = levels if isinstance(levels, Mapping) else dict.fromkeys(tasks, levels)
+    if unknown := [task for task in own if task not in tasks]:
+        raise ValueError(
+            f"`prediction_levels` names {unknown[0]!r}; expected some of {list(tasks)}"
+        )
     return {
-        task: Decoder(encoder.channels, encoder.strides, outputs, width=width, **options)
+        task: Decoder(
+            encoder.channels,
+            encoder.strides,
+            outputs,
+            prediction_levels=own.get(task, (1, 0)),
+            width=width,
+            **options,
+        )
         for task, outputs in tasks.items()
     }
-
-
-def level_channels(decoders: Mapping[str, Decoder], level: int) -> int:
-    """Channels of the features at a level, the same for every task."""
-    return next(iter(decoders.values())).widths[level]
-
-
-def check_levels(levels: Sequence[int], decoders: Mapping[str, Decoder]) -> list[int]:
-    """Levels for an exchange: some of the decoders', each once."""
-    known = next(iter(decoders.values())).levels
-    if not levels or len(set(levels)) != len(levels) or any(x not in known for x in levels):
-        raise ValueError(f"`levels` is {tuple(levels)}; expected different ones out of {known}.")
-    return sorted(levels, reverse=True)

@@ -1,0 +1,42 @@
+"""DenseMTL's decoders with an exchange that scales to many tasks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from crosstask.models.architectures.densemtl import with_exchanges
+from crosstask.models.encoder import Encoder
+from crosstask.models.exchange import DOWNSCALES
+from crosstask.models.linear_exchange import LinearExchange
+from crosstask.models.network import Network
+
+
+def densemtl_linear(
+    encoder: Encoder,
+    tasks: Mapping[str, int],
+    width: float = 1.0,
+    levels: Sequence[int] = (1,),
+    mixing: str = "conv",
+    gate: bool = True,
+    attention: str | None = "linear",
+    heads: int = 4,
+    alpha: bool = True,
+    **decoder: Any,
+) -> Network:
+    """An exchange over a common bus, its cost linear in the number of tasks, see `LinearExchange`.
+
+    ``mixing="pointwise", gate=False, attention=None`` exchanges through 1x1 convolutions alone.
+
+    Args:
+        levels: decoder levels that are followed by an exchange.
+        mixing, gate, attention, heads, alpha: see `LinearExchange`.
+        decoder: options of `Decoder`.
+    """
+
+    def exchange(level: int, channels: int) -> nn.Module:
+        return LinearExchange(
+            tuple(tasks), channels, DOWNSCALES[level], mixing, gate, attention, heads, alpha
+        )
+
+    return with_exchanges(encoder, tasks, width, levels, exchange, **decoder)

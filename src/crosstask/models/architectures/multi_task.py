@@ -1,0 +1,52 @@
+"""STL and MTL with the light DeepLab head of the multi-task survey (Vandenhende et al. 2021)."""
+
+import copy
+from collections.abc import Mapping
+
+from torch import nn
+
+from crosstask.models.deeplab import DeepLabHead
+from crosstask.models.encoder import Encoder
+from crosstask.models.network import Network
+from crosstask.models.separate import SeparateNetworks
+
+
+def multi_task(
+    encoder: Encoder, tasks: Mapping[str, int], width: float = 1.0, aspp_pooling: bool = True
+) -> Network:
+    """MTL: one encoder, one DeepLab head per task, no exchange; one prediction at full size.
+
+    Args:
+        aspp_pooling: see `ASPP`.
+    """
+    return Network(encoder, _heads(encoder, tasks, width, aspp_pooling))
+
+
+def single_task(
+    encoder: Encoder, tasks: Mapping[str, int], width: float = 1.0, aspp_pooling: bool = True
+) -> Network:
+    """STL: a DeepLab head on an encoder of its own; for several tasks one whole network each.
+
+    Args:
+        aspp_pooling: see `ASPP`.
+    """
+    return apart(encoder, _heads(encoder, tasks, width, aspp_pooling))
+
+
+def apart(encoder: Encoder, decoders: Mapping[str, nn.Module]) -> Network:
+    """A network for one task; for several tasks one network each, in one module.
+
+    All of them start from the same encoder weights, as single-task runs with one seed would.
+    """
+    if len(decoders) == 1:
+        return Network(encoder, decoders)
+    return SeparateNetworks({task: copy.deepcopy(encoder) for task in decoders}, decoders)
+
+
+def _heads(
+    encoder: Encoder, tasks: Mapping[str, int], width: float, aspp_pooling: bool
+) -> dict[str, nn.Module]:
+    return {
+        task: DeepLabHead(encoder.channels, outputs, width, aspp_pooling=aspp_pooling)
+        for task, outputs in tasks.items()
+    }

@@ -1,0 +1,49 @@
+"""DenseMTL's decoders with windowed cross-task attention."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from crosstask.models.architectures.densemtl import with_exchanges
+from crosstask.models.encoder import Encoder
+from crosstask.models.network import Network
+from crosstask.models.windows import WindowExchange
+
+
+def window(
+    encoder: Encoder,
+    tasks: Mapping[str, int],
+    width: float = 1.0,
+    levels: Sequence[int] = (1,),
+    window: int = 8,
+    heads: int = 4,
+    downscale: int = 2,
+    fusion: str = "add",
+    self_attention: str | None = "half",
+    alpha: bool = True,
+    **decoder: Any,
+) -> Network:
+    """Cross-task attention inside windows of a finer grid, see `WindowExchange`.
+
+    Args:
+        levels: decoder levels that are followed by an exchange.
+        window, heads: see `WindowCorrelation`.
+        downscale: pixels of the level per cell of the attention grid.
+        fusion, self_attention, alpha: as in DenseMTL.
+        decoder: options of `Decoder`.
+    """
+
+    def exchange(level: int, channels: int) -> nn.Module:
+        return WindowExchange(
+            tuple(tasks),
+            channels,
+            downscale,
+            fusion,
+            window=window,
+            heads=heads,
+            alpha=alpha,
+            self_attention=self_attention,
+        )
+
+    return with_exchanges(encoder, tasks, width, levels, exchange, **decoder)

@@ -1,0 +1,104 @@
+"""What every exchange shares: ordered tasks, and directions between them that can be knocked out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Exchange(nn.Module):
+    """``{task: features} -> {task: features}``, same keys, same shapes, in the order of the tasks.
+
+    Attributes:
+        tasks: names, in order; at least two.
+        cuts: directions (source, target) that are knocked out, and how; see `cut`.
+
+    Raises:
+        ValueError: fewer than two tasks, or one of them twice.
+    """
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        super().__init__()
+        check_tasks(tasks)
+        self.tasks = tuple(tasks)
+        self.cuts: dict[tuple[str, str], str] = {}
+
+    def others(self, task: str) -> list[str]:
+        """The other tasks, in order."""
+        return [other for other in self.tasks if other != task]
+
+    @contextmanager
+    def cut(self, source: str, target: str, mode: str = "mean") -> Iterator[None]:
+        """Knock one direction out inside a ``with`` block, to see what it was worth.
+
+        ``mean`` puts the mean over the batch and all positions in the place of what `target` reads
+        from `source` (all that the picture says is gone, the level that the fusion is used to
+        stays); ``zero`` puts zeros. Cuts nest.
+        """
+        self.check_direction(source, target)
+        if mode not in ("mean", "zero"):
+            raise ValueError(f"`mode` is {mode!r}; expected 'mean' or 'zero'.")
+        before = dict(self.cuts)
+        self.cuts = {**before, (source, target): mode}
+        try:
+            yield
+        finally:
+            self.cuts = before
+
+    def check_direction(self, source: str, target: str) -> None:
+        """Both are tasks of this exchange, and different."""
+        if source == target or source not in self.tasks or target not in self.tasks:
+            raise ValueError(
+                f"direction {source!r} to {target!r} does not exist; expected two of {self.tasks}."
+            )
+
+    def alphas(self) -> dict[tuple[str, str], Tensor]:
+        """Learned scales of the directions (source, target), where the exchange has any."""
+        return {}
+
+    def knock_out(
+        self, x: Float[Tensor, "b c *h"], source: str, target: str
+    ) -> Float[Tensor, "b c *h"]:
+        """What `target` reads from `source`, without its content if that direction is cut."""
+        mode = self.cuts.get((source, target))
+        if mode is None:
+            return x
+        if mode == "zero":
+            return torch.zeros_like(x)
+        return x.mean((0, *range(2, x.ndim)), keepdim=True).expand_as(x)
+
+
+def check_tasks(tasks: Sequence[str]) -> None:
+    """An exchange needs at least two different tasks."""
+    if len(tasks) < 2 or len(set(tasks)) != len(tasks):
+        raise ValueError(
+            f"`tasks` is {tuple(tasks)}; an exchange needs at least two different tasks; "
+            "for one task take the architecture 'single_task' or 'single_task_matched'."
+        )
+
+
+def sums_of_others(
+    maps: Sequence[Float[Tensor, "*shape"]],
+) -> list[Float[Tensor, "*shape"]]:
+    """For each of n maps the sum of the n - 1 others, in about 3n additions.
+
+    Sums from the left and from the right are combined, so that nothing is subtracted and nothing
+    cancels.
+    """
+    from_left: list[Tensor | None] = [None]
+    from_right: list[Tensor | None] = [None]
+    for x, y in zip(maps[:-1], list(maps)[:0:-1], strict=True):
+        left, right = from_left[-1], from_right[-1]
+        from_left.append(x if left is None else left + x)
+        from_right.append(y if right is None else right + y)
+    sums = []
+    for left, right in zip(from_left, reversed(from_right), strict=True):
+        if left is not None and right is not None:
+            sums.append(left + right)
+        else:
+            only = left if left is not None else right
+            assert only is not None
+            sums.append(only)
+    return sums

@@ -1,0 +1,210 @@
+"""An exchange whose cost grows linearly with the number of tasks."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from crosstask.models.attention import enlarge, pool
+from crosstask.models.directions import Exchange, sums_of_others
+from crosstask.models.full_precision import full_precision
+
+MIXINGS = ("conv", "separable", "pointwise")
+ATTENTIONS = ("linear", "shared", None)
+
+
+class LinearExchange(Exchange):
+    """Tasks talk over a common bus: each one writes once and reads once, whatever their number.
+
+    Every source j is read by one extractor g_j = ReLU(E_j f_j), gated (as Eq. 3 of DenseMTL) and
+    written to the bus as w_j = P_j gate(g_j). Every target i takes the sum of what the others
+    wrote, adds the result of one attention over all other sources, scaled by its alpha, and
+    keeps f_i + ReLU(BN(sum)). Sums over the others are formed from partial sums from the left and
+    from the right, so that no operation but additions sees pairs of tasks.
+
+    The attention is one of
+
+    * ``"linear"``: kernel attention (Katharopoulos et al. 2020) with phi(x) = elu(x) + 1. Each
+      source is summed up once as sum_p phi(k_p) v_p^T and sum_p phi(k_p); a target adds up the
+      summaries of the others. Linear in pixels too. Computed in float32.
+    * ``"shared"``: softmax attention over one key map and one value map, to which every task
+      contributes (its own too); the N x N matrix is never stored.
+    * None: no attention, the bus alone.
+
+    Args:
+        tasks: names, in order.
+        channels: C, of every task's features.
+        downscale: pixels of the level per cell of the attention grid.
+        mixing: what the extractor and the gate are made of: 3x3 convolutions (``"conv"``),
+            3x3 depthwise and 1x1 (``"separable"``), or 1x1 convolutions (``"pointwise"``).
+        gate: the gate; without it the extracted features are written as they are.
+        attention: see above.
+        heads: of the linear attention; divides the channels.
+        alpha: scale the attention by a learned vector that starts at 0.
+
+    Raises:
+        ValueError: an unknown choice, or heads that do not divide the channels.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        channels: int,
+        downscale: int = 4,
+        mixing: str = "conv",
+        gate: bool = True,
+        attention: str | None = "linear",
+        heads: int = 4,
+        alpha: bool = True,
+    ) -> None:
+        super().__init__(tasks)
+        if mixing not in MIXINGS:
+            raise ValueError(f"`mixing` is {mixing!r}; expected one of {MIXINGS}.")
+        if attention not in ATTENTIONS:
+            raise ValueError(f"`attention` is {attention!r}; expected one of {ATTENTIONS}.")
+        if heads < 1 or channels % heads:
+            raise ValueError(f"`heads` is {heads}; expected a divisor of {channels} channels.")
+        self.downscale, self.heads, self.kind = downscale, heads, attention
+        half = channels // 2
+
+        def each(make: type[nn.Module] | object, *args: object) -> nn.ModuleDict:
+            return nn.ModuleDict({task: make(*args) for task in self.tasks})  # type: ignore[operator]
+
+        self.extractors = each(_mixer, mixing, channels, channels, True)
+        self.gates = each(_Gate, mixing, channels, half) if gate else None
+        self.writers = each(_pointwise, half if gate else channels, channels)
+        self.norms = each(nn.BatchNorm2d, channels)
+        if attention is not None:
+            self.queries = each(_pointwise, channels, channels)
+            self.keys = each(_pointwise, channels, channels)
+            self.values = each(_pointwise, channels, channels)
+            self.outputs = each(_pointwise, channels, channels)
+            self.alpha = nn.ParameterDict(
+                {task: nn.Parameter(torch.zeros(channels)) for task in self.tasks} if alpha else {}
+            )
+
+    def forward(
+        self, features: dict[str, Float[Tensor, "b c h w"]]
+    ) -> dict[str, Float[Tensor, "b c h w"]]:
+        extracted = {task: self.extractors[task](features[task]).relu() for task in self.tasks}
+        written = {
+            task: self.writers[task](self.gates[task](x) if self.gates is not None else x)
+            for task, x in extracted.items()
+        }
+        read = self._sum_others(written)
+        if self.kind is not None:
+            attended = self._attend(features, extracted)
+            read = {task: read[task] + attended[task] for task in self.tasks}
+        return {task: features[task] + self.norms[task](read[task]).relu() for task in self.tasks}
+
+    def _sum_others(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What each task receives: the sum of the others, less the directions that are cut."""
+        sums = dict(zip(self.tasks, sums_of_others([maps[t] for t in self.tasks]), strict=True))
+        for target in {target: None for _, target in self.cuts}:
+            others = [self.knock_out(maps[s], s, target) for s in self.others(target)]
+            sums[target] = torch.stack(others).sum(0)
+        return sums
+
+    def _attend(
+        self, features: dict[str, Tensor], extracted: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        size = next(iter(features.values())).shape[-2:]
+        small = {task: pool(x, self.downscale, "max") for task, x in extracted.items()}
+        keys = {task: self.keys[task](x) for task, x in small.items()}
+        values = {task: self.values[task](x) for task, x in small.items()}
+        queries = {
+            task: self.queries[task](pool(features[task], self.downscale, "nearest"))
+            for task in self.tasks
+        }
+        attend = self._linear if self.kind == "linear" else self._shared
+        result = {}
+        for task, x in attend(queries, keys, values).items():
+            if task in self.alpha:
+                x = x * self.alpha[task].view(1, -1, 1, 1)
+            x = self.outputs[task](x)
+            result[task] = enlarge(x, self.downscale, (size[0], size[1]), "nearest")
+        return result
+
+    def _linear(
+        self, queries: dict[str, Tensor], keys: dict[str, Tensor], values: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        first = queries[self.tasks[0]]
+        with full_precision(first.device):
+            kernels = {t: functional.elu(_float(self._heads(keys[t]))) + 1 for t in self.tasks}
+            contexts = {
+                t: kernels[t].transpose(-1, -2) @ _float(self._heads(values[t])) for t in self.tasks
+            }
+            context = self._sum_others(contexts)
+            normaliser = self._sum_others({t: kernels[t].sum(-2) for t in self.tasks})
+            result = {}
+            for task in self.tasks:
+                query = functional.elu(_float(self._heads(queries[task]))) + 1
+                weight = query @ normaliser[task].unsqueeze(-1)
+                attended = (query @ context[task]) / weight.clamp(min=1e-6)
+                result[task] = attended.transpose(-1, -2).reshape(first.shape).to(first.dtype)
+        return result
+
+    def _shared(
+        self, queries: dict[str, Tensor], keys: dict[str, Tensor], values: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        key = _tokens(torch.stack([keys[task] for task in self.tasks]).sum(0).relu())
+        value = _tokens(torch.stack([values[task] for task in self.tasks]).sum(0).relu())
+        result = {}
+        for task, query in queries.items():
+            attended = functional.scaled_dot_product_attention(_tokens(query.relu()), key, value)
+            result[task] = attended.squeeze(1).transpose(1, 2).reshape(query.shape)
+        return result
+
+    def _heads(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b heads n d"]:
+        batch, channels = x.shape[:2]
+        return x.reshape(batch, self.heads, channels // self.heads, -1).transpose(-1, -2)
+
+    def alphas(self) -> dict[tuple[str, str], Tensor]:
+        """One vector per target, given for each of its sources."""
+        if self.kind is None:
+            return {}
+        return {
+            (source, target): cast(Tensor, self.alpha[target]).detach()
+            for target in self.tasks
+            if target in self.alpha
+            for source in self.others(target)
+        }
+
+
+class _Gate(nn.Module):
+    """A feature map times the sigmoid of a mask; both from one mixer."""
+
+    def __init__(self, mixing: str, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.mixer = _mixer(mixing, inputs, 2 * outputs, False)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        feature, mask = self.mixer(x).chunk(2, dim=1)
+        return feature * mask.sigmoid()
+
+
+def _mixer(mixing: str, inputs: int, outputs: int, bias: bool) -> nn.Module:
+    if mixing == "conv":
+        return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+    pointwise = nn.Conv2d(inputs, outputs, 1, bias=bias)
+    if mixing == "pointwise":
+        return pointwise
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False), pointwise
+    )
+
+
+def _pointwise(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 1, bias=False)
+
+
+def _tokens(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
+
+
+def _float(x: Tensor) -> Tensor:
+    """At least float32."""
+    return x if x.dtype == torch.float64 else x.float()
