@@ -3,8 +3,6 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from crosstask.models.architectures.sca_mtl import ablation_rows
 from crosstask.models.linear_attention import LinearCrossAttention, linear_attention
@@ -15,57 +13,15 @@ from crosstask.models.scale_attention import ScaleAttention
 from crosstask.models.task_attention import AllPairsAttention, TaskAttention
 from crosstask.models.task_scales import TaskScales
 from crosstask.models.window_self_attention import WindowAttentionBlock, WindowSelfAttention
+from models.published_counts import SD, SDNE, count, on_meta, published_macs
 
-SD = {"segmentation": 40, "depth": 1}
-SDNE = {**SD, "normals": 3, "edges": 1}
 SMALL = {"segmentation": 5, "depth": 1, "normals": 3}
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def tiny(name: str = "sca_mtl", tasks: dict[str, int] | None = None, **options) -> nn.Module:
     return create_model(
         name, tasks or SMALL, encoder="test_resnet", pretrained=False, width=0.125, **options
     )
-
-
-class _Counter(TorchDispatchMode):
-    """Operations as the published counts have them.
-
-    Multiply-accumulates of convolutions and matrix products, and the small change of the counter
-    that they were taken with: 2 for each normalised element, 4 for each resized one.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        first = result[0] if isinstance(result, tuple) else result
-        name = str(func)
-        if func._overloadpacket in flop_registry:
-            self.total += flop_registry[func._overloadpacket](*args, **kwargs, out_val=result) // 2
-        elif "batch_norm" in name or "layer_norm" in name:
-            self.total += 2 * first.numel()
-        elif "upsample" in name:
-            self.total += 4 * first.numel()
-        return result
-
-
-def published_macs(model: nn.Module, size: tuple[int, int]) -> tuple[float, dict]:
-    """In units of 1e9; and the outputs."""
-    with torch.no_grad(), _Counter() as counter:
-        outputs = model.eval()(torch.zeros(1, 3, *size, device="meta"))
-    return counter.total / 1e9, outputs
-
-
-def on_meta(name: str, tasks: dict[str, int], **options) -> nn.Module:
-    with torch.device("meta"):
-        return create_model(name, tasks, pretrained=False, **options)
 
 
 # ---- sizes --------------------------------------------------------------------------------------

@@ -31,13 +31,20 @@ def group_softmax(
 
 
 class SqueezeExcitation(nn.Module):
-    """Channel gate from the map's mean (Hu et al., CVPR 2018), ratio 16."""
+    """Channel gate from the map's mean (Hu et al., CVPR 2018), ratio 16.
+
+    The few hidden units read non-negative maps; each starts with weights of positive sum and a
+    positive bias, so that none of them starts dead.
+    """
 
     def __init__(self, channels: int, ratio: int = 16) -> None:
         super().__init__()
         inner = max(channels // ratio, 1)
         self.squeeze = nn.Linear(channels, inner)
         self.excite = nn.Linear(inner, channels)
+        with torch.no_grad():
+            self.squeeze.weight.mul_(self.squeeze.weight.sum(1, keepdim=True).sign())
+            self.squeeze.bias.abs_()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Scales every channel by a number in (0, 1)."""
