@@ -128,7 +128,7 @@ def adaptation_experiment(
         channels_last=channels_last,
         seed=seed,
         levels=levels,
-        method=method,  # type: ignore[arg-type]
+        method=method,
         alignment=AlignmentSettings(
             weight=adversarial_weight,
             start=adversarial_start,
@@ -175,7 +175,7 @@ def adaptation_experiment(
 def adaptation_optimizer(
     name: str, architecture: str, lr: float | None = None, encoder_lr: float | None = None
 ) -> OptimizerSettings:
-    """"paper" is Adam (0.9, 0.98) with 2.5e-4, 1.5e-5 for the encoder, constant, for every row."""
+    """ "paper" is Adam (0.9, 0.98) with 2.5e-4, 1.5e-5 for the encoder, constant, for every row."""
     if name != "paper":
         return optimizer_settings(name, architecture, lr, encoder_lr)
     settings = OptimizerSettings(lr=2.5e-4, encoder_lr=1.5e-5, schedule="constant")

@@ -1,11 +1,12 @@
 """The parts that every supervised recipe puts together in the same way."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from crosstask.balancing import create_balancer
 from crosstask.models import create_model
 from crosstask.recipes.experiment import Data, Experiment
-from crosstask.recipes.options import parse_names, parse_size
+from crosstask.recipes.options import choose_tasks, needed_root, parse_names, parse_size
 from crosstask.regimes.optimization import optimizer_settings
 from crosstask.regimes.supervised import Supervised
 from crosstask.tasks import Task
@@ -136,4 +137,78 @@ def supervised_experiment(
         workers=workers,
         size=parse_size(size),
         protocol=protocol,
+    )
+
+
+def reader_experiment(
+    reader: Callable[..., Any],
+    available: Mapping[str, Task],
+    *,
+    name: str,
+    root: str | None,
+    tasks: str,
+    size: str = "512x1024",
+    resize: tuple[int, int] | None = None,
+    scale: tuple[float, float] | None = None,
+    flip: float = 0.5,
+    jitter: float = 0.0,
+    score_at: str = "resized",
+    subset: float | None = None,
+    labelled: float | None = None,
+    skip_bad: bool = False,
+    reader_options: dict[str, Any] | None = None,
+    protocol: str = "correct",
+    **options: Any,
+) -> Experiment:
+    """A supervised experiment on a dataset on disk.
+
+    Args:
+        reader: the dataset's class.
+        available: the tasks that it teaches.
+        name: of the dataset, for messages.
+        root: folder of the dataset.
+        tasks: comma-separated, ordered.
+        size: HEIGHTxWIDTH of training pictures; validation pictures are resized to it.
+        resize: [height, width] to which pictures are resized before a random crop of `size`.
+        scale: range of a random zoom; left out, as in the paper, pictures are resized as a whole.
+        flip: probability of a mirror image.
+        jitter: probability of changed colours.
+        score_at: "resized" scores at `size` as the paper does, "native" at the labels' own size.
+        subset: use only this share of the training frames.
+        labelled: share of the training frames that keep their labels.
+        skip_bad: count and skip unreadable training samples instead of stopping.
+        reader_options: further arguments of the reader.
+        protocol: correct or released.
+    """
+    from crosstask.data import SkipBad, transforms
+
+    chosen = choose_tasks(tasks, available)
+    modalities = tuple(task.name for task in chosen)
+    height_width = parse_size(size)
+    further = dict(reader_options or {}) | {"protocol": protocol}
+
+    def train() -> Any:
+        transform = transforms.training(
+            height_width,
+            resize=None if resize is None else (resize[0], resize[1]),
+            scale=None if scale is None else (scale[0], scale[1]),
+            flip=flip,
+            jitter=jitter,
+        )
+        data = reader(
+            needed_root(root, name),
+            "train",
+            modalities,
+            transform,
+            **({"subset": subset, "labelled": labelled} | further),
+        )
+        return SkipBad(data) if skip_bad else data
+
+    def val() -> Any:
+        where: Any = score_at
+        transform = transforms.evaluation(height_width, targets=where)
+        return reader(needed_root(root, name), "val", modalities, transform, **further)
+
+    return supervised_experiment(
+        tasks=chosen, train_data=train, val_data=val, size=size, protocol=protocol, **options
     )

@@ -14,7 +14,13 @@ from crosstask.naming import nearest
 
 RECIPES: dict[str, str] = {
     "procedural.supervised": "procedural streets, all labels; minutes on a laptop (`make demo`)",
+    "procedural.partial": "procedural streets, one random label a picture",
     "camvid.supervised": "CamVid street photographs: segmentation and semantic edges",
+    "cityscapes.supervised": "Cityscapes, the paper's settings (Table 1)",
+    "nyudv2.supervised": "NYUDv2, the paper's settings (Table 2)",
+    "synthia.supervised": "SYNTHIA-RAND-CITYSCAPES, the paper's settings (Table 1)",
+    "vkitti2.supervised": "Virtual KITTI 2, the paper's settings (Tables 1, 3, 4)",
+    "real3.supervised": "CamVid, 7-Scenes and BSDS500 together: four tasks, no picture with all labels",
 }
 
 

@@ -33,6 +33,7 @@ def supervised(
     val_length: int = 64,
     cache: str | None = None,
     canonical_focal: float | None = None,
+    labels_per_image: int | None = None,
     encoder: str | None = "resnet10t",
     pretrained: bool = False,
     width: float = 0.25,
@@ -55,6 +56,7 @@ def supervised(
         val_length: validation scenes.
         cache: folder for rendered frames; rendered anew each time if left out.
         canonical_focal: focal length in pixels at which depth is predicted (camera-aware).
+        labels_per_image: hide all but so many labels of each training scene, chosen at random.
         encoder: a timm name.
         pretrained: start from ImageNet weights.
         width: factor on decoder widths.
@@ -68,7 +70,7 @@ def supervised(
     chosen = choose_tasks(tasks, street_tasks(protocol, canonical_focal))
     modalities = tuple(task.name for task in chosen)
 
-    def streets(split: str, length: int) -> ProceduralStreets:
+    def streets(split: str, length: int, labels: int | None = None) -> ProceduralStreets:
         return ProceduralStreets(
             split=split,
             modalities=modalities,
@@ -77,11 +79,13 @@ def supervised(
             domain=domain,
             length=length,
             cache=cache,
+            labels_per_image=labels,
+            protocol=protocol,  # type: ignore[arg-type]
         )
 
     return supervised_experiment(
         tasks=chosen,
-        train_data=lambda: streets("train", train_length),
+        train_data=lambda: streets("train", train_length, labels_per_image),
         val_data=lambda: streets("val", val_length),
         encoder=encoder,
         pretrained=pretrained,
@@ -95,3 +99,13 @@ def supervised(
         protocol=protocol,
         **options,
     )
+
+
+def partial(labels_per_image: int = 1, steps: int = 800, **options: Any) -> Experiment:
+    """Procedural streets where every training scene has one random label out of all tasks'.
+
+    Args:
+        labels_per_image: labels that each training scene keeps.
+        steps: optimiser steps.
+    """
+    return supervised(labels_per_image=labels_per_image, steps=steps, **options)

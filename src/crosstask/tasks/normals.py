@@ -25,15 +25,25 @@ class Normals(Task):
     Target (3,H,W): x right, y down, z forward, facing the camera; void is the zero vector (any
     vector shorter than one half, so that holes blurred by 8-bit storage stay holes). Output: three
     channels of any length. Decoded: unit vectors.
+
+    Args:
+        objective: "cosine" (DenseMTL), or "l1": mean absolute difference to the normalised output
+            (SCA-MTL and its family).
     """
 
     name: str = "normals"
+    objective: str = "cosine"
 
     void: ClassVar[float] = 0
     target_channels: ClassVar[int] = 3
     headline: ClassVar[str] = "mean"
     higher_is_better: ClassVar[bool] = False
     default_weight: ClassVar[float] = 100.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.objective not in ("cosine", "l1"):
+            raise ValueError(f"`objective` is {self.objective!r}; expected 'cosine' or 'l1'")
 
     @property
     def channels(self) -> int:
@@ -45,7 +55,12 @@ class Normals(Task):
         target: Float[Tensor, "b 3 ht wt"],
         camera: Camera = None,
     ) -> Terms:
-        return losses.cosine_distance(self.resize(output, target), target, self.valid(target))
+        output = self.resize(output, target)
+        if self.objective == "cosine":
+            return losses.cosine_distance(output, target, self.valid(target))
+        difference = (F.normalize(output, dim=1) - target).abs().mean(1, keepdim=True)
+        valid = self.valid(target)
+        return torch.where(valid, difference, 0.0).sum(), valid.sum().float()
 
     def decode(
         self, output: Float[Tensor, "b 3 h w"], camera: Camera = None
