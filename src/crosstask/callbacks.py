@@ -88,7 +88,8 @@ class Checkpoints(pl.Callback):
         regime = self.experiment.regime
         regime.check_finite()
         score = regime.validation_metrics.get("score", math.nan)
-        if score > self.best or (math.isnan(score) and self.best_step < 0):
+        newest = getattr(regime, "keeps_last", False)  # adaptation: target labels choose nothing
+        if newest or score > self.best or (math.isnan(score) and self.best_step < 0):
             self.best = score if not math.isnan(score) else self.best
             self.best_step = trainer.global_step
             self._save(trainer, self.run.best, weights_only=True)

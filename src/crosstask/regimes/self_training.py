@@ -1,0 +1,216 @@
+"""Self-training: a teacher labels target pictures, and source objects are pasted into them.
+
+After DACS (Tranheden et al., WACV 2021) and DAFormer (Hoyer et al., CVPR 2022), carried over from
+segmentation to every dense task: pseudo labels of all tasks, each trusted where its own confidence
+says so, and a mixture in which picture, classes, depth, normals and edges change at the same pixels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
+from torchvision.transforms.v2 import functional as pictures
+
+from crosstask.geometry import edges_from_labels
+from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
+
+Batch = Mapping[str, Any]
+Pseudo = tuple[Tensor, Tensor]
+
+TRUSTED: dict[str, float] = {"Segmentation": 0.9, "Depth": 0.9, "Normals": 0.966, "Edges": 0.9}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfTrainingSettings:
+    """How the teacher's labels are used.
+
+    Attributes:
+        weight: of the loss on mixed pictures, relative to the loss on source pictures.
+        start: optimiser step from which on pseudo labels are used.
+        mixing: "class": half of the source picture's classes are pasted into the target picture
+            (random boxes where segmentation is not among the tasks); "none": target pictures
+            alone.
+        trusted: {kind of task: confidence from which on a pseudo label counts}: probability of
+            the class or of edge / no edge; for depth, the smaller over the larger of the
+            teacher's two answers (picture and mirror image); for normals, their cosine.
+        jitter: strength of random brightness, contrast and saturation on mixed pictures.
+    """
+
+    weight: float = 1.0
+    start: int = 0
+    mixing: str = "class"
+    trusted: Mapping[str, float] = field(default_factory=lambda: dict(TRUSTED))
+    jitter: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.mixing not in ("class", "none"):
+            raise ValueError(f"`mixing` is {self.mixing!r}; expected 'class' or 'none'")
+        if self.weight < 0 or self.start < 0 or not 0 <= self.jitter < 1:
+            raise ValueError(
+                f"`weight` is {self.weight}, `start` {self.start}, `jitter` {self.jitter}; expected "
+                "weight, start >= 0 and jitter in [0, 1)"
+            )
+
+
+def pseudo_label(
+    task: Task,
+    output: Float[Tensor, "b c h w"],
+    mirrored: Float[Tensor, "b c h w"],
+    camera: Float[Tensor, "b 3 3"] | None,
+) -> Pseudo:
+    """A target of the task and its confidence (B,1,H,W) in [0,1].
+
+    Args:
+        output: raw output for the picture.
+        mirrored: raw output for its mirror image, mirrored back.
+    """
+    task = replace(task, protocol="correct")
+    label = task.decode((output + mirrored) / 2, camera)
+    first, second = task.decode(output, camera), task.decode(mirrored, camera)
+    if isinstance(task, Segmentation):
+        probability = ((output.float().softmax(1) + mirrored.float().softmax(1)) / 2).amax(
+            1, keepdim=True
+        )
+        return label, probability
+    if isinstance(task, Edges):
+        return (label > 0.5).float(), torch.maximum(label, 1 - label)
+    if isinstance(task, Normals):
+        return label, cosine_similarity(first, second, dim=1).clamp(0, 1)[:, None]
+    agreement = 1 - (first - second).abs() / (first.abs() + second.abs()).clamp_min(1e-6)
+    if isinstance(task, Depth):
+        agreement = torch.minimum(first, second) / torch.maximum(first, second)
+        agreement = torch.where((label > task.near) & (label < task.far), agreement, 0.0)
+    return label, agreement.float().mean(1, keepdim=True)
+
+
+@torch.no_grad()
+def teach(
+    teacher: nn.Module,
+    tasks: Sequence[Task],
+    image: Float[Tensor, "b 3 h w"],
+    camera: Float[Tensor, "b 3 3"] | None,
+) -> dict[str, Pseudo]:
+    """{task: (label, confidence)} of target pictures; two forward passes in one batch."""
+    outputs = teacher(torch.cat([image, image.flip(-1)]))
+    count = len(image)
+    labels = {}
+    for task in tasks:
+        output = outputs[task.name][-1].float()
+        labels[task.name] = pseudo_label(task, output[:count], task.hflip(output[count:]), camera)
+    return labels
+
+
+def void_untrusted(task: Task, pseudo: Pseudo, threshold: float) -> Shaped[Tensor, "b *t"]:
+    """The pseudo label with void where its confidence is below the threshold."""
+    label, confidence = pseudo
+    trusted = confidence >= threshold
+    if label.ndim == 3:
+        trusted = trusted[:, 0]
+    return torch.where(trusted, label, torch.full_like(label, int(task.void)))
+
+
+def class_mask(
+    labels: Int[Tensor, "b h w"], classes: int, void: int = 255
+) -> Bool[Tensor, "b 1 h w"]:
+    """True on half (rounded up) of the classes of each picture, drawn at random."""
+    inside = labels != void
+    index = torch.where(inside, labels, classes)
+    present = torch.zeros(len(labels), classes + 1, dtype=torch.bool, device=labels.device)
+    present.scatter_(1, index.flatten(1), True)
+    present = present[:, :classes]
+    order = torch.rand(len(labels), classes).to(labels.device).masked_fill(~present, 2.0)
+    rank = order.argsort(1).argsort(1)
+    chosen = present & (rank < (present.sum(1, keepdim=True) + 1) // 2)
+    chosen = torch.cat([chosen, torch.zeros_like(chosen[:, :1])], 1)
+    return chosen.gather(1, index.flatten(1)).view_as(labels)[:, None]
+
+
+def box_mask(count: int, size: tuple[int, int], device: Any = None) -> Bool[Tensor, "b 1 h w"]:
+    """True inside one random box a picture, half as large as the picture (CutMix)."""
+    mask = torch.zeros(count, 1, *size, dtype=torch.bool)
+    for i in range(count):
+        share = 0.5 + 0.5 * float(torch.rand(()))  # of the height; height x width = half
+        height, width = round(share * size[0]), round(0.5 / share * size[1])
+        top = int(torch.randint(0, size[0] - height + 1, ()))
+        left = int(torch.randint(0, size[1] - width + 1, ()))
+        mask[i, :, top : top + height, left : left + width] = True
+    return mask.to(device)
+
+
+def mix(
+    tasks: Sequence[Task],
+    batch: Batch,
+    pseudo: Mapping[str, Pseudo],
+    mask: Bool[Tensor, "b 1 h w"],
+    trusted: Mapping[str, float],
+) -> dict[str, Any]:
+    """Source pixels where `mask` is, target pixels elsewhere, in the picture and every target.
+
+    Depth that is predicted at a canonical focal length goes over to the target's camera: an
+    object pasted without resizing looks as far away as z f_target / f_source. Where the mask's
+    border runs between two classes there is an edge; without classes to compare it is void.
+    """
+    mixed: dict[str, Any] = {
+        "image": torch.where(mask, batch["image"], batch["target_image"]),
+        "intrinsics": batch.get("target_intrinsics"),
+    }
+    for task in tasks:
+        target = void_untrusted(task, pseudo[task.name], trusted.get(type(task).__name__, 0.9))
+        own = batch[task.name]
+        if isinstance(task, Depth) and task.canonical_focal is not None:
+            factor = task.focal_factor(mixed["intrinsics"]) / task.focal_factor(batch["intrinsics"])
+            own = own * factor
+        where = mask[:, 0] if target.ndim == 3 else mask
+        mixed[task.name] = torch.where(where, own, target)
+        if isinstance(task, Edges):
+            mixed[task.name] = _edges_at_border(tasks, batch, pseudo, mask, mixed[task.name])
+    return mixed
+
+
+def _edges_at_border(
+    tasks: Sequence[Task],
+    batch: Batch,
+    pseudo: Mapping[str, Pseudo],
+    mask: Bool[Tensor, "b 1 h w"],
+    edges: Float[Tensor, "b 1 h w"],
+) -> Float[Tensor, "b 1 h w"]:
+    border = edges_from_labels(mask[:, 0].long()) == 1
+    new = torch.full_like(edges, 255.0)
+    for task in tasks:
+        if isinstance(task, Segmentation):
+            labels = torch.where(mask[:, 0], batch[task.name], pseudo[task.name][0])
+            new = edges_from_labels(labels)
+            break
+    return torch.where(border, new, edges)
+
+
+def trusted_share(task: Task, target: Shaped[Tensor, "b *t"]) -> Float[Tensor, ""]:
+    """Share of labelled pixels; what a pseudo loss is weighed with."""
+    return task.valid(target).float().mean()
+
+
+def recolor(image: Float[Tensor, "b 3 h w"], strength: float) -> Float[Tensor, "b 3 h w"]:
+    """Brightness, contrast and saturation of each picture times 1 +- `strength`, at random."""
+    if strength == 0:
+        return image
+    result = []
+    for picture in image:
+        low, high = 1 - strength, 1 + strength
+        factors = [float(torch.empty(()).uniform_(low, high)) for _ in range(3)]
+        picture = pictures.adjust_brightness(picture, factors[0])
+        picture = pictures.adjust_contrast(picture, factors[1])
+        result.append(pictures.adjust_saturation(picture, factors[2]))
+    return torch.stack(cast(list[Tensor], result))
+
+
+def match_colors(
+    image: Float[Tensor, "b 3 h w"], like: Float[Tensor, "b 3 h w"]
+) -> Float[Tensor, "b 3 h w"]:
+    """Mean and spread of each colour channel moved to those of another picture (Reinhard 2001)."""
+    spread, mean = torch.std_mean(image, dim=(2, 3), keepdim=True)
+    wanted, center = torch.std_mean(like, dim=(2, 3), keepdim=True)
+    return ((image - mean) * (wanted / spread.clamp_min(1e-3)) + center).clamp(0, 1)
