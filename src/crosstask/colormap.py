@@ -25,14 +25,22 @@ _SCALE = (
 
 
 def palette(number: int) -> tuple[tuple[int, int, int], ...]:
-    """`number` distinct RGB colours: hues a golden angle apart, three brightness levels in turn."""
-    levels = ((0.62, 0.95), (0.85, 0.72), (0.40, 0.85))
-    colors = []
-    for index in range(number):
-        saturation, value = levels[index % 3]
-        rgb = colorsys.hsv_to_rgb((0.58 + index * 0.381966) % 1.0, saturation, value)
-        colors.append(tuple(round(255 * channel) for channel in rgb))
-    return tuple(colors)  # type: ignore[arg-type]
+    """`number` (up to 324) RGB colours, each as far as possible from void and from those before."""
+    rgb = [
+        colorsys.hsv_to_rgb(hue / 36, saturation, value)
+        for hue in range(36)
+        for saturation in (0.35, 0.58, 0.8)
+        for value in (0.55, 0.75, 0.95)
+    ]
+    candidates = (torch.tensor(rgb, dtype=torch.float64) * 255).round()
+    if not 0 < number <= len(candidates):
+        raise ValueError(f"`number` is {number}; expected 1 to {len(candidates)} colours")
+    distance = torch.cdist(candidates, torch.tensor([VOID_COLOR], dtype=torch.float64))[:, 0]
+    chosen = [candidates[188]]  # a calm blue
+    for _ in range(number - 1):
+        distance = torch.minimum(distance, (candidates - chosen[-1]).norm(dim=1))
+        chosen.append(candidates[int(distance.argmax())])
+    return tuple((int(r), int(g), int(b)) for r, g, b in torch.stack(chosen).tolist())
 
 
 def scale_colors(value: Float[Tensor, "h w"]) -> UInt8[Tensor, "3 h w"]:

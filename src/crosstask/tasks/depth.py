@@ -244,6 +244,14 @@ class Depth(Task):
         low, high = reference["low"], reference["high"]
         return (self.quantity(output).relu() - low) / (high - low)
 
+    def color_scale(self, *values: Float[Tensor, "*v"]) -> dict[str, float]:
+        """`low` and `high` of the first map that has any depth."""
+        for value in values:
+            if bool((torch.isfinite(value) & (value > 0)).any()):
+                low, high = depth_range(value)
+                return {"low": low, "high": high}
+        return {}
+
     def colorize(
         self,
         value: Float[Tensor, "*one h w"],

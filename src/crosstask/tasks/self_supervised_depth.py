@@ -145,3 +145,7 @@ class SelfSupervisedDepth(Task):
 
     def colorize(self, value: Float[Tensor, "*one h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
         return self._labels.colorize(value, **scale)
+
+    def color_scale(self, *values: Float[Tensor, "*v"]) -> dict[str, float]:
+        """That of metric depth; none for depth up to scale, which is not comparable with metres."""
+        return self._labels.color_scale(*values) if self.kind == "metric" else {}

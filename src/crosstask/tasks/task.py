@@ -137,6 +137,10 @@ class Task(ABC):
     def colorize(self, value: Num[Tensor, "*v"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
         """A picture of one decoded prediction or target (without batch axis); void is dark grey."""
 
+    def color_scale(self, *values: Num[Tensor, "*v"]) -> dict[str, float]:
+        """Options of `colorize` under which pictures of all these maps can be compared."""
+        return {}
+
     def initial_bias(self) -> tuple[float, ...] | None:
         """Bias of the prediction layer of an untrained network; None leaves it to the layer."""
         return None
