@@ -1,6 +1,5 @@
 """What happens around training: checkpoints, curves, panels and the progress bar."""
 
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -74,13 +73,6 @@ class Checkpoints(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        from crosstask.training import description
-
-        checkpoint["model_description"] = json.dumps(description(self.experiment))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":

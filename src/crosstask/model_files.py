@@ -113,7 +113,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise ModelFileError(
-            f"{path} is cut or damaged ({str(error).splitlines()[0]}); use another checkpoint of the run"
+            f"{path} is cut or damaged ({(str(error) or type(error).__name__).splitlines()[0]}); use another checkpoint of the run"
         ) from error
 
 

@@ -102,6 +102,7 @@ def train(
         regime = experiment.regime
         if hasattr(regime, "epoch_batches"):
             regime.epoch_batches = max(1, len(cast(Any, train_set)) // experiment.batch_size)
+        regime.description = json.dumps(description(experiment))
         if rank_zero:
             _record(place, experiment, hardware, train_set, val_set)
         trainer = _trainer(
@@ -272,6 +273,8 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Frozen parts are in eval mode on purpose.
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
 
 
 def _rank() -> int:

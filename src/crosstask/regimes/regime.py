@@ -83,6 +83,7 @@ class Regime(pl.LightningModule):
         if self.ema is not None:
             self.ema.requires_grad_(False)
         self.evaluator = Evaluator(self.tasks)
+        self.description = ""  # model.json as text; every checkpoint carries it
         self.validation_metrics: dict[str, float] = {}
         self._losses: dict[str, Tensor] = {}
         self._pending: list[tuple[int, list[str], dict[str, Tensor]]] = []
@@ -142,8 +143,15 @@ class Regime(pl.LightningModule):
         encoder = cast(nn.Module, self.network.encoder)
         return [p for p in encoder.parameters() if p.requires_grad]
 
+    def on_fit_start(self) -> None:
+        self.train()  # the trainer keeps modes as they are; frozen modules go to eval here
+
     def on_train_start(self) -> None:
         self._averaged_step = self.global_step
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.description:
+            checkpoint["model_description"] = self.description
 
     def image(self, batch: Batch, key: str = "image") -> Tensor:
         """The pictures in the network's memory layout."""
