@@ -78,7 +78,7 @@ class FrameCache:
 
     def write(self, number: int, frame: Mapping[str, Tensor]) -> None:
         """Keep a frame; another process may do so at the same time."""
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for name, value in frame.items():
             if name in _PICTURES:
                 value = (value * 255).round()
@@ -87,9 +87,12 @@ class FrameCache:
             )
         path = self.path(number)
         partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        partial.replace(path)
+        try:
+            with partial.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -26,7 +26,7 @@ class Dice:
         capacity: how many numbers a scene may draw; more is an error of the scene's code.
     """
 
-    def __init__(self, keys: Int64[Tensor, "b"], capacity: int = 2048) -> None:
+    def __init__(self, keys: Int64[Tensor, "b"], capacity: int = 3072) -> None:
         counter = torch.arange(1, capacity + 1, device=keys.device, dtype=torch.int64)
         bits = mix(mix(keys)[:, None] + counter * _GOLDEN)
         self._table = ((bits >> 40) & (2**24 - 1)).to(torch.float32) * 2.0**-24

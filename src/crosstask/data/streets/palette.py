@@ -140,7 +140,7 @@ class Paints:
             chosen = torch.where(dice.chance(count, style.camouflage)[..., None], free, chosen)
         return torch.add(chosen, noise + noise[..., :1], alpha=0.55 * jitter)
 
-    def develop(self, colors: Float[Tensor, "b n c*3"]) -> Float[Tensor, "b n c*3"]:
+    def develop(self, colors: Float[Tensor, "b n columns"]) -> Float[Tensor, "b n columns"]:
         """Linear RGB (display RGB squared) at the scene's saturation, of rows of RGB triples."""
         triples = colors.unflatten(-1, (-1, 3))
         grey = triples.mean(-1, keepdim=True)

@@ -67,7 +67,7 @@ def hull_coefficients(
     return torch.cat((front, back), dim=2), normals[:, :, :FRONTS].float()
 
 
-def round_coefficients(rounds: Rounds, scene: Scene) -> Float64[Tensor, "b n 21"]:
+def round_coefficients(rounds: Rounds, scene: Scene) -> Float64[Tensor, "b n 20"]:
     """Of each round: L (3), Q (6: uu, vv, 1, uv, u, v), sign of the far root, bias of the near one, and 3 end planes (9)."""
     camera = scene.camera
     local = rounds.matrix.double() @ camera.directions()[:, None]

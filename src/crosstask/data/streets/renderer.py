@@ -22,6 +22,7 @@ from crosstask.geometry import edges_from_labels
 VERSION = "1"
 """Changes whenever a seed would give other pixels; part of every cache and of every run's record."""
 
+_RAYS_ON_CPU, _RAYS_ON_GPU = 2**17, 2**23
 _CENTERS = ((0.0, 0.0),)
 _QUINCUNX = ((0.0, 0.0), (-0.5, -0.5))
 
@@ -82,9 +83,9 @@ def _shade(scene: Scene, grid: Grid, atlas: Atlas) -> _Pixels:
     on_ground = who == GROUND
     where = on_ground.nonzero()[:, 0]
     write(where, shade_ground(scene.road, scenes[where], sight.take(where), atlas))
-    shape = hits.inverse_depth.shape
+    tiles = hits.inverse_depth.shape
     shadow = ground_shadows(
-        scene, grid, sight.point[0].reshape(shape), sight.point[2].reshape(shape)
+        scene, grid, sight.point[0].reshape(tiles), sight.point[2].reshape(tiles)
     )
     lit = on_ground.reshape(inverse.shape)
     sun, sky = (torch.where(lit, share.reshape(inverse.shape), 1.0) for share in shadow)
@@ -159,39 +160,53 @@ class Renderer:
 
     @torch.no_grad()
     def __call__(
-        self, seeds: Int64[Tensor, "b"], offsets: Sequence[int] = (), *, motion: bool = False
+        self,
+        seeds: Int64[Tensor, "b"],
+        offsets: Sequence[int] = (),
+        *,
+        time: int = 0,
+        motion: bool = False,
     ) -> dict[str, Tensor]:
         """Render one scene per seed.
 
+        Large batches are worked off in parts that suit the device; the result does not depend on the batch.
+
         Args:
             offsets: frames before (negative) and after, of which images and poses are wanted too.
+            time: number of the frame that is the present; a scene's own is 0.
             motion: add ``moving`` (b, 1, h, w) bool, the pixels of vehicles and people that move by themselves.
 
         Returns:
-            image, segmentation, depth, normals, edges, intrinsics as every dataset of the library has them, with a batch
-            axis; with ``offsets`` also neighbours (b, k, 3, h, w) and poses (b, k, 4, 4).
+            image, segmentation, depth, normals, edges, intrinsics as every dataset of the library has them, with a
+            batch axis; with ``offsets`` also neighbours (b, k, 3, h, w) and poses (b, k, 4, 4).
         """
-        seeds = seeds.to(self.device)
-        scene, pixels = self._frame(seeds, 0)
-        result = {
-            "image": _image(pixels, scene, self._grid, self.size, mix(seeds), self._atlas),
-            **self._labels(scene, pixels),
-        }
+        rays = _RAYS_ON_CPU if self.device.type == "cpu" else _RAYS_ON_GPU
+        parts = seeds.to(self.device).split(max(1, rays // (self.size[0] * self.size[1])))
+        results = [self._render(part, offsets, time, motion) for part in parts]
+        if len(results) == 1:
+            return results[0]
+        return {name: torch.cat([result[name] for result in results]) for name in results[0]}
+
+    def _render(
+        self, seeds: Tensor, offsets: Sequence[int], time: int, motion: bool
+    ) -> dict[str, Tensor]:
+        scene, pixels = self._frame(seeds, time)
+        image = self._picture(scene, pixels, seeds, time)
+        result = {"image": image, **self._labels(scene, pixels)}
         if motion:
             result["moving"] = self._first(pixels.moving)[:, None] > 0.5
         if offsets:
             frames, poses = [], []
             for offset in offsets:
-                other, its = self._frame(seeds, offset)
-                frames.append(
-                    _image(its, other, self._grid, self.size, mix(seeds) + 7 * offset, self._atlas)
-                )
+                other, its = self._frame(seeds, time + offset)
+                frames.append(self._picture(other, its, seeds, time + offset))
                 poses.append(scene.camera.pose_to(other.camera))
-            result["neighbours"], result["poses"] = (
-                torch.stack(frames, dim=1),
-                torch.stack(poses, dim=1),
-            )
+            result["neighbours"] = torch.stack(frames, dim=1)
+            result["poses"] = torch.stack(poses, dim=1)
         return result
+
+    def _picture(self, scene: Scene, pixels: _Pixels, seeds: Tensor, time: int) -> Tensor:
+        return _image(pixels, scene, self._grid, self.size, mix(seeds) + 7 * time, self._atlas)
 
     def _frame(self, seeds: Tensor, offset: int) -> tuple[Scene, _Pixels]:
         time = torch.full(seeds.shape, float(offset), device=self.device)

@@ -1,11 +1,9 @@
 """What a street looks like, in numbers: two difficulties, two domains, and a dial between the domains."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 Range = tuple[float, float]
-Difficulty = Literal["easy", "hard"]
-Domain = Literal["source", "target"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +34,8 @@ class Style:
     thickness: Range = (1.0, 1.4)
     crowd: float = 1.0
     sun_elevation: Range = (30.0, 60.0)
-    sun: Range = (0.8, 1.3)
-    ambient: Range = (0.5, 0.66)
+    sun: Range = (0.9, 1.6)
+    ambient: Range = (0.42, 0.56)
     warmth: Range = (-0.03, 0.08)
     haze: Range = (0.001, 0.004)
     exposure: Range = (0.92, 1.08)
@@ -89,7 +87,7 @@ HARD = Style(
 )
 
 
-def style_of(difficulty: Difficulty = "easy", domain: Domain = "source", gap: float = 1.0) -> Style:
+def style_of(difficulty: str = "easy", domain: str = "source", gap: float = 1.0) -> Style:
     """The style of a difficulty in a domain; ``gap`` says how far the target lies from the source."""
     styles = {"easy": EASY, "hard": HARD}
     if difficulty not in styles:
