@@ -37,14 +37,16 @@ def main(argv: list[str]) -> int:
     from crosstask.runs import Run
 
     contestants = []
-    for path in find_runs(args.runs):
+    paths = find_runs(args.runs)
+    names = _names(paths)
+    for path in paths:
         experiment = reopen(Run(path), args.root)
         network = experiment.regime.inference_network()
         _, weights = model_files.find(path, args.checkpoint)
         model_files.load_weights(network, weights, str(path))
         contestants.append(
             Contestant(
-                name=path.name,
+                name=names[path],
                 network=network,
                 tasks=experiment.tasks,
                 data=experiment.val_data(),
@@ -56,6 +58,23 @@ def main(argv: list[str]) -> int:
     save_sheet(sheet, args.output)
     print(f"written: {args.output} ({sheet.width}x{sheet.height})")
     return 0
+
+
+def _names(paths: list[Path]) -> dict[Path, str]:
+    """The row of a study's run, shared by its single-task runs; else the folder's name."""
+    from crosstask.comparison.records import read_record
+
+    records = {path: read_record(path) for path in paths}
+    taken: dict[tuple[str | None, str], Path] = {}
+    for path, record in records.items():
+        for task in record.tasks:
+            taken.setdefault((record.row, task.name), path)
+    return {
+        path: record.row
+        if record.row and all(taken[record.row, t.name] == path for t in record.tasks)
+        else path.name
+        for path, record in records.items()
+    }
 
 
 def _indices(text: str) -> list[int]:

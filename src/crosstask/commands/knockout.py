@@ -79,7 +79,7 @@ def _print(result: dict[str, Any]) -> None:
         cells = []
         for source in result["tasks"]:
             loss, alpha = result["loss"][target][source], result["alpha"][target][source]
-            text = "-" if loss is None else f"{loss:+.2f}"
+            text = "-" if loss is None else f"{round(loss, 2) + 0.0:+.2f}"
             cells.append(text if alpha is None else f"{text} | {alpha:.3f}")
         table.add_row(target, *cells)
     console().print(table)

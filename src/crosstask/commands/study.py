@@ -8,7 +8,7 @@ from crosstask.commands.parsing import recipe_parser, split_options
 
 
 def main(argv: list[str]) -> int:
-    from crosstask.studies.catalogue import STUDIES, default_optimizer, find_study
+    from crosstask.studies.catalogue import STUDIES, default_optimizer, find_study, recipe_of
 
     if not argv or argv[0] in ("-h", "--help"):
         print(_help(STUDIES))
@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     from crosstask.studies.running import FINISHED, plan, run_study, write_list
     from crosstask.studies.study import Setting
 
-    settings, options = _read(f"{dataset}.supervised", rest, default_optimizer(name))
+    settings, options = _read(recipe_of(name, dataset), rest, default_optimizer(name))
     setting = Setting(
         dataset=dataset,
         seeds=tuple(_seed(s) for s in parse_names(settings.seeds)),

@@ -114,13 +114,21 @@ def draw(result: Mapping[str, Any], file: Path) -> None:
         (right, "alpha", titles[1], "Purples"),
     ):
         matrix = [[_number(result[key][target][source]) for source in names] for target in names]
-        size = max((abs(v) for row in matrix for v in row if not math.isnan(v)), default=1.0) or 1.0
+        found = [abs(v) for row in matrix for v in row if not math.isnan(v)]
+        size = max([*found, 1.0 if key == "loss" else 0.01])  # noise keeps its pale colour
         low = -size if key == "loss" else 0.0
         axis.imshow(matrix, cmap=colors, vmin=low, vmax=size)
         for i, row in enumerate(matrix):
             for j, value in enumerate(row):
-                text = "-" if math.isnan(value) else f"{value:+.2f}" if low else f"{value:.3f}"
-                axis.text(j, i, text, ha="center", va="center", fontsize=8)
+                text = (
+                    "-"
+                    if math.isnan(value)
+                    else f"{round(value, 2) + 0.0:+.2f}"
+                    if low
+                    else f"{value:.3f}"
+                )
+                ink = "white" if abs(value) > 0.6 * size else "black"
+                axis.text(j, i, text, ha="center", va="center", fontsize=8, color=ink)
         axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
         axis.set_yticks(range(len(names)), names, fontsize=8)
         axis.set_title(title, fontsize=9)

@@ -16,7 +16,8 @@ from crosstask.runs import RunError, atomic_path
 from crosstask.tasks import Task
 
 GAP, HEADER = 4, 18
-White = (255, 255, 255)
+NARROWEST = 160
+WHITE = (255, 255, 255)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +34,11 @@ class Contestant:
 def compare_pictures(
     runs: Sequence[Contestant], indices: Sequence[int], device: torch.device | str = "cpu"
 ) -> Image.Image:
-    """A sheet: per picture one line a task; columns picture, truth, and one a run.
+    """A sheet: per picture one line a task; columns picture, truth, and one a name.
 
-    All runs share the scale of the truth's depth. A run without the task leaves its place empty.
+    Runs of one name (the single-task runs of a study) share a column, the first that has a task
+    fills its place; a task that none has leaves it empty. All runs share the scale of the truth's
+    depth.
 
     Raises:
         RunError: the runs were validated on other pictures, or an index beyond them.
@@ -52,9 +55,12 @@ def compare_pictures(
                 f"picture {index} is {' and '.join(dict.fromkeys(names))} in these runs; give runs "
                 "that were validated on the same split"
             )
-        found = [_predict(run, sample, device) for run, sample in zip(runs, samples, strict=True)]
-        lines += _lines(list(tasks.values()), samples, found)
-    return _sheet(["picture", "truth", *(run.name for run in runs)], lines)
+        found: dict[str, dict[str, Tensor]] = {}
+        for run, sample in zip(runs, samples, strict=True):
+            column = found.setdefault(run.name, {})
+            column |= {k: v for k, v in _predict(run, sample, device).items() if k not in column}
+        lines += _lines(list(tasks.values()), samples, list(found.values()))
+    return _sheet(["picture", "truth", *dict.fromkeys(run.name for run in runs)], lines)
 
 
 def _sample(run: Contestant, index: int) -> dict[str, Any]:
@@ -105,12 +111,13 @@ def _rgb(image: Float[Tensor, "3 h w"]) -> UInt8[Tensor, "3 h w"]:
 
 def _sheet(titles: Sequence[str], lines: Sequence[Sequence[Tensor | None]]) -> Image.Image:
     filled = next(cell for line in lines for cell in line if cell is not None)
-    height, width = filled.shape[-2:]
+    factor = -(-NARROWEST // filled.shape[-1])  # small pictures are enlarged, for the titles
+    height, width = (factor * side for side in filled.shape[-2:])
     size = (
         len(titles) * (width + GAP) - GAP,
         HEADER + len(lines) * (height + GAP) - GAP,
     )
-    sheet = Image.new("RGB", size, White)
+    sheet = Image.new("RGB", size, WHITE)
     pen = ImageDraw.Draw(sheet)
     for column, title in enumerate(titles):
         most = max(4, width // 7)
@@ -122,7 +129,7 @@ def _sheet(titles: Sequence[str], lines: Sequence[Sequence[Tensor | None]]) -> I
                 continue
             picture = Image.fromarray(cell.permute(1, 2, 0).numpy())
             place = (column * (width + GAP), HEADER + row * (height + GAP))
-            sheet.paste(picture.resize((width, height)), place)
+            sheet.paste(picture.resize((width, height), Image.Resampling.NEAREST), place)
     return sheet
 
 

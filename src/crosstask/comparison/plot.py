@@ -34,10 +34,9 @@ def plot(table: ComparisonTable, file: Path, tasks: str | None = None) -> tuple[
         for index, row in enumerate(rows):
             _point(axis, row, chosen, (row.cost or {})[key] / unit, f"C{index % 10}")
         axis.axhline(0.0, color="0.6", linewidth=0.8)
-        axis.set_xscale("log")
         axis.set_xlabel(label)
-        axis.grid(True, which="both", color="0.93")
-        axis.margins(x=0.15, y=0.12)
+        axis.grid(True, color="0.93")
+        axis.margins(x=0.2, y=0.12)
     figure.axes[0].set_ylabel(f"Δ {chosen} over single-task networks (%)")
     written = (file.with_suffix(".png"), file.with_suffix(".svg"))
     for path in written:

@@ -169,8 +169,10 @@ def _columns(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _sets(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    found = {tuple(t.name for t in row.tasks): None for row in rows if len(row.tasks) > 1}
-    return sorted((s for s in found), key=len)
+    """The task sets of the rows and, for partial deltas, their beginnings: S-D of S-D-N."""
+    names = [tuple(task.name for task in row.tasks) for row in rows]
+    found = {tasks[:n]: None for tasks in names for n in range(2, len(tasks) + 1)}
+    return sorted(found, key=len)
 
 
 def _pair(table: ComparisonTable) -> None:

@@ -1,7 +1,7 @@
 """The list of studies."""
 
 from crosstask.naming import nearest
-from crosstask.studies import family, paper
+from crosstask.studies import adaptation, family, paper
 from crosstask.studies.study import Study
 
 STUDIES: dict[str, Study] = {
@@ -10,6 +10,7 @@ STUDIES: dict[str, Study] = {
     "table3": paper.table3,
     "table4a": paper.table4a,
     "table4b": paper.table4b,
+    "table6": adaptation.table6,
     "attention_parts": paper.attention_parts,
     "task_weights": paper.task_weights,
     "balancing": paper.balancing,
@@ -20,6 +21,10 @@ STUDIES: dict[str, Study] = {
 # Studies that compare architectures on equal terms unless told otherwise; the paper's own tables
 # use its optimisers.
 MATCHED = ("architectures", "sca_ablation", "balancing")
+
+
+# Studies on the recipe `<dataset>.adaptation`; the others are on `<dataset>.supervised`.
+ADAPTATION = ("table6",)
 
 
 def find_study(name: str) -> Study:
@@ -36,3 +41,8 @@ def find_study(name: str) -> Study:
 def default_optimizer(name: str) -> str:
     """The optimiser preset of a study: "paper" or "matched"."""
     return "matched" if name in MATCHED else "paper"
+
+
+def recipe_of(name: str, dataset: str) -> str:
+    """The recipe of a study on a dataset."""
+    return f"{dataset}.{'adaptation' if name in ADAPTATION else 'supervised'}"

@@ -1,0 +1,38 @@
+"""Table 6 of DenseMTL: the ladder of domain adaptation, and the rungs that the paper lacks."""
+
+from crosstask.studies.study import S_D, Setting, StudyRun
+
+# row: (architecture, method); a single-task row is one run per task
+LADDER: dict[str, tuple[str, str]] = {
+    "single_task-source": ("single_task", "source_only"),
+    "multi_task-source": ("multi_task", "source_only"),
+    "densemtl-source": ("densemtl", "source_only"),
+    "single_task-oracle": ("single_task", "oracle"),
+    "multi_task-oracle": ("multi_task", "oracle"),
+    "densemtl-oracle": ("densemtl", "oracle"),
+    "single_task-adversarial": ("single_task", "adversarial"),
+    "multi_task-adversarial": ("multi_task", "adversarial"),
+    "densemtl-adversarial": ("densemtl", "adversarial"),
+    "single_task-self_training": ("single_task", "self_training"),
+    "densemtl-self_training": ("densemtl", "self_training"),
+    "densemtl-both": ("densemtl", "both"),
+}
+
+
+def table6(setting: Setting, tasks: tuple[str, ...] = S_D) -> list[StudyRun]:
+    """Table 6: source only, target oracle, STL-UDA (the reference of delta), MTL-UDA and DenseMTL.
+
+    Beyond the paper: DenseMTL without adaptation, self-training alone, and both together. The
+    recipe is `<dataset>.adaptation`: synthia_to_cityscapes, vkitti2_to_cityscapes or procedural.
+    """
+    return [
+        StudyRun(
+            row=row,
+            recipe=f"{setting.dataset}.adaptation",
+            options={"architecture": architecture, "tasks": ",".join(names), "method": method},
+            seed=seed,
+        )
+        for seed in setting.seeds
+        for row, (architecture, method) in LADDER.items()
+        for names in ([(t,) for t in tasks] if architecture == "single_task" else [tasks])
+    ]

@@ -1,0 +1,202 @@
+"""Grids of runs: what is in them, and how they are carried out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from crosstask.models import create_model, list_models
+from crosstask.runs import Run, RunError, write_json
+from crosstask.studies import STUDIES, Setting, find_study
+from crosstask.studies.running import (
+    ELSEWHERE,
+    FINISHED,
+    OPEN,
+    PARTLY,
+    PlannedRun,
+    plan,
+    run_study,
+    write_list,
+)
+from crosstask.studies.study import StudyRun, letters
+
+CHANNELS = {"segmentation": 5, "depth": 1, "normals": 3, "edges": 1}
+SETTING = Setting(seeds=(0, 1), size=(32, 64))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_run_has_a_place_of_its_own_and_every_seed(name: str) -> None:
+    runs = find_study(name)(SETTING)
+    names = [run.name for run in runs]
+    assert len(set(names)) == len(names)
+    assert [r.seed for r in runs] == sorted(r.seed for r in runs)  # seed by seed
+    half = len(runs) // 2
+    assert [r.row for r in runs[:half]] == [r.row for r in runs[half:]]
+    for task in {task for run in runs for task in run.tasks}:
+        alone = [r for r in runs if r.options["architecture"] == "single_task"]
+        assert any(r.tasks == (task,) for r in alone), "delta needs its baseline"
+
+
+def test_every_network_of_every_study_can_be_built() -> None:
+    largest: dict[str, StudyRun] = {}
+    for study in STUDIES.values():
+        for run in study(Setting(seeds=(0,), size=(32, 64))):
+            key = f"{run.options['architecture']} {run.options.get('options')}"
+            if key not in largest or len(run.tasks) > len(largest[key].tasks):
+                largest[key] = run
+    assert len(largest) > 30
+    for run in largest.values():
+        architecture = str(run.options["architecture"])
+        assert architecture in list_models()
+        options: dict[str, Any] = dict(run.options.get("options", {}))
+        tasks = {task: CHANNELS[task] for task in run.tasks}
+        with torch.device("meta"):
+            model = create_model(
+                architecture, tasks, "resnet10t", pretrained=False, width=0.125, **options
+            )
+        assert [name for name, _ in model.spec["tasks"]] == list(run.tasks)
+
+
+def test_table3_has_every_position_and_the_row_without_a_block() -> None:
+    rows = [r for r in find_study("table3")(Setting(seeds=(0,))) if len(r.tasks) == 3]
+    levels = [r.options.get("options", {}).get("levels") for r in rows]
+    assert [x for x in levels if x] == [[4], [3], [2], [2, 1], [3, 2, 1], [4, 3, 2, 1]]
+    assert [r.row for r in rows if r.row in ("densemtl", "multi_task_matched", "compute_matched")]
+
+
+def test_the_compute_matched_control_is_fitted_to_the_size_of_the_study() -> None:
+    run = next(r for r in find_study("architectures")(SETTING) if r.row == "compute_matched")
+    assert run.options["options"] == {"match": "densemtl", "match_size": [32, 64]}
+
+
+def test_unknown_study_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean table1"):
+        find_study("tabel1")
+
+
+def test_letters() -> None:
+    assert letters(("segmentation", "depth", "normals", "edges")) == "S-D-N-E"
+
+
+def planned(folder: Path, seeds: tuple[int, ...] = (0, 1), **defaults: Any) -> list[PlannedRun]:
+    runs = [
+        StudyRun(
+            row="densemtl",
+            recipe="r",
+            options={"architecture": "densemtl", "tasks": "segmentation,depth"},
+            seed=seed,
+        )
+        for seed in seeds
+    ]
+    options = {"architecture": "", "tasks": "", "seed": 0, "steps": 5, "workers": 1, **defaults}
+    return plan(runs, folder, lambda recipe: options)
+
+
+def finish(item: PlannedRun, resume: bool = False) -> None:
+    with item.place.lock():
+        item.place.write_config(item.config)
+        write_json(item.place.path / "metrics.json", {"score": 0.5})
+
+
+def test_finished_runs_are_not_run_again(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def train(item: PlannedRun, resume: bool) -> None:
+        done.append(item.run.name)
+        finish(item)
+
+    result = run_study(planned(tmp_path), train, say=lambda text: None)
+    assert done == ["densemtl.S-D.seed0", "densemtl.S-D.seed1"] == result[FINISHED]
+    run_study(planned(tmp_path, (0, 1, 2), workers=4), train, say=lambda text: None)
+    assert done[2:] == ["densemtl.S-D.seed2"]
+
+
+def test_a_run_with_other_settings_is_not_taken_for_finished(tmp_path: Path) -> None:
+    (item,) = planned(tmp_path, (0,))
+    finish(item)
+    with pytest.raises(RunError, match=r"steps: 5 there, 6 asked"):
+        planned(tmp_path, (0,), steps=6)[0].status()
+
+
+def test_runs_of_another_process_are_left_to_it(tmp_path: Path) -> None:
+    first, second = planned(tmp_path)
+    seen: list[str] = []
+
+    def train(item: PlannedRun, resume: bool) -> None:
+        seen.append(item.run.name)
+        finish(item)
+
+    with first.place.lock():
+        assert first.status() == ELSEWHERE
+        result = run_study([first, second], train, say=lambda text: None)
+    assert seen == [second.run.name]
+    assert result[ELSEWHERE] == [first.run.name]
+    assert first.status() == OPEN
+
+
+def test_a_run_given_up_elsewhere_is_taken_over(tmp_path: Path) -> None:
+    first, second = planned(tmp_path)
+    lock = first.place.lock()
+    lock.__enter__()
+
+    def train(item: PlannedRun, resume: bool) -> None:
+        if item is second:
+            lock.__exit__(None, None, None)  # the other process dies meanwhile
+        finish(item)
+
+    result = run_study([first, second], train, say=lambda text: None)
+    assert len(result[FINISHED]) == 2
+
+
+def test_a_cut_off_run_is_resumed_or_started_again(tmp_path: Path) -> None:
+    first, second = planned(tmp_path)
+    for item in (first, second):
+        with item.place.lock():
+            item.place.write_config(item.config)
+        item.place.metrics_file.write_text("step,name,value\n1,train/loss,2")
+    first.place.last.parent.mkdir()
+    first.place.last.write_bytes(b"checkpoint")
+    assert first.status() == second.status() == PARTLY
+    how: dict[str, tuple[bool, bool]] = {}
+
+    def train(item: PlannedRun, resume: bool) -> None:
+        how[item.run.name] = (resume, item.place.metrics_file.is_file())
+        finish(item)
+
+    run_study([first, second], train, say=lambda text: None)
+    assert how == {first.run.name: (True, True), second.run.name: (False, False)}
+
+
+def test_one_failure_does_not_stop_the_others(tmp_path: Path) -> None:
+    first, second = planned(tmp_path)
+    said: list[str] = []
+
+    def train(item: PlannedRun, resume: bool) -> None:
+        if item is first:
+            raise ValueError("the encoder has no stride 4")
+        finish(item)
+
+    result = run_study([first, second], train, say=said.append)
+    assert result["failed"] == [first.run.name] and result[FINISHED] == [second.run.name]
+    assert any("no stride 4" in line for line in said)
+    assert "no stride 4" in (first.place.path / "error.txt").read_text()
+
+
+def test_options_of_a_study_that_the_recipe_lacks_are_an_error(tmp_path: Path) -> None:
+    run = StudyRun(row="a", recipe="r", options={"tasks": "depth", "balancing": "mgda"})
+    with pytest.raises(ValueError, match="recipe r has no option 'balancing'"):
+        plan([run], tmp_path, lambda recipe: {"tasks": "", "seed": 0})
+
+
+def test_the_list_of_a_study_is_what_table_reads(tmp_path: Path) -> None:
+    from crosstask.comparison.records import find_runs
+
+    items = planned(tmp_path)
+    for item in items:
+        finish(item)
+    (tmp_path / "other").mkdir()
+    Run(tmp_path / "other").write_config({})
+    write_json(tmp_path / "other" / "metrics.json", {})
+    write_list(tmp_path / "table1.json", "table1", items)
+    assert find_runs([tmp_path / "table1.json"]) == [item.place.path for item in items]
