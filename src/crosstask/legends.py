@@ -5,7 +5,7 @@ from jaxtyping import Num
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from crosstask.tasks import Edges, Normals, Task
+from crosstask.tasks import Normals, Task
 
 INK = (38, 40, 46)
 SOFT = (120, 124, 134)
@@ -46,10 +46,7 @@ def legend(task: Task, values: list[Num[Tensor, "*v"]], width: int, size: int) -
         return _bar(task, scale, width, size)
     if isinstance(task, Normals):
         return _ball(task, width, size)
-    notes = {"Edges": "black: edge", "Saliency": "black: salient"}
-    if isinstance(task, Edges) or type(task).__name__ in notes:
-        return _note(notes.get(type(task).__name__, ""), width, size)
-    return _note("bright: near, dark: far", width, size)
+    return _note(task.legend_note, width, size)
 
 
 def _blank(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:

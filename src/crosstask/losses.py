@@ -33,6 +33,12 @@ def cross_entropy(
     return total, (target != void).sum().float()
 
 
+def _log_odds(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+    """One channel as it is, the second minus the first of two."""
+    logits = precise(logits)
+    return logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
+
+
 def edge_cross_entropy(
     logits: Float[Tensor, "b c h w"],
     target: Float[Tensor, "b 1 h w"],
@@ -44,30 +50,32 @@ def edge_cross_entropy(
     With two channels the log-odds of an edge are their difference, with one the channel itself:
     softmax and sigmoid cross-entropy are then the same function.
     """
-    logits = precise(logits)
-    odds = logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
     edge = (valid & (target > 0.5)).float()
     weight = torch.where(valid, edge * positive_weight + (1 - edge) * (1 - positive_weight), 0.0)
-    odds = torch.where(valid, odds, 0.0)
+    odds = torch.where(valid, _log_odds(logits), 0.0)
     error = F.binary_cross_entropy_with_logits(odds, edge, reduction="none")
     return (weight * error).sum(), weight.sum()
 
 
 def balanced_cross_entropy(
-    logits: Float[Tensor, "b 1 h w"],
+    logits: Float[Tensor, "b c h w"],
     target: Float[Tensor, "b 1 h w"],
     valid: Bool[Tensor, "b 1 h w"],
+    positive_weight: float | None = None,
 ) -> Terms:
-    """Class-balanced binary cross-entropy: the positives weigh the batch's share of negatives.
+    """Class-balanced binary cross-entropy, divided by the number of labelled pixels.
 
-    Used for saliency by ASTMT, MTI-Net and SCA-MTL. Divided by the number of labelled pixels.
+    Two channels count by their difference. Positives weigh `positive_weight`, by default the batch's share of negatives (HED, Xie and Tu,
+    ICCV 2015; saliency of ASTMT, MTI-Net and SCA-MTL); negatives weigh one minus it.
     """
     positive = (valid & (target > 0.5)).float()
     number = valid.sum().float()
     share = 1 - positive.sum() / number.clamp_min(1)
+    if positive_weight is not None:
+        share = torch.full_like(share, positive_weight)
     weight = torch.where(valid, positive * share + (1 - positive) * (1 - share), 0.0)
-    odds = torch.where(valid, precise(logits), 0.0)
-    error = F.binary_cross_entropy_with_logits(odds, positive, reduction="none")
+    odds = torch.where(valid, _log_odds(logits), 0.0)
+    error = F.binary_cross_entropy_with_logits(odds, positive.to(odds.dtype), reduction="none")
     return (weight * error).sum(), number
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from crosstask.legends import INK, PAPER, SOFT, font, legend, shorten, to_image
-from crosstask.tasks import Edges, Segmentation, Task
+from crosstask.tasks import Edges, Saliency, Segmentation, Task
 
 _MISSING = (236, 237, 240)
 _CELL = 400
@@ -159,7 +159,9 @@ def _task_column(
     cells = [
         None
         if value is None
-        else _fit(task.colorize(value, **scale), width, height, smooth=isinstance(task, Edges))
+        else _fit(
+            task.colorize(value, **scale), width, height, smooth=isinstance(task, Edges | Saliency)
+        )
         for value in maps
     ]
     unit = "up to scale" if getattr(task, "kind", "") == "up_to_scale" else ""

@@ -13,7 +13,9 @@ from crosstask.tasks import (
     ClassTable,
     Depth,
     Edges,
+    HumanParts,
     Normals,
+    Saliency,
     Segmentation,
     Task,
     from_spec,
@@ -32,6 +34,9 @@ TASKS = [
     Normals(protocol="released"),
     Edges(),
     Edges(logits=1, positive_weight=0.8),
+    HumanParts(),
+    Saliency(),
+    Saliency(logits=2, positive_weight=0.7),
 ]
 CORRECT = [task for task in TASKS if task.protocol == "correct"]
 
@@ -128,6 +133,8 @@ class TestEveryTask:
     def test_loss_adds_up_over_samples(self, task):
         if isinstance(task, Depth) and task.objective == "berhu_inverse":
             task = replace(task, berhu_threshold=3.0)
+        if isinstance(task, Saliency):
+            task = replace(task, positive_weight=0.6)
         target, camera = example(task, batch=3)
         output = output_like(task, target)
         whole = task.loss_terms(output, target, camera)
@@ -278,6 +285,12 @@ def test_paper_weights():
         "depth": 1,
         "normals": 100,
     }
+
+
+def test_weights_of_the_wider_family():
+    tasks = [Segmentation(21), HumanParts(), Saliency(), Normals(), Edges()]
+    weights = {"segmentation": 1, "human_parts": 2, "saliency": 5, "normals": 10, "edges": 50}
+    assert paper_weights(tasks) == weights
 
 
 def test_unknown_specs_say_what_is_known():

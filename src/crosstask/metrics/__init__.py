@@ -5,6 +5,7 @@ from crosstask.metrics.delta import delta
 from crosstask.metrics.depth import DepthMetric
 from crosstask.metrics.edges import EdgesMetric
 from crosstask.metrics.normals import NormalsMetric
+from crosstask.metrics.saliency import SaliencyMetric
 from crosstask.metrics.segmentation import SegmentationMetric
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "DepthMetric",
     "EdgesMetric",
     "NormalsMetric",
+    "SaliencyMetric",
     "SegmentationMetric",
     "delta",
 ]

@@ -75,6 +75,7 @@ class Depth(Task):
     target_channels: ClassVar[int] = 1
     headline: ClassVar[str] = "rmse"
     higher_is_better: ClassVar[bool] = False
+    legend_note: ClassVar[str] = "bright: near, dark: far"
 
     def __init__(
         self,

@@ -56,6 +56,7 @@ class SelfSupervisedDepth(Task):
     target_channels: ClassVar[int] = 1
     headline: ClassVar[str] = "median_scaled/rmse"
     higher_is_better: ClassVar[bool] = False
+    legend_note: ClassVar[str] = "bright: near, dark: far"
 
     def __post_init__(self) -> None:
         if not 0 < self.nearest < self.farthest:

@@ -45,6 +45,8 @@ class Task(ABC):
     """The metric that the multi-task gain (delta) compares."""
     higher_is_better: ClassVar[bool]
     default_weight: ClassVar[float] = 1.0
+    legend_note: ClassVar[str] = ""
+    """What the colours of `colorize` mean, where a line of text says it."""
 
     def __post_init__(self) -> None:
         if self.protocol not in ("correct", "released"):

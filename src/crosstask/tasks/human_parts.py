@@ -1,0 +1,45 @@
+"""Parts of people."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from crosstask.tasks.classes import ClassTable
+from crosstask.tasks.segmentation import Segmentation
+
+HUMAN_PARTS = ClassTable(
+    ("background", "head", "torso", "upper_arm", "lower_arm", "upper_leg", "lower_leg"),
+    (
+        (28, 30, 38),
+        (239, 71, 111),
+        (255, 166, 48),
+        (255, 224, 102),
+        (120, 200, 120),
+        (17, 138, 178),
+        (120, 90, 200),
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HumanParts(Segmentation):
+    """Human part segmentation of PASCAL-Context: background and six parts.
+
+    A segmentation under another name. A picture without annotated people is all void, so that it
+    counts neither in the loss nor in the mIoU, which includes the background.
+
+    Args:
+        classes: another table of parts, e.g. a finer one.
+    """
+
+    name: str = "human_parts"
+
+    default_weight: ClassVar[float] = 2.0
+
+    def __init__(
+        self,
+        classes: int | ClassTable = HUMAN_PARTS,
+        *,
+        name: str = "human_parts",
+        protocol: str = "correct",
+    ) -> None:
+        super().__init__(classes, name=name, protocol=protocol)
