@@ -148,8 +148,9 @@ def reader_experiment(
     root: str | None,
     tasks: str,
     size: str = "512x1024",
-    resize: tuple[int, int] | None = None,
-    scale: tuple[float, float] | None = None,
+    resize: str | None = None,
+    zoom_min: float | None = None,
+    zoom_max: float | None = None,
     flip: float = 0.5,
     jitter: float = 0.0,
     score_at: str = "resized",
@@ -169,8 +170,9 @@ def reader_experiment(
         root: folder of the dataset.
         tasks: comma-separated, ordered.
         size: HEIGHTxWIDTH of training pictures; validation pictures are resized to it.
-        resize: [height, width] to which pictures are resized before a random crop of `size`.
-        scale: range of a random zoom; left out, as in the paper, pictures are resized as a whole.
+        resize: HEIGHTxWIDTH to which pictures are resized before a random crop of `size`.
+        zoom_min: least random zoom; left out, as in the paper, pictures are resized as a whole.
+        zoom_max: largest random zoom.
         flip: probability of a mirror image.
         jitter: probability of changed colours.
         score_at: "resized" scores at `size` as the paper does, "native" at the labels' own size.
@@ -190,8 +192,10 @@ def reader_experiment(
     def train() -> Any:
         transform = transforms.training(
             height_width,
-            resize=None if resize is None else (resize[0], resize[1]),
-            scale=None if scale is None else (scale[0], scale[1]),
+            resize=None if resize is None else parse_size(resize),
+            scale=None
+            if zoom_min is None and zoom_max is None
+            else (zoom_min or 1.0, zoom_max or 1.0),
             flip=flip,
             jitter=jitter,
         )

@@ -20,7 +20,8 @@ def supervised(
     batch_size: int = 8,
     optimizer: str = "matched",
     lr: float | None = 1e-3,
-    scale: tuple[float, float] = (0.75, 1.75),
+    zoom_min: float = 0.75,
+    zoom_max: float = 1.75,
     jitter: float = 0.5,
     val_every: int = 500,
     seed: int = 0,
@@ -42,7 +43,8 @@ def supervised(
         batch_size: pictures a batch.
         optimizer: matched, paper, adam, adamw, sgd.
         lr: learning rate.
-        scale: range of the random zoom.
+        zoom_min: least random zoom.
+        zoom_max: largest random zoom.
         jitter: probability of changed colours.
         val_every: optimiser steps between validations.
         seed: of weights, order and augmentation.
@@ -55,7 +57,7 @@ def supervised(
     }
     chosen = choose_tasks(tasks, available)
     modalities = tuple(task.name for task in chosen)
-    train = transforms.training(parse_size(size), scale=tuple(scale), jitter=jitter)
+    train = transforms.training(parse_size(size), scale=(zoom_min, zoom_max), jitter=jitter)
     val = transforms.evaluation(parse_size(size), targets="native")
     return supervised_experiment(
         tasks=chosen,

@@ -20,7 +20,12 @@ RECIPES: dict[str, str] = {
     "nyudv2.supervised": "NYUDv2, the paper's settings (Table 2)",
     "synthia.supervised": "SYNTHIA-RAND-CITYSCAPES, the paper's settings (Table 1)",
     "vkitti2.supervised": "Virtual KITTI 2, the paper's settings (Tables 1, 3, 4)",
+    "pascal_context.supervised": "PASCAL-Context: five tasks (SCA-MTL and its family)",
     "real3.supervised": "CamVid, 7-Scenes and BSDS500 together: four tasks, no picture with all labels",
+    "procedural.adaptation": "labelled source streets to unlabelled target streets: the whole ladder",
+    "procedural_to_camvid.adaptation": "procedural streets to unlabelled CamVid photographs",
+    "synthia_to_cityscapes.adaptation": "SYNTHIA to unlabelled Cityscapes, 16 classes (Table 6)",
+    "vkitti2_to_cityscapes.adaptation": "Virtual KITTI 2 to unlabelled Cityscapes, 8 classes (Table 6)",
 }
 
 

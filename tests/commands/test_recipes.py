@@ -1,0 +1,98 @@
+"""Every recipe trains two steps, resumes after an interruption and evaluates, from the command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fakes.bsds500
+import fakes.camvid
+import fakes.cityscapes
+import fakes.nyudv2
+import fakes.pascal_context
+import fakes.sequences
+import fakes.sevenscenes
+import fakes.synthia
+import fakes.vkitti2
+from crosstask.cli import main
+from crosstask.recipes.catalogue import RECIPES
+from crosstask.regimes.regime import Regime
+
+TINY = ["--encoder", "resnet10t", "--no-pretrained", "--width", "0.0625", "--size", "32x64"]
+STREETS = ["--train-length", "4", "--val-length", "2"]
+
+
+def real3(root: Path) -> Path:
+    fakes.camvid.write(root / "camvid")
+    fakes.sevenscenes.write(root / "sevenscenes")
+    fakes.bsds500.write(root / "bsds500")
+    return root
+
+
+def under(name: str, write: Callable[[Path], Any]) -> Callable[[Path], list[str]]:
+    def arguments(folder: Path) -> list[str]:
+        return ["--root", str(write(folder / name))]
+
+    return arguments
+
+
+CASES: dict[str, Callable[[Path], list[str]]] = {
+    "procedural.supervised": lambda _: STREETS,
+    "procedural.partial": lambda _: STREETS,
+    "camvid.supervised": under("camvid", fakes.camvid.write),
+    "cityscapes.supervised": under("cityscapes", fakes.cityscapes.write),
+    "nyudv2.supervised": under("nyudv2", fakes.nyudv2.write),
+    "pascal_context.supervised": under("pascal", fakes.pascal_context.write),
+    "synthia.supervised": under("synthia", fakes.synthia.write),
+    "vkitti2.supervised": under("vkitti2", fakes.vkitti2.write),
+    "real3.supervised": under("real3", real3),
+}
+
+
+class Stop(Exception):
+    pass
+
+
+def test_every_supervised_recipe_is_tested() -> None:
+    """Recipes of the other regimes stand in the tests of their regime."""
+    supervised = [n for n in RECIPES if n.endswith((".supervised", ".partial"))]
+    assert sorted(CASES) == sorted(supervised)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_train_resume_evaluate(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    command = ["train", name, "--run", str(run), *TINY, *CASES[name](tmp_path)]
+    command += [
+        "--steps",
+        "2",
+        "--batch-size",
+        "2",
+        "--val-every",
+        "1",
+        "--workers",
+        "0",
+        "--quiet",
+    ]
+    start = Regime.on_train_batch_start
+
+    def stop(self: Regime, batch: Any, batch_idx: int) -> None:
+        if self.global_step == 1:
+            raise Stop
+        start(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Regime, "on_train_batch_start", stop)
+        main(command)
+    assert main([*command, "--resume"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for key, value in metrics.items():
+        assert found[key] == pytest.approx(value, abs=1e-4, nan_ok=True), key
+    assert (run / "panel.png").stat().st_size > 1000
