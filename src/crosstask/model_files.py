@@ -5,8 +5,10 @@ classes and units, normalisation, camera rule) and holds its weights in a Lightn
 in `model.safetensors`. Nothing is ever unpickled beyond tensors and plain containers.
 """
 
+import hashlib
 import json
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -176,6 +178,28 @@ def copy_matching(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     return [k for k in own if k not in fitting] + [k for k in state if k not in own]
 
 
+def local_copy(place: Path | str) -> Path:
+    """The place itself, or the downloaded files of a hub id "owner/model".
+
+    Raises:
+        ModelFileError: neither exists here nor can be downloaded; says what to do.
+    """
+    path = Path(place)
+    if path.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(place)):
+        return path
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(str(place), allow_patterns=["model.safetensors", "model.json"])
+        )
+    except Exception as error:
+        raise ModelFileError(
+            f"there is no file or folder {place}, and as a hub id it cannot be downloaded "
+            f"({type(error).__name__}); check the name and the network, or give a local path"
+        ) from error
+
+
 def find(place: Path | str, checkpoint: str = "best") -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(description, weights) of a run directory, a model directory or a checkpoint file.
 
@@ -184,9 +208,8 @@ def find(place: Path | str, checkpoint: str = "best") -> tuple[dict[str, Any], d
     """
     path = Path(place)
     if path.is_dir() and (path / "model.safetensors").is_file():
-        from safetensors.torch import load_file
-
-        return _read_description(path / "model.json"), load_file(path / "model.safetensors")
+        description = _read_description(path / "model.json")
+        return description, read_safetensors(path / "model.safetensors", description.get("sha256"))
     if path.is_dir():
         folder = path / "checkpoints"
         choice = folder / f"{checkpoint}.ckpt"
@@ -206,6 +229,26 @@ def find(place: Path | str, checkpoint: str = "best") -> tuple[dict[str, Any], d
             path.parent / "model.json", path.parent.parent / "model.json"
         )
     return description, network_weights(content)
+
+
+def read_safetensors(path: Path, digest: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; `digest` is the SHA-256 that it should have.
+
+    Raises:
+        ModelFileError: cut, tampered with or of another format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if digest is not None and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        raise ModelFileError(
+            f"{path} and its model.json do not belong together, or the weights are damaged "
+            "(another SHA-256); fetch both files again"
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelFileError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
 def _read_description(*candidates: Path) -> dict[str, Any]:

@@ -151,6 +151,35 @@ class SceneModel(nn.Module):
             else "up to scale"
         )
 
+    def save_pretrained(
+        self, folder: Path | str, *, metrics: Mapping[str, float] | None = None
+    ) -> Path:
+        """Writes `model.safetensors`, `model.json` and a model card; nothing is pickled.
+
+        Args:
+            folder: created on demand.
+            metrics: numbers for the card; those of the run where left out.
+        """
+        from crosstask.model_card import write_model
+
+        return write_model(self, Path(folder), metrics)
+
+    def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
+        """Uploads the model directory to the Hugging Face hub; returns its address.
+
+        Args:
+            name: "owner/model".
+        """
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        api.create_repo(name, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return str(api.upload_folder(repo_id=name, folder_path=folder))
+
 
 def to_picture(image: Picture) -> Tensor:
     """(3,H,W) float32 RGB in [0,1] from a path, a Pillow picture, an array or a tensor."""
@@ -187,13 +216,15 @@ def load(
     """A trained model from a run directory, a model directory or a checkpoint file.
 
     Args:
-        place: run directory, directory with model.safetensors + model.json, or *.ckpt.
+        place: run directory, directory with model.safetensors + model.json, *.ckpt, or a hub id
+            "owner/model".
         checkpoint: "best" (by validation `score`) or "last", for run directories.
         device: where the weights go.
 
     Raises:
         ModelFileError: nothing there, damaged, foreign, or made by a newer version.
     """
+    place = model_files.local_copy(place)
     description, weights = model_files.find(place, checkpoint)
     network, tasks = model_files.build(description)
     model_files.load_weights(network, weights, str(place))
