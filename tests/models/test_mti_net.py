@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from crosstask.models.gated_distillation import GatedDistillation
+from crosstask.models.distillation import Distillation
 from crosstask.models.registry import create_model
 from models.published_counts import SD, SDNE, count, on_meta, published_macs
 
@@ -32,7 +32,7 @@ def test_arithmetic_is_the_published_one() -> None:
 
 
 def test_distillation_by_hand() -> None:
-    exchange = GatedDistillation(("a", "b"), 1)
+    exchange = Distillation(("a", "b"), 1)
     for source, target, feature in (("b", "a", 2.0), ("a", "b", 5.0)):
         gate = exchange.directions[target][source]
         nn.init.zeros_(gate.feature.weight)

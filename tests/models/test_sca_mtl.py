@@ -322,6 +322,19 @@ def test_odd_sizes_and_no_mixing_inside_a_batch() -> None:
             torch.testing.assert_close(x[1:], y, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["sca_mtl", "mti_net", "mti_xtam", "atrc"])
+def test_memory_layout_does_not_matter(name: str) -> None:
+    model = tiny(name, genotype="local") if name == "atrc" else tiny(name)
+    model.eval()
+    image = torch.rand(2, 3, 45, 70)
+    with torch.no_grad():
+        plain = model(image)["normals"][-1]
+    model.to(memory_format=torch.channels_last)
+    turned = model(image.contiguous(memory_format=torch.channels_last))["normals"][-1]
+    torch.testing.assert_close(turned, plain, atol=1e-5, rtol=1e-4)
+    turned.square().sum().backward()
+
+
 def test_two_halves_make_the_whole_and_the_specification_rebuilds_it() -> None:
     model = tiny(head_channels=12, grouping="intended").eval()
     image = torch.rand(1, 3, 64, 96)

@@ -18,25 +18,30 @@ class Distillation(Exchange):
     Args:
         tasks: names, in order.
         channels: C, of every task's features.
+        targets: tasks that read; all by default. The others are only read (auxiliary tasks) and
+            pass unchanged.
     """
 
-    def __init__(self, tasks: Sequence[str], channels: int) -> None:
+    def __init__(
+        self, tasks: Sequence[str], channels: int, targets: Sequence[str] | None = None
+    ) -> None:
         super().__init__(tasks)
+        self.targets = self.tasks if targets is None else tuple(targets)
         self.economical = True
         self.directions = nn.ModuleDict(
             {
                 target: nn.ModuleDict(
                     {source: SpatialGate(channels, channels) for source in self.others(target)}
                 )
-                for target in self.tasks
+                for target in self.targets
             }
         )
 
     def forward(
         self, features: dict[str, Float[Tensor, "b c h w"]]
     ) -> dict[str, Float[Tensor, "b c h w"]]:
-        result = {}
-        for target in self.tasks:
+        result = dict(features)
+        for target in self.targets:
             total = features[target]
             gates = cast(nn.ModuleDict, self.directions[target])
             for source in self.others(target):

@@ -36,9 +36,9 @@ def neighbourhood_attention(
     """
     b, d, h, w = query.shape
     around = {"kernel_size": size, "padding": size // 2}
-    keys = F.unfold(key, **around).view(b, d, size**2, h, w)
-    values = F.unfold(value, **around).view(b, value.shape[1], size**2, h, w)
-    inside = F.unfold(query.new_ones(1, 1, h, w), **around).view(1, size**2, h, w)
+    keys = F.unfold(key, **around).reshape(b, d, size**2, h, w)
+    values = F.unfold(value, **around).reshape(b, value.shape[1], size**2, h, w)
+    inside = F.unfold(query.new_ones(1, 1, h, w), **around).reshape(1, size**2, h, w)
     logits = (query[:, :, None] * keys).sum(1).float() / d**0.5
     weights = logits.masked_fill(inside == 0, float("-inf")).softmax(1).to(value.dtype)
     return (weights[:, None] * values).sum(2)
@@ -93,7 +93,7 @@ class LocalContext(RelationalContext):
             for n, p in zip(key.shape[-2:], pixel, strict=True)
         ]
         logits = logits.masked_fill(far[0][:, None] | far[1][None], float("-inf"))
-        return logits.flatten(1).softmax(1).view(logits.shape)
+        return logits.flatten(1).softmax(1).reshape(logits.shape)
 
 
 class LabelContext(RelationalContext):

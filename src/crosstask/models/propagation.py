@@ -26,8 +26,8 @@ def group_softmax(
     """
     b, stacked, h, w = logits.shape
     if grouping == "released":
-        return logits.view(b, stacked // tasks, tasks, h, w).softmax(2).view(b, stacked, h, w)
-    return logits.view(b, tasks, stacked // tasks, h, w).softmax(1).view(b, stacked, h, w)
+        return logits.reshape(b, stacked // tasks, tasks, h, w).softmax(2).reshape(b, stacked, h, w)
+    return logits.reshape(b, tasks, stacked // tasks, h, w).softmax(1).reshape(b, stacked, h, w)
 
 
 class SqueezeExcitation(nn.Module):

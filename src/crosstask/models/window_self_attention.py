@@ -15,7 +15,7 @@ from torch import Tensor, nn
 def to_windows(x: Float[Tensor, "b h w c"], size: int) -> Float[Tensor, "bn s c"]:
     """Cuts a map whose sides are multiples of ``size`` into windows of ``size * size`` tokens."""
     b, h, w, c = x.shape
-    x = x.view(b, h // size, size, w // size, size, c)
+    x = x.reshape(b, h // size, size, w // size, size, c)
     return x.transpose(2, 3).reshape(-1, size * size, c)
 
 
@@ -24,7 +24,7 @@ def from_windows(
 ) -> Float[Tensor, "b h w c"]:
     """Inverse of :func:`to_windows`."""
     c = windows.shape[-1]
-    x = windows.view(-1, height // size, width // size, size, size, c)
+    x = windows.reshape(-1, height // size, width // size, size, size, c)
     return x.transpose(2, 3).reshape(-1, height, width, c)
 
 

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from crosstask.balancing import Balancer
 from crosstask.data.loading import mix_seed
 from crosstask.evaluation import Evaluator, evaluate
+from crosstask.models.encoder import Encoder
 from crosstask.regimes.optimization import (
     OptimizerSettings,
     create_optimizer,
@@ -42,8 +43,8 @@ class Regime(pl.LightningModule):
         steps: optimiser steps of the whole run (the schedule's length).
         ema: decay of a moving average of the network's weights, which is then what validation
             and prediction use; 0 is off.
-        freeze: any of "encoder" (weights and norms), "norms" (every batch norm's statistics and
-            affine parameters).
+        freeze: any of "encoder" (weights, norms and stochastic depth of its pretrained parts),
+            "norms" (every batch norm's statistics and affine parameters).
         channels_last: memory layout of convolutions; faster on most hardware.
         seed: random numbers of step s are drawn from (seed, s, rank), so a resumed run repeats
             them.
@@ -108,7 +109,9 @@ class Regime(pl.LightningModule):
         """Modules whose weights stay and which stay in eval mode."""
         modules: list[nn.Module] = []
         if "encoder" in self.freeze_parts:
-            modules.append(cast(nn.Module, self.network.encoder))
+            encoder = cast(nn.Module, self.network.encoder)
+            inside = [m for m in encoder.modules() if isinstance(m, Encoder)]
+            modules += [part for m in inside for part in m.pretrained_parts()] or [encoder]
         if "norms" in self.freeze_parts:
             modules += [
                 m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)

@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import nn
 
+from crosstask.models.distillation import Distillation
 from crosstask.models.encoder import Encoder
 from crosstask.models.exchange import TaskExchange
-from crosstask.models.gated_distillation import GatedDistillation
 from crosstask.models.multiscale import LEVELS, MultiScaleNetwork
 from crosstask.models.propagation import FeaturePropagation
 from crosstask.models.pyramid_maps import STRIDES, Neck, PyramidMaps
@@ -181,7 +181,7 @@ def _exchange_maker(
     if kind == "linear":
         return lambda level, channels: TaskAttention(tasks, channels, targets)
     if kind == "gated":
-        return lambda level, channels: GatedDistillation(tasks, channels, targets)
+        return lambda level, channels: Distillation(tasks, channels, targets)
     if kind == "xtam":
         return lambda level, channels: TaskExchange(
             tasks, channels, XTAM_DOWNSCALES[level], **options
