@@ -66,3 +66,17 @@ def test_another_aggregator_changes_the_encoder_and_nothing_else() -> None:
     for key in plain:
         same = torch.allclose(plain[key], mgda[key], rtol=1e-4, atol=1e-6)
         assert same != key.startswith("encoder.") or float(plain[key].abs().max()) < 1e-6, key
+
+
+def test_gradients_stay_float32_under_bf16() -> None:
+    model = network("multi_task")
+    shared = [p for p in model.encoder.parameters() if p.requires_grad]
+    for name in ("gradnorm", "mgda"):
+        balancer = create_balancer(name, TASKS)
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            values = {k: v.float() for k, v in losses(model).items()}
+        balancer.backward(balancer.combine(values), values, shared)
+        balancer.finish(shared)
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        assert grads and all(g.dtype == torch.float32 and g.isfinite().all() for g in grads)
