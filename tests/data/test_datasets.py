@@ -80,7 +80,7 @@ DATASETS = [
         {"side_by_side": True},
         {"classes": 8, "split_by": "scene"},
         (5, 5),
-    ),  # fmt: skip
+    ),
     Case("pascal_context", data.PascalContext, fakes.pascal_context.write),
     Case("sevenscenes", data.SevenScenes, fakes.sevenscenes.write, {}, {"gap": 1}, (11, 3)),
     Case(
@@ -90,7 +90,7 @@ DATASETS = [
         {"sequences": True},
         {"gap": 1},
         (11, 3),
-    ),  # fmt: skip
+    ),
     Case("bsds500", data.BSDS500, fakes.bsds500.write),
     Case("folder", data.FolderDataset, fakes.folder.write, {}, {}, (8, 2)),
 ]

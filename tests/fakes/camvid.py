@@ -15,7 +15,7 @@ def write(root: Path, train: int = 4, val: int = 2, size: tuple[int, int] = (36,
     numbers = {
         "train": range(train),
         "val": range(train, train + val),
-        "test": range(train, train + 1),
+        "test": range(train + val, train + val + 1),
     }
     camera = (40.0, 40.0, size[1] / 2, size[0] / 2)
     for split, indices in numbers.items():

@@ -47,7 +47,7 @@ def axes_text(axes: Axes) -> str:
 
 @dataclass(frozen=True)
 class AxesReport:
-    """Result of `compare_axes`: median angles in degrees between stored and measured normals."""
+    """Result of `compare_axes`: mean angles in degrees between stored and measured normals."""
 
     given: Axes
     best: Axes
@@ -76,7 +76,7 @@ def compare_axes(
     angles = {}
     for axes in PERMUTATIONS:
         cosine = (permute_axes(stored, axes) * measured).sum(0).clamp(-1, 1)
-        angles[axes] = float(cosine.acos().rad2deg().median())
+        angles[axes] = float(cosine.acos().rad2deg().mean())
     best = min(angles, key=lambda axes: angles[axes])
     return AxesReport(given, best, angles[given], angles[best], stored.shape[1])
 

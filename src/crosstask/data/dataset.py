@@ -78,6 +78,7 @@ class SceneDataset(Dataset[Sample], ABC):
     tree: ClassVar[str] = ""
     homepage: ClassVar[str] = ""
     licence: ClassVar[str] = ""
+    smoothing: int = 0  # pixels around, for normals from the depth of noisy sensors
 
     def __init__(
         self,
@@ -158,15 +159,30 @@ class SceneDataset(Dataset[Sample], ABC):
         image = self.load_image(frame)
         size = (int(image.shape[-2]), int(image.shape[-1]))
         sample: Sample = {"image": image}
-        for name in self._needed():
+        for name in self.stored():
             if name == "neighbours":
                 sample[name] = self._load_neighbours(frame, image)
             elif name == "poses":
                 sample[name] = torch.stack([self._pose(frame, offset) for offset in self.offsets])
             else:
-                sample[name] = self._load_target(frame, name, size)
+                sample[name] = self.load_target(frame, name, size)
         sample["intrinsics"] = self.load_intrinsics(frame, size)
         return sample | {"name": frame.name, "source": self.source}
+
+    def load_target(self, frame: Frame, name: str, size: tuple[int, int]) -> Tensor:
+        """One stored target of a frame at native size, void beyond `far`; all void without a file.
+
+        Raises:
+            DataError: The file is missing or damaged, or differs in size from the picture.
+        """
+        if name not in frame.files:
+            return void_target(name, size)
+        value = getattr(self, f"load_{name}")(frame)
+        if tuple(value.shape[-2:]) != size:
+            raise self.wrong_size(frame, name, value.shape[-2:], size)
+        if name == "depth" and self.far is not None and self.protocol == "correct":
+            value = torch.where(value > self.far, 0.0, value)
+        return value
 
     def finish(self, sample: Sample) -> Sample:
         """Transform, derive, hide: from `load` to what `__getitem__` returns."""
@@ -175,7 +191,8 @@ class SceneDataset(Dataset[Sample], ABC):
                 sample = _to_float(sample)
             sample = self.transform(sample)
         sample = _to_float(sample)
-        sample = derive(sample, {k: v for k, v in self.derived.items() if k in self.modalities})
+        derived = {k: v for k, v in self.derived.items() if k in self.modalities}
+        sample = derive(sample, derived, self.smoothing)
         for name in self.modalities:
             if sample["name"] in self._unlabelled.get(name, frozenset()):
                 height, width = sample[name].shape[-2:]
@@ -217,16 +234,6 @@ class SceneDataset(Dataset[Sample], ABC):
             f"is {size[0]}x{size[1]} (height x width); label and picture must agree"
         )
 
-    def _load_target(self, frame: Frame, name: str, size: tuple[int, int]) -> Tensor:
-        if name not in frame.files:
-            return void_target(name, size)
-        value = getattr(self, f"load_{name}")(frame)
-        if tuple(value.shape[-2:]) != size:
-            raise self.wrong_size(frame, name, value.shape[-2:], size)
-        if name == "depth" and self.far is not None and self.protocol == "correct":
-            value = torch.where(value > self.far, 0.0, value)
-        return value
-
     def _load_neighbours(self, frame: Frame, image: Tensor) -> Tensor:
         pictures = []
         for offset in self.offsets:
@@ -244,7 +251,8 @@ class SceneDataset(Dataset[Sample], ABC):
             return torch.eye(4)
         return self.load_pose(frame, offset)
 
-    def _needed(self) -> tuple[str, ...]:
+    def stored(self) -> tuple[str, ...]:
+        """What is read from files: the modalities, and the sources of derived ones."""
         loaded = [name for name in self.modalities if name not in self.derived]
         sources = [self.derived[name] for name in self.modalities if name in self.derived]
         return tuple(dict.fromkeys([*loaded, *sources]))

@@ -10,18 +10,28 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from crosstask import geometry
 from crosstask.data.sample import KEYS, DataError
 
 
-def derive(sample: Mapping[str, Any], derived: Mapping[str, str]) -> dict[str, Any]:
-    """The sample with the targets named in `derived` ({"normals": "depth", ...}) added."""
+def derive(
+    sample: Mapping[str, Any], derived: Mapping[str, str], smoothing: int = 0
+) -> dict[str, Any]:
+    """The sample with the targets named in `derived` ({"normals": "depth", ...}) added.
+
+    Args:
+        sample: After the transform.
+        derived: Origin by target.
+        smoothing: See `smooth_depth`; for the normals of noisy sensors.
+    """
     result = dict(sample)
     for name, origin in derived.items():
         if (name, origin) == ("normals", "depth"):
             height, width = result["image"].shape[-2:]
-            result[name] = depth_to_normals(result["depth"], result["intrinsics"], (height, width))
+            depth = smooth_depth(result["depth"], smoothing)
+            result[name] = depth_to_normals(depth, result["intrinsics"], (height, width))
         elif (name, origin) == ("edges", "segmentation"):
             result[name] = labels_to_edges(result["segmentation"])
         else:
@@ -46,6 +56,30 @@ def depth_to_normals(
         intrinsics = geometry.scale_intrinsics(intrinsics, width / size[1], height / size[0])
     normals, valid = geometry.normals_from_depth(depth[None], intrinsics[None])
     return torch.where(valid[0], normals[0], 0.0).to(torch.float32)
+
+
+def smooth_depth(
+    depth: Float[Tensor, "1 h w"], radius: int, ratio: float = 1.1
+) -> Float[Tensor, "1 h w"]:
+    """Mean inverse depth over a square window, for the normals of sensors with coarse depth steps.
+
+    Inverse depth is linear on a plane, so planes stay where they are. Where the window holds a hole,
+    leaves the map, or its depths differ by more than `ratio`, the depth stays as it is.
+    """
+    if radius < 1:
+        return depth
+    side = 2 * radius + 1
+    if min(depth.shape[-2:]) < side:
+        return depth
+    inverse = torch.where(depth > 0, 1 / depth, 0.0)[None]
+    least = -F.max_pool2d(-inverse, side, stride=1)
+    largest = F.max_pool2d(inverse, side, stride=1)
+    mean = F.avg_pool2d(inverse, side, stride=1)
+    flat = (least > 0) & (largest <= ratio * least)
+    result = depth.clone()
+    inner = result[:, radius:-radius, radius:-radius]
+    inner.copy_(torch.where(flat[0], 1 / mean[0], inner))
+    return result
 
 
 def labels_to_edges(segmentation: Int[Tensor, "h w"]) -> Float[Tensor, "1 h w"]:

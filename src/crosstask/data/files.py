@@ -131,6 +131,21 @@ def read_npy(path: Path) -> np.ndarray:
         raise DataError(f"{path} is no .npy array ({error})") from error
 
 
+def read_normals(path: Path) -> Tensor:
+    """Stored vectors (3,H,W): a float array (H,W,3), or 8-bit colours with n = 2 p / 255 - 1.
+
+    In colours, grey 127/128 means "none"; it would decode to a vector of length 0.007, so that
+    vectors shorter than 0.5 become 0.
+    """
+    if path.suffix == ".png":
+        vectors = read_png(path, bits=8, channels=(3, 4))[:3].to(torch.float32) * (2 / 255) - 1
+        return torch.where(vectors.norm(dim=0, keepdim=True) > 0.5, vectors, 0.0)
+    array = read_npy(path)
+    if array.ndim != 3 or array.shape[-1] != 3:
+        raise DataError(f"{path} has shape {array.shape}; expected (H, W, 3)")
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32))
+
+
 def read_mat(path: Path) -> dict[str, Any]:
     """A MATLAB file before version 7.3, structures as objects with attributes."""
     from scipy.io import loadmat

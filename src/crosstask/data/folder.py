@@ -15,12 +15,12 @@ from crosstask.data.files import (
     as_labels,
     list_pictures,
     read_ids,
+    read_normals,
     read_npy,
     read_numbers,
     read_png,
     read_text,
 )
-from crosstask.data.nyudv2 import decode_normals
 from crosstask.data.sample import DataError, unknown_intrinsics
 from crosstask.data.splits import random_split, read_split
 from crosstask.tasks.classes import ClassTable
@@ -89,7 +89,7 @@ Only images/ must be there.
         self.depth_scale, self.axes, self.validation = depth_scale, axes, validation
         self._classes = _class_table(classes, Path(root) / "classes.txt")
         super().__init__(root, split, modalities, transform, **options)
-        if "segmentation" in self._needed() and self._classes is None:
+        if "segmentation" in self.stored() and self._classes is None:
             raise DataError(
                 f"`classes` is None and {self.root / 'classes.txt'} does not exist; segmentation needs "
                 "one of them"
@@ -182,15 +182,11 @@ Only images/ must be there.
 
     def load_normals(self, frame: Frame) -> Tensor:
         """(3,H,W) unit vectors, 0 where unknown."""
-        path = frame.files["normals"]
-        if path.suffix == ".png":
-            stored = decode_normals(read_png(path, bits=8, channels=(3, 4))[:3])
-        else:
-            array = read_npy(path)
-            if array.ndim != 3 or array.shape[-1] != 3:
-                raise DataError(f"{path} has shape {array.shape}; expected (H, W, 3)")
-            stored = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1), np.float32))
-        return to_camera_axes(stored, self.axes)
+        return to_camera_axes(self.load_stored_normals(frame), self.axes)
+
+    def load_stored_normals(self, frame: Frame) -> Tensor:
+        """(3,H,W) as in the file, before the change of axes."""
+        return read_normals(frame.files["normals"])
 
     def load_edges(self, frame: Frame) -> Tensor:
         """(1,H,W): 0, 1, void 255."""

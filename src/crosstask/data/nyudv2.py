@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from crosstask import geometry
 from crosstask.data import labels
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
 from crosstask.data.dataset import Frame, SceneDataset, as_map
-from crosstask.data.files import as_labels, read_ids, read_npy, read_png
+from crosstask.data.files import as_labels, read_ids, read_normals, read_npy
 from crosstask.data.sample import DataError, intrinsics_matrix
 from crosstask.data.splits import read_split
 from crosstask.tasks.classes import ClassTable
@@ -42,6 +41,8 @@ class NYUDv2(SceneDataset):
             packages use `nyud`. `crosstask data check nyudv2` compares them with the depth.
         normals: `file`, `depth` (computed), or None: files where the folder is there.
         edges: `file`, `labels` (class boundaries), or None: files where the folder is there.
+        smoothing: Pixels around over which depth is averaged for normals computed from it, because
+            the sensor's depth has steps; 0 is none.
         options: See `SceneDataset`.
     """
 
@@ -71,6 +72,7 @@ The official nyu_depth_v2_labeled.mat becomes such a folder with `crosstask data
         axes: str = "nyud",
         normals: Literal["file", "depth"] | None = None,
         edges: Literal["file", "labels"] | None = None,
+        smoothing: int = 2,
         **options: Any,
     ) -> None:
         self._classes, index = labels.choose(labels.NYU_TABLES, classes, "NYUDv2")
@@ -81,7 +83,7 @@ The official nyu_depth_v2_labeled.mat becomes such a folder with `crosstask data
             raise DataError(
                 f"`normals` is {normals!r} and `edges` {edges!r}; expected file|depth, file|labels"
             )
-        self.axes = axes
+        self.axes, self.smoothing = axes, smoothing
         folder = Path(root)
         self._derive_normals = normals == "depth" or (
             normals is None and not (folder / "normals").is_dir()
@@ -153,13 +155,7 @@ The official nyu_depth_v2_labeled.mat becomes such a folder with `crosstask data
 
     def load_stored_normals(self, frame: Frame) -> Tensor:
         """(3,H,W) as in the file, before the change of axes."""
-        path = frame.files["normals"]
-        if path.suffix == ".png":
-            return decode_normals(read_png(path, bits=8, channels=(3, 4))[:3])
-        array = read_npy(path)
-        if array.ndim != 3 or array.shape[-1] != 3:
-            raise DataError(f"{path} has shape {array.shape}; expected (H, W, 3)")
-        return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32))
+        return read_normals(frame.files["normals"])
 
     def load_edges(self, frame: Frame) -> Tensor:
         """(1,H,W): 1 on an edge."""
@@ -180,9 +176,3 @@ def camera_of(size: tuple[int, int]) -> Tensor:
     top, left, height, width = CROP
     cropped = geometry.crop_intrinsics(matrix, top, left)
     return geometry.scale_intrinsics(cropped, size[1] / width, size[0] / height)
-
-
-def decode_normals(stored: Tensor) -> Tensor:
-    """8-bit colours to vectors, 2 p / 255 - 1. Grey 127/128 means none, and decodes to 0.004."""
-    vectors = stored.to(torch.float32) * (2 / 255) - 1
-    return torch.where(vectors.norm(dim=0, keepdim=True) > 0.5, vectors, 0.0)

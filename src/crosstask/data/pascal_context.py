@@ -16,8 +16,7 @@ from crosstask import geometry
 from crosstask.data import labels
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
 from crosstask.data.dataset import Frame, SceneDataset, as_map
-from crosstask.data.files import as_labels, image_size, read_ids, read_mat, read_png
-from crosstask.data.nyudv2 import decode_normals
+from crosstask.data.files import as_labels, image_size, read_ids, read_mat, read_normals, read_png
 from crosstask.data.sample import DataError
 from crosstask.data.splits import read_split
 from crosstask.tasks.classes import ClassTable
@@ -147,7 +146,7 @@ root/                                (PASCAL_MT)
 
     def load_normals(self, frame: Frame) -> Tensor:
         """(3,H,W) unit vectors, 0 where unknown or outside `normal_ids`."""
-        stored = decode_normals(read_png(frame.files["normals"], bits=8, channels=(3, 4))[:3])
+        stored = read_normals(frame.files["normals"])
         if self.normal_ids is not None:
             kept = np.isin(read_label_map(frame.files["edges"]), self.normal_ids)
             if kept.shape != stored.shape[-2:]:

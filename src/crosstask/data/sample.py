@@ -70,6 +70,12 @@ def void_target(key: str, size: tuple[int, int]) -> Tensor:
     return torch.full([int(axis) for axis in shape], entry.void, dtype=entry.dtype)
 
 
+def void_mask(key: str, value: Tensor) -> Tensor:
+    """Where a target has no label: a boolean (H,W) map."""
+    void = torch.eq(value, KEYS[key].void or 0)
+    return void.reshape(-1, *void.shape[-2:]).all(dim=0)
+
+
 def unknown_intrinsics() -> Float[Tensor, "3 3"]:
     """The matrix that stands for "no known camera": focal lengths 0, so `fx > 0` tests for one."""
     return torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])

@@ -31,6 +31,8 @@ class SevenScenes(SceneDataset):
     Args:
         validation: Share of the time line that is `val`.
         gap: Frames left out between `train` and `val`.
+        smoothing: Pixels around over which depth is averaged for normals computed from it, because
+            the sensor's depth has steps; 0 is none.
         options: See `SceneDataset`; `offsets` count frames of the folder.
     """
 
@@ -56,11 +58,12 @@ root/                             (a folder of frames, or a scene with seq-01/, 
         *,
         validation: float = 0.2,
         gap: int = 4,
+        smoothing: int = 2,
         **options: Any,
     ) -> None:
         if not 0 < validation < 1 or gap < 0:
             raise DataError(f"`validation` is {validation}, `gap` {gap}; expected (0, 1) and >= 0")
-        self.validation, self.gap = validation, gap
+        self.validation, self.gap, self.smoothing = validation, gap, smoothing
         super().__init__(root, split, modalities, transform, **options)
 
     def derivations(self) -> dict[str, str]:

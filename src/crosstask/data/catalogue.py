@@ -1,0 +1,52 @@
+"""The readers by name, for the command line."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from crosstask.data.bsds500 import BSDS500
+from crosstask.data.camvid import CamVid
+from crosstask.data.cityscapes import Cityscapes
+from crosstask.data.dataset import SceneDataset
+from crosstask.data.folder import FolderDataset
+from crosstask.data.frames import FrameFolder
+from crosstask.data.nyudv2 import NYUDv2
+from crosstask.data.pascal_context import PascalContext
+from crosstask.data.sample import DataError
+from crosstask.data.sevenscenes import SevenScenes
+from crosstask.data.synthia import Synthia
+from crosstask.data.vkitti2 import VirtualKITTI2
+from crosstask.naming import nearest
+
+READERS: Mapping[str, type[SceneDataset]] = {
+    reader.source: reader
+    for reader in (
+        BSDS500,
+        CamVid,
+        Cityscapes,
+        FolderDataset,
+        FrameFolder,
+        NYUDv2,
+        PascalContext,
+        SevenScenes,
+        Synthia,
+        VirtualKITTI2,
+    )
+}
+
+
+def find_reader(name: str) -> type[SceneDataset]:
+    """The reader with this name; an unknown one is an error that lists the nearest."""
+    if name not in READERS:
+        raise DataError(nearest(name, list(READERS), "dataset"))
+    return READERS[name]
+
+
+def own_options(reader: type[SceneDataset]) -> dict[str, Any]:
+    """Keyword options of a reader and their defaults, those of `SceneDataset` included."""
+    options: dict[str, Any] = {}
+    for owner in (SceneDataset, reader):
+        for name, parameter in inspect.signature(owner.__init__).parameters.items():
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+                options[name] = parameter.default
+    return options

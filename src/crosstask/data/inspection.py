@@ -1,0 +1,144 @@
+"""Looking through a whole dataset: every file, every value, in several processes."""
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crosstask.data.axes import CONVENTIONS, AxesReport, compare_axes, paired_normals
+from crosstask.data.dataset import Frame, SceneDataset
+from crosstask.data.derive import depth_to_normals
+from crosstask.data.sample import KEYS, DataError, void_mask
+
+DEPTH_EDGES = np.geomspace(0.1, 1000.0, 41)  # metres: ten bins a decade
+_NORMALS_FRAMES, _NORMALS_PIXELS = 60, 2000
+
+
+@dataclass
+class Findings:
+    """What one frame, or a number of frames together, showed."""
+
+    frames: int = 0
+    defects: list[str] = field(default_factory=list)
+    sizes: Counter[str] = field(default_factory=Counter)
+    pixels: Counter[str] = field(default_factory=Counter)  # by modality
+    void: Counter[str] = field(default_factory=Counter)
+    labelled_frames: Counter[str] = field(default_factory=Counter)
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    depth: np.ndarray = field(default_factory=lambda: np.zeros(len(DEPTH_EDGES) + 1, np.int64))
+    depth_range: tuple[float, float] = (np.inf, 0.0)
+    normals: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # stored and measured
+
+    def add(self, other: "Findings") -> None:
+        """Take in another one."""
+        self.frames += other.frames
+        self.defects += other.defects
+        for name in ("sizes", "pixels", "void", "labelled_frames"):
+            getattr(self, name).update(getattr(other, name))
+        self.labels += other.labels
+        self.depth += other.depth
+        low, high = zip(self.depth_range, other.depth_range, strict=True)
+        self.depth_range = (min(low), max(high))
+        self.normals += other.normals
+
+
+def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
+    """Read every file of a frame; each that cannot be read is one defect, and the rest is read."""
+    frame, findings = dataset.frames[index], Findings(frames=1)
+    try:
+        image = dataset.load_image(frame)
+    except DataError as error:
+        findings.defects.append(str(error))
+        return findings
+    size = (int(image.shape[-2]), int(image.shape[-1]))
+    findings.sizes[f"{size[0]}x{size[1]}"] += 1
+    loaded: dict[str, Tensor] = {}
+    steps: dict[str, Callable[[], Any]] = {
+        name: partial(dataset.load_target, frame, name, size)
+        for name in dataset.stored()
+        if KEYS[name].void is not None
+    }
+    steps["intrinsics"] = partial(dataset.load_intrinsics, frame, size)
+    for name, load in steps.items():
+        try:
+            loaded[name] = load()
+        except DataError as error:
+            if str(error) not in findings.defects:
+                findings.defects.append(str(error))
+    for name, value in loaded.items():
+        if name != "intrinsics":
+            _measure(findings, name, value)
+    every = max(1, len(dataset) // _NORMALS_FRAMES)
+    if index % every == 0 and hasattr(dataset, "load_stored_normals") and "normals" in loaded:
+        _pair_normals(dataset, frame, loaded, size, findings)
+    return findings
+
+
+def _measure(findings: Findings, name: str, value: Tensor) -> None:
+    void = void_mask(name, value)
+    findings.pixels[name] += void.numel()
+    findings.void[name] += int(void.sum())
+    findings.labelled_frames[name] += not bool(void.all())
+    if name == "segmentation":
+        findings.labels += np.bincount(value.numpy().ravel(), minlength=256)
+    if name == "depth" and not bool(void.all()):
+        known = value[0][~void].numpy()
+        findings.depth += np.bincount(
+            np.digitize(known, DEPTH_EDGES), minlength=len(DEPTH_EDGES) + 1
+        )
+        findings.depth_range = (float(known.min()), float(known.max()))
+
+
+def _pair_normals(
+    dataset: Any, frame: Frame, loaded: dict[str, Tensor], size: tuple[int, int], findings: Findings
+) -> None:
+    """A sample of pixels with stored normals and normals from the depth beside them."""
+    depth = loaded.get("depth")
+    if depth is None and "depth" in frame.files:
+        depth = dataset.load_target(frame, "depth", size)
+    if depth is None or "intrinsics" not in loaded or "normals" not in frame.files:
+        return
+    measured = depth_to_normals(depth, loaded["intrinsics"], size)
+    stored, measured = paired_normals(dataset.load_stored_normals(frame), measured)
+    step = max(1, stored.shape[1] // _NORMALS_PIXELS)
+    findings.normals.append((stored[:, ::step], measured[:, ::step]))
+
+
+def compare_normals(dataset: Any, findings: Findings) -> AxesReport | None:
+    """The reader's axis convention against all 48; None where nothing can be compared."""
+    if not findings.normals:
+        return None
+    stored, measured = (
+        torch.cat(list(part), dim=1) for part in zip(*findings.normals, strict=True)
+    )
+    return compare_axes(stored, measured, CONVENTIONS[dataset.axes])
+
+
+def inspect(dataset: SceneDataset, indices: Sequence[int], workers: int = 0) -> Iterator[Findings]:
+    """Findings of these frames, in any order; with `workers` above 0 in as many processes."""
+    if workers < 1:
+        for index in indices:
+            yield inspect_frame(dataset, index)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _one_thread) as pool:
+        chunks = [indices[start : start + 8] for start in range(0, len(indices), 8)]
+        yield from pool.map(partial(_inspect_chunk, dataset), chunks)
+
+
+def _inspect_chunk(dataset: SceneDataset, indices: Sequence[int]) -> Findings:
+    total = Findings()
+    for index in indices:
+        total.add(inspect_frame(dataset, index))
+    return total
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
