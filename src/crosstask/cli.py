@@ -19,6 +19,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "table": ("crosstask.commands.table", "compare finished runs, with gains, controls and cost"),
     "compare": ("crosstask.commands.compare", "the same pictures through several runs"),
     "knockout": ("crosstask.commands.knockout", "who helps whom: cut one direction at a time"),
+    "bench": ("crosstask.commands.bench", "latency, memory and cost of architectures, by part"),
+    "export": ("crosstask.commands.export", "write a model as .pt2 or ONNX, compared with eager"),
+    "data": ("crosstask.data_commands", "list, check, preview, stats, prepare datasets"),
     "recipes": ("crosstask.commands.recipes", "list recipes"),
     "models": ("crosstask.commands.models", "list architectures"),
 }

@@ -1,0 +1,169 @@
+"""Optimised inference, export and the benchmark command."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from crosstask import benchmark, model_files
+from crosstask.cli import main
+from crosstask.export import ExportError, export
+from crosstask.inference import fold_batch_norms, optimize
+from crosstask.models import create_model
+from crosstask.scene_model import SceneModel, load
+from fakes.scenes import scene_tasks
+
+
+def network(name: str = "densemtl") -> nn.Module:
+    torch.manual_seed(0)
+    made = create_model(name, scene_tasks(), encoder="resnet10t", pretrained=False, width=0.0625)
+    for module in made.modules():  # statistics that folding must not lose
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.normal_(module.bias, std=0.1)
+    for parameter in (p for n, p in made.named_parameters() if n.endswith("alpha")):
+        nn.init.normal_(parameter)
+    return made.eval()
+
+
+@pytest.fixture
+def model() -> SceneModel:
+    made = network()
+    return SceneModel(made, scene_tasks(), model_files.describe(made, scene_tasks(), size=[32, 64]))
+
+
+@pytest.mark.parametrize("name", ["densemtl", "multi_task", "padnet"])
+def test_optimised_outputs_are_the_same(name: str) -> None:
+    made = network(name)
+    fast = optimize(made, dtype=torch.float32)
+    image = torch.rand(2, 3, 40, 70)
+    with torch.no_grad():
+        expected, found = made(image), fast(image)
+    for task, outputs in expected.items():
+        assert len(found[task]) == 1
+        assert torch.allclose(found[task][0], outputs[-1], atol=1e-4)
+    before = sum(type(m) is nn.BatchNorm2d for m in made.modules())
+    after = sum(type(m) is nn.BatchNorm2d for m in fast.modules())
+    assert after < before / 2
+    assert all(not p.requires_grad for p in fast.parameters())
+
+
+def test_folding_by_hand() -> None:
+    """y = 3 x through the convolution, then (y - 1) / 2 * 4 + 5 through the norm."""
+    pair = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1, eps=0.0)).eval()
+    pair[0].weight.data.fill_(3.0)
+    pair[1].running_mean.fill_(1.0)
+    pair[1].running_var.fill_(4.0)
+    pair[1].weight.data.fill_(4.0)
+    pair[1].bias.data.fill_(5.0)
+    assert fold_batch_norms(pair) == 1
+    assert pair(torch.full((1, 1, 1, 1), 2.0)).item() == pytest.approx(15.0)
+
+
+def test_a_norm_that_does_not_follow_its_neighbour_is_refused() -> None:
+    class Crossed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+            nn.init.constant_(self.bn1.running_mean, 0.3)
+
+        def forward(self, x: torch.Tensor) -> dict:
+            return {"depth": [self.conv1(self.bn1(x).relu())]}
+
+    with pytest.raises(ValueError, match="folding batch norms changed `depth`"):
+        optimize(Crossed().eval(), dtype=torch.float32)
+
+
+def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: executed type annotations break symbolic shapes."""
+    command = [sys.executable, "-m", "crosstask.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=500)
+
+
+def test_export_runs_elsewhere_at_any_size(model: SceneModel, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "m")
+    names = ["segmentation", "depth", "normals", "edges"]
+    for kind in ("pt2", "onnx"):
+        result = command_line("export", str(tmp_path / "m"), "--format", kind, "--json")
+        assert result.returncode == 0, result.stderr[-2000:]
+        report = json.loads(result.stdout.strip().splitlines()[-1])
+        assert list(report["differences"]) == names and max(report["differences"].values()) < 1e-3
+    import onnxruntime
+
+    path = str(tmp_path / "m" / "model.onnx")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["outputs"]) == names == [o.name for o in session.get_outputs()]
+    assert "ground" in facts["tasks"] and "normalised inside" in facts["input"]
+    image = torch.rand(3, 3, 64, 48)
+    with torch.no_grad():
+        expected = model.eval()(image)
+    for name, found in zip(names, session.run(names, {"image": image.numpy()}), strict=True):
+        assert torch.allclose(torch.from_numpy(found), expected[name][-1], atol=1e-3)
+
+
+def test_an_export_above_the_tolerance_fails(
+    model: SceneModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model.save_pretrained(tmp_path / "m")
+    (tmp_path / "m/model.pt2").write_text("x")
+    monkeypatch.setattr("crosstask.export.export", lambda *a: {"depth": 0.5})
+    assert main(["export", str(tmp_path / "m"), "--format", "pt2"]) == 1
+    assert "above 0.001" in capsys.readouterr().err
+    monkeypatch.undo()
+    with pytest.raises(ExportError, match="pt2, onnx"):
+        export(load(tmp_path / "m"), tmp_path / "x", "tensorrt")
+
+
+def test_bench_counts_and_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "bench",
+        "--encoder",
+        "resnet10t",
+        "--width",
+        "0.0625",
+        "--sizes",
+        "32x64",
+        "--rounds",
+        "2",
+    ]
+    plot = tmp_path / "p.png"
+    assert main([*command, "--tasks", "2,5", "--plot", str(plot), "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)["records"]
+    assert [(r["name"], r["tasks"]) for r in records] == [
+        ("multi_task_matched", 2), ("densemtl", 2), ("multi_task_matched", 5), ("densemtl", 5),
+    ]  # fmt: skip
+    assert records[0]["ratio"] == pytest.approx(1.0)
+    assert all(r["median_ms"] > 0 and "encoder" in r["parts_ms"] for r in records)
+    assert "exchange" in records[1]["parts_ms"] and "exchange" not in records[0]["parts_ms"]
+    assert plot.stat().st_size > 1000
+    assert main([*command, "--mode", "training"]) == 0
+    assert main([*command, "--device", "cuda"]) == (0 if torch.cuda.is_available() else 2)
+
+
+def test_kept_memory_by_hand() -> None:
+    """x * x keeps x: 1000 float32 values."""
+    x = torch.ones(1000, requires_grad=True)
+    assert benchmark.peak_memory(lambda: (x * x).sum(), "cpu") == 4000
+
+
+def test_the_naive_block_is_the_block() -> None:
+    path = Path(__file__).parents[2] / "benchmarks" / "naive_exchange.py"
+    spec = importlib.util.spec_from_file_location("naive_exchange", path)
+    naive = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(naive)
+    exchange = network().exchanges["1"].double()
+    features = {t: torch.rand(1, exchange.channels, 16, 24).double() for t in exchange.tasks}
+    with torch.no_grad():
+        expected, found = exchange(features), naive.NaiveExchange(exchange)(features)
+    for task in expected:
+        assert torch.allclose(expected[task], found[task], atol=1e-9)
