@@ -42,10 +42,13 @@ def choose_tasks(names: str | Sequence[str], available: Mapping[str, Task]) -> t
     return tuple(available[name] for name in asked)
 
 
-def needed_root(root: str | None, recipe: str) -> str:
+def needed_root(
+    root: str | None, recipe: str, option: str = "root", dataset: str = "the dataset"
+) -> str:
     """The dataset's folder, or an error that says how to give it."""
     if root is None:
         raise ValueError(
-            f"`root` is missing: give the folder of the dataset, `--root DIR` ({recipe})"
+            f"`{option}` is missing: give the folder of {dataset}, "
+            f"`--{option.replace('_', '-')} DIR` ({recipe})"
         )
     return root

@@ -1,7 +1,7 @@
 """The list of studies."""
 
 from crosstask.naming import nearest
-from crosstask.studies import adaptation, family, paper
+from crosstask.studies import adaptation, family, paper, self_supervised
 from crosstask.studies.study import Study
 
 STUDIES: dict[str, Study] = {
@@ -10,6 +10,7 @@ STUDIES: dict[str, Study] = {
     "table3": paper.table3,
     "table4a": paper.table4a,
     "table4b": paper.table4b,
+    "table5": self_supervised.table5,
     "table6": adaptation.table6,
     "attention_parts": paper.attention_parts,
     "task_weights": paper.task_weights,
@@ -25,6 +26,8 @@ MATCHED = ("architectures", "sca_ablation", "balancing")
 
 # Studies on the recipe `<dataset>.adaptation`; the others are on `<dataset>.supervised`.
 ADAPTATION = ("table6",)
+# Studies on the recipe `<dataset>.self_supervised`.
+SELF_SUPERVISED = ("table5",)
 
 
 def find_study(name: str) -> Study:
@@ -40,9 +43,13 @@ def find_study(name: str) -> Study:
 
 def default_optimizer(name: str) -> str:
     """The optimiser preset of a study: "paper" or "matched"."""
+    if name in SELF_SUPERVISED:
+        return "paper_self_supervised"
     return "matched" if name in MATCHED else "paper"
 
 
 def recipe_of(name: str, dataset: str) -> str:
     """The recipe of a study on a dataset."""
+    if name in SELF_SUPERVISED:
+        return f"{dataset}.self_supervised"
     return f"{dataset}.{'adaptation' if name in ADAPTATION else 'supervised'}"
