@@ -129,7 +129,7 @@ def flip_average(
 
 @torch.no_grad()
 def evaluate_constants(
-    tasks: Sequence[Task], train: Dataset[Any], val: Dataset[Any], *, samples: int = 200
+    tasks: Sequence[Task], train: Dataset[Any], val: Dataset[Any], *, samples: int = 100
 ) -> dict[str, float]:
     """Scores of the trivial predictors under `trivial/...`: what no learning reaches.
 
