@@ -5,9 +5,9 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from crosstask.models.encoder import Encoder
+from crosstask.models.sizes import crop, pad_to_multiple
 
 SMALLEST = 32
 
@@ -145,10 +145,7 @@ def pad_image(image: Float[Tensor, "b 3 h w"], multiple: int) -> Float[Tensor, "
         raise ValueError(
             f"the image is {height}x{width}; expected at least {SMALLEST}x{SMALLEST}; enlarge it."
         )
-    bottom, right = -height % multiple, -width % multiple
-    if bottom or right:
-        image = functional.pad(image, (0, right, 0, bottom), mode="replicate")
-    return image
+    return pad_to_multiple(image, multiple)
 
 
 def crop_output(
@@ -156,4 +153,4 @@ def crop_output(
 ) -> Float[Tensor, "b c h w"]:
     """Cut the padding off an output of a level."""
     stride = 2**level
-    return output[..., : -(-size[0] // stride), : -(-size[1] // stride)]
+    return crop(output, (-(-size[0] // stride), -(-size[1] // stride)))

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from crosstask.models.attention import CrossTaskAttention, pool
 from crosstask.models.exchange import TaskExchange
+from crosstask.models.sizes import crop, pad_to_multiple
 
 
 class WindowCorrelation(nn.Module):
@@ -61,9 +62,7 @@ class WindowCorrelation(nn.Module):
 
     def _windows(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "n heads cells d"]:
         side = self.window
-        bottom, right = -x.shape[-2] % side, -x.shape[-1] % side
-        if bottom or right:
-            x = functional.pad(x, (0, right, 0, bottom), mode="replicate")
+        x = pad_to_multiple(x, side)
         batch, channels, height, width = x.shape
         x = x.view(batch, self.heads, -1, height // side, side, width // side, side)
         x = x.permute(0, 3, 5, 1, 4, 6, 2)
@@ -76,7 +75,7 @@ class WindowCorrelation(nn.Module):
         rows, columns = -(-height // side), -(-width // side)
         x = x.view(batch, rows, columns, self.heads, side, side, -1).permute(0, 3, 6, 1, 4, 2, 5)
         x = x.reshape(batch, self.outputs, rows * side, columns * side)
-        return x[..., :height, :width]
+        return crop(x, (height, width))
 
     def row(
         self,

@@ -1,0 +1,23 @@
+"""Padding to sizes that a grid divides, and cropping back, also for sizes that vary after export."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def pad_to_multiple(x: Float[Tensor, "b c h w"], multiple: int) -> Float[Tensor, "b c H W"]:
+    """Repeat the last row and column until height and width are multiples of `multiple`."""
+    bottom, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
+    # padded even by nothing: a branch here would tie an exported network to sizes that divide
+    return functional.pad(x, (0, right, 0, bottom), mode="replicate")
+
+
+def crop(x: Float[Tensor, "b c H W"], size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
+    """The top left `size` pixels."""
+    if torch.compiler.is_exporting():
+        # a view would tie the exported network to sizes for which it is, or is not, contiguous
+        rows = torch.arange(size[0], device=x.device)
+        columns = torch.arange(size[1], device=x.device)
+        return x.index_select(2, rows).index_select(3, columns)
+    return x[..., : size[0], : size[1]]
