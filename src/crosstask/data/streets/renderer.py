@@ -1,7 +1,6 @@
 """Street scenes from seeds: images with segmentation, depth, normals, edges and camera, a batch at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
@@ -9,12 +8,10 @@ from torch import Tensor
 
 from crosstask.data.streets.classes import Street
 from crosstask.data.streets.dice import mix
-from crosstask.data.streets.ground import shade_ground
-from crosstask.data.streets.light import expose, ground_shadows, illuminate
-from crosstask.data.streets.raycast import GROUND, SKY, trace
+from crosstask.data.streets.light import expose
+from crosstask.data.streets.pixels import Pixels, shade_pixels
 from crosstask.data.streets.scene import Scene, draw_scenes
 from crosstask.data.streets.style import EASY, Style
-from crosstask.data.streets.surfaces import Sight, Surface, shade_hulls, shade_rounds, shade_sky
 from crosstask.data.streets.texture import Atlas
 from crosstask.data.streets.tiles import TILE, Grid
 from crosstask.geometry import edges_from_labels
@@ -27,98 +24,8 @@ _CENTERS = ((0.0, 0.0),)
 _QUINCUNX = ((0.0, 0.0), (-0.5, -0.5))
 
 
-@dataclass(frozen=True)
-class _Pixels:
-    """All pixels of all views, per scene, in the order of the tiles."""
-
-    radiance: Float[Tensor, "3 b p"]
-    normal: Float[Tensor, "3 b p"]
-    label: Float[Tensor, "b p"]
-    moving: Float[Tensor, "b p"]
-    inverse_depth: Float[Tensor, "b p"]
-
-
-def _look(scene: Scene, grid: Grid, inverse: Float[Tensor, "b p"]) -> tuple[Sight, Tensor]:
-    """Rays, points and footprints of all pixels (flattened over scenes), and their depth (b, p)."""
-    steps = torch.arange(TILE, device=inverse.device, dtype=torch.float32)
-    origin_u, origin_v = grid.origins.float().T[..., None, None]
-    u = (origin_u + steps).expand(-1, TILE, -1).reshape(-1)
-    v = (origin_v + steps[:, None]).expand(-1, -1, TILE).reshape(-1)
-    turn = scene.camera.directions().float().permute(1, 2, 0)[..., None]
-    ray = torch.stack([u * row[0] + v * row[1] + row[2] for row in turn])
-    depth = 1 / inverse.clamp(min=1e-3)
-    point = torch.addcmul(scene.camera.position.float().T[..., None], ray, depth)
-    length = (ray[0] * ray[0]).addcmul_(ray[1], ray[1]).addcmul_(ray[2], ray[2]).sqrt_()
-    ray = ray.div_(length)
-    footprint = depth / scene.camera.intrinsics[:, 0, 0].float()[:, None]
-    pixel = torch.stack((u, v))[:, None].expand(-1, len(inverse), -1)
-    return Sight(pixel.flatten(1), point.flatten(1), ray.flatten(1), footprint.flatten()), depth
-
-
-def _shade(scene: Scene, grid: Grid, atlas: Atlas) -> _Pixels:
-    hits, planes, normals = trace(scene, grid)
-    count = len(scene.light.haze)
-    inverse = hits.inverse_depth.reshape(count, -1)
-    sight, depth = _look(scene, grid, inverse)
-    total = inverse.numel()
-    who = hits.primitive.reshape(-1)
-    scenes = torch.arange(count, device=who.device)[:, None].expand(inverse.shape).reshape(-1)
-    hulls, rounds = scene.hulls.present.shape[1], scene.rounds.present.shape[1]
-    albedo, normal = inverse.new_zeros(3, total), inverse.new_zeros(3, total)
-    label = inverse.new_full((total,), float(Street.SKY))
-    moving = inverse.new_zeros(total)
-
-    def write(where: Tensor, surface: Surface) -> None:
-        albedo.index_copy_(1, where, surface.albedo)
-        normal.index_copy_(1, where, surface.normal)
-        label.index_copy_(0, where, surface.label)
-        moving.index_copy_(0, where, surface.moving)
-
-    where = ((who >= 0) & (who < hulls)).nonzero()[:, 0]
-    which = scenes.index_select(0, where) * hulls + who.index_select(0, where)
-    write(where, shade_hulls(scene.hulls, planes, normals, which, sight.take(where), atlas))
-    where = (who >= hulls).nonzero()[:, 0]
-    which = scenes.index_select(0, where) * rounds + (who.index_select(0, where) - hulls)
-    write(where, shade_rounds(scene.rounds, which, sight.take(where), atlas))
-    on_ground = who == GROUND
-    where = on_ground.nonzero()[:, 0]
-    write(where, shade_ground(scene.road, scenes[where], sight.take(where), atlas))
-    tiles = hits.inverse_depth.shape
-    shadow = ground_shadows(
-        scene, grid, sight.point[0].reshape(tiles), sight.point[2].reshape(tiles)
-    )
-    lit = on_ground.reshape(inverse.shape)
-    sun, sky = (torch.where(lit, share.reshape(inverse.shape), 1.0) for share in shadow)
-    shape = (3, *inverse.shape)
-    normal = normal.reshape(shape)
-    radiance = illuminate(scene.light, albedo.reshape(shape), normal, sun, sky, depth).reshape(
-        3, -1
-    )
-    where = (who == SKY).nonzero()[:, 0]
-    radiance.index_copy_(
-        1, where, _sky(scene, scenes[where], sight.ray.index_select(1, where), atlas)
-    )
-    return _Pixels(
-        radiance.reshape(shape),
-        normal,
-        label.reshape(inverse.shape),
-        moving.reshape(inverse.shape),
-        inverse,
-    )
-
-
-def _sky(
-    scene: Scene, scenes: Int64[Tensor, "k"], ray: Float[Tensor, "3 k"], atlas: Atlas
-) -> Tensor:
-    light = scene.light
-    angle = 1 / scene.camera.intrinsics[:, :1, 0].float()
-    table = torch.cat((light.air, light.zenith, light.clouds[:, None], light.shift, angle), dim=1)
-    rows = table.T.contiguous().index_select(1, scenes)
-    return shade_sky(ray, rows[:3], rows[3:6], rows[6], rows[7:9], rows[9], atlas)
-
-
 def _image(
-    pixels: _Pixels, scene: Scene, grid: Grid, size: tuple[int, int], keys: Tensor, atlas: Atlas
+    pixels: Pixels, scene: Scene, grid: Grid, size: tuple[int, int], keys: Tensor, atlas: Atlas
 ) -> Float[Tensor, "b 3 h w"]:
     views = grid.image(pixels.radiance, size)
     color = views[0]
@@ -205,18 +112,18 @@ class Renderer:
             result["poses"] = torch.stack(poses, dim=1)
         return result
 
-    def _picture(self, scene: Scene, pixels: _Pixels, seeds: Tensor, time: int) -> Tensor:
+    def _picture(self, scene: Scene, pixels: Pixels, seeds: Tensor, time: int) -> Tensor:
         return _image(pixels, scene, self._grid, self.size, mix(seeds) + 7 * time, self._atlas)
 
-    def _frame(self, seeds: Tensor, offset: int) -> tuple[Scene, _Pixels]:
+    def _frame(self, seeds: Tensor, offset: int) -> tuple[Scene, Pixels]:
         time = torch.full(seeds.shape, float(offset), device=self.device)
         scene = draw_scenes(seeds, self.style, self.size, time)
-        return scene, _shade(scene, self._grid, self._atlas)
+        return scene, shade_pixels(scene, self._grid, self._atlas)
 
     def _first(self, values: Tensor) -> Tensor:
         return self._grid.image(values, self.size)[0]
 
-    def _labels(self, scene: Scene, pixels: _Pixels) -> dict[str, Tensor]:
+    def _labels(self, scene: Scene, pixels: Pixels) -> dict[str, Tensor]:
         segmentation = self._first(pixels.label).to(torch.int64)
         inverse = self._first(pixels.inverse_depth)
         near = (inverse > 1 / self.far) & (segmentation != Street.SKY)
