@@ -14,6 +14,7 @@ from torch.nn import functional
 from crosstask.models.encoder import Encoder
 from crosstask.models.network import pad_image
 from crosstask.models.pyramid_maps import STRIDES, PyramidMaps, fit_output
+from crosstask.models.sizes import crop
 from crosstask.models.task_attention import AllPairsAttention
 from crosstask.models.task_scales import TaskScales
 
@@ -99,7 +100,7 @@ class MultiScaleNetwork(nn.Module):
             last = decoder.predict(exchanged[task]) if len(decoder.predictions) else sides[0]
             fitted = [fit_output(x, s, wanted) for x, s in zip(sides, STRIDES, strict=False)]
             full = functional.interpolate(last, size=padded, mode="bilinear", align_corners=False)
-            outputs[task] = [*reversed(fitted), full[..., : wanted[0], : wanted[1]]]
+            outputs[task] = [*reversed(fitted), crop(full, wanted)]
             if self.final_only:
                 outputs[task] = outputs[task][-1:]
         return outputs

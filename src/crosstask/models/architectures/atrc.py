@@ -13,6 +13,7 @@ from crosstask.models.encoder import Encoder
 from crosstask.models.network import pad_image
 from crosstask.models.pyramid_maps import STRIDES, Neck, PyramidMaps, fit_output
 from crosstask.models.relational_exchange import CONTEXTS, Genotype, RelationalExchange
+from crosstask.models.sizes import crop
 
 # Published genotypes: rows are targets, columns sources, digits index CONTEXTS.
 _NYUD = ("segmentation", "depth", "normals", "edges")
@@ -106,7 +107,7 @@ class RelationalNetwork(nn.Module):
         for task in self.tasks:
             output = cast(RelationalDecoder, self.decoders[task]).predict(streams[task])
             full = functional.interpolate(output, size=padded, mode="bilinear", align_corners=False)
-            outputs[task] = [full[..., : wanted[0], : wanted[1]]]
+            outputs[task] = [crop(full, wanted)]
         if labels and not self.final_only:
             outputs["auxiliary"] = {
                 task: fit_output(logits, STRIDES[0], wanted) for task, logits in labels.items()
