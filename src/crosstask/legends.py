@@ -31,19 +31,22 @@ def shorten(text: str, size: int, width: int) -> str:
     return text + "…"
 
 
-def legend(task: Task, values: list[Num[Tensor, "*v"]], width: int, size: int) -> Image.Image:
+def legend(
+    task: Task, values: list[Num[Tensor, "*v"]], width: int, size: int, unit: str = "metres"
+) -> Image.Image:
     """The legend of one task for maps drawn under a common scale.
 
     Args:
         values: the maps shown; only their classes appear, and they set the depth scale.
         width: of the legend in pixels; its height follows.
         size: of the text in pixels.
+        unit: below the depth scale; "up to scale" where the camera is not known.
     """
     if hasattr(task, "classes"):
         return _chips(task, values, width, size)
     scale = task.color_scale(*values)
     if scale:
-        return _bar(task, scale, width, size)
+        return _bar(task, scale, width, size, unit)
     if isinstance(task, Normals):
         return _ball(task, width, size)
     return _note(task.legend_note, width, size)
@@ -84,7 +87,9 @@ def _chips(task: Task, values: list[Tensor], width: int, size: int) -> Image.Ima
     return picture
 
 
-def _bar(task: Task, scale: dict[str, float], width: int, size: int) -> Image.Image:
+def _bar(
+    task: Task, scale: dict[str, float], width: int, size: int, unit: str
+) -> Image.Image:
     """The depth scale with round metres below it."""
     low, high = scale["low"], scale["high"]
     margin, top, height = round(1.2 * size), round(0.5 * size), size
@@ -106,7 +111,7 @@ def _bar(task: Task, scale: dict[str, float], width: int, size: int) -> Image.Im
             draw.text((x, y), text, fill=INK, font=font(size), anchor="ma")
             free = x + half + size // 2
     y = top + height + 1.5 * size
-    draw.text((width / 2, y), "metres", fill=SOFT, font=font(size), anchor="ma")
+    draw.text((width / 2, y), unit, fill=SOFT, font=font(size), anchor="ma")
     return picture
 
 

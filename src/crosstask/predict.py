@@ -37,7 +37,10 @@ def write_prediction(
     if prediction.intrinsics is not None:
         facts["intrinsics"] = prediction.intrinsics.tolist()
     panel = folder / f"{stem}_panel.png"
-    picture = visualize.panel(prediction.image, {}, prediction.values, model.tasks)
+    unit = "metres" if prediction.depth_kind == "metric" else "up to scale"
+    picture = visualize.panel(
+        prediction.image, {}, prediction.values, model.tasks, depth_unit=unit
+    )
     with atomic_path(panel) as temporary:
         visualize.save(temporary, picture)
     sheet = folder / f"{stem}.json"

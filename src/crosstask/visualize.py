@@ -23,6 +23,7 @@ def panel(
     predictions: Mapping[str, Num[Tensor, "*p"]],
     tasks: Sequence[Task],
     title: str = "",
+    depth_unit: str = "metres",
 ) -> UInt8[Tensor, "3 height width"]:
     """The image and, for each task, truth over prediction, with a legend below each column.
 
@@ -35,6 +36,7 @@ def panel(
         predictions: {task name: decoded prediction without batch axis}; may be empty.
         tasks: columns, in this order.
         title: line above everything.
+        depth_unit: below the depth scale; "up to scale" where the camera is not known.
     """
     rows = [(n, maps) for n, maps in (("truth", targets), ("prediction", predictions)) if maps]
     rows = rows or [("", {})]
@@ -45,7 +47,7 @@ def panel(
     columns = [_column("image", "", first, None)]
     for task in tasks:
         maps = [m[task.name].detach().cpu() if task.name in m else None for _, m in rows]
-        columns.append(_task_column(task, maps, width, height, size))
+        columns.append(_task_column(task, maps, width, height, size, depth_unit))
     labels = [name for name, _ in rows] if len(rows) > 1 else []
     return _to_tensor(_assemble(columns, labels, (width, height), size, title))
 
@@ -152,7 +154,12 @@ def _column(
 
 
 def _task_column(
-    task: Task, maps: Sequence[Tensor | None], width: int, height: int, size: int
+    task: Task,
+    maps: Sequence[Tensor | None],
+    width: int,
+    height: int,
+    size: int,
+    depth_unit: str = "metres",
 ) -> _Column:
     given = [value for value in maps if value is not None]
     scale = task.color_scale(*given)
@@ -164,8 +171,9 @@ def _task_column(
         )
         for value in maps
     ]
-    unit = "up to scale" if getattr(task, "kind", "") == "up_to_scale" else ""
-    return _column(task.name, unit, cells, legend(task, given, width, size))
+    unknown = getattr(task, "kind", "") == "up_to_scale"
+    unit = "up to scale" if unknown else depth_unit
+    return _column(task.name, "", cells, legend(task, given, width, size, unit))
 
 
 def _overlay_cell(
