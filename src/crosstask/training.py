@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
+import torch.distributed as dist
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import Dataset
 
@@ -97,7 +98,7 @@ def train(
     hardware = choose(accelerator, precision)
     rank_zero = _rank() == 0
     with place.lock() if rank_zero else _nothing():
-        start = _prepare(place, dict(config or {}), resume)
+        start = _prepare(place, dict(config or {}), resume) if rank_zero else _start(place, resume)
         train_set, val_set = experiment.train_data(), experiment.val_data()
         regime = experiment.regime
         if hasattr(regime, "epoch_batches"):
@@ -124,7 +125,12 @@ def train(
             weights_only=True,
         )
         regime.check_finite()
-        if trainer.global_rank != 0:
+        rank = trainer.global_rank
+        if dist.is_available() and dist.is_initialized():
+            # What follows is the first process's alone; no metric may wait for the others.
+            dist.barrier()
+            dist.destroy_process_group()
+        if rank != 0:
             return {}
         return finish(place, experiment, hardware, train_set, val_set)
 
@@ -238,7 +244,12 @@ def _prepare(place: Run, config: dict[str, Any], resume: bool) -> int:
         raise RunError(
             f"{place.path} was started with other settings:\n{lines}\nGive the same, or start a new run"
         )
-    return int(model_files.read_checkpoint(place.last)["global_step"])
+    return _start(place, resume)
+
+
+def _start(place: Run, resume: bool) -> int:
+    """The optimiser step to start from; the only thing that further processes ask."""
+    return int(model_files.read_checkpoint(place.last)["global_step"]) if resume else 0
 
 
 def _record(place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_set: Any) -> None:
