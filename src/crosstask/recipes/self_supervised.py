@@ -9,8 +9,10 @@ from crosstask.recipes.building import build_network
 from crosstask.recipes.experiment import Data, Experiment
 from crosstask.recipes.options import parse_names, parse_size
 from crosstask.regimes.optimization import optimizer_settings
+from crosstask.regimes.regime import Regime
 from crosstask.regimes.scale import KnownScale
 from crosstask.regimes.self_supervised import SelfSupervised
+from crosstask.regimes.supervised import Supervised
 from crosstask.regimes.view_synthesis import SelfSupervision
 from crosstask.tasks import Task
 from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
@@ -68,8 +70,11 @@ def self_supervised_experiment(
 ) -> Experiment:
     """A self-supervised experiment from tasks and sequences.
 
+    Without `SelfSupervisedDepth` among the tasks, the labelled ones are trained alone with the same
+    settings: what the help of depth is measured against.
+
     Args:
-        tasks: ordered tasks, one of them `SelfSupervisedDepth`.
+        tasks: ordered tasks.
         train_data: opens the training sequences.
         val_data: opens the validation sequences.
         architecture: see `crosstask models`; if left out, densemtl, or single_task_matched for one
@@ -121,20 +126,31 @@ def self_supervised_experiment(
     network = build_network(
         tasks, architecture, encoder, pretrained, width, "imagenet", levels | (options or {}), seed
     )
-    regime = SelfSupervised(
+    shared: dict[str, Any] = {
+        "steps": steps,
+        "ema": ema,
+        "channels_last": channels_last,
+        "seed": seed,
+    }
+    arguments = (
         network,
         tasks,
         create_balancer(balancing, tasks),
         optimizer_settings(optimizer, architecture, lr, encoder_lr),
-        pose_network=build_pose_network(pose_encoder, pretrained, seed),
-        supervision=supervision,
-        pose_lr=pose_lr,
-        steps=steps,
-        ema=ema,
-        freeze=parse_names(freeze),
-        channels_last=channels_last,
-        seed=seed,
     )
+    parts = parse_names(freeze)
+    regime: Regime
+    if any(isinstance(task, SelfSupervisedDepth) for task in tasks):
+        regime = SelfSupervised(
+            *arguments,
+            pose_network=build_pose_network(pose_encoder, pretrained, seed),
+            supervision=supervision,
+            pose_lr=pose_lr,
+            freeze=parts,
+            **shared,
+        )
+    else:
+        regime = Supervised(*arguments, freeze=[p for p in parts if p != "pose"], **shared)
     if init_from is not None:
         from crosstask.training import initialise_from
 
@@ -182,6 +198,14 @@ def parse_offsets(offsets: str | Sequence[int]) -> tuple[int, ...]:
             "`--offsets=-1,1`"
         )
     return numbers
+
+
+def sequence_modalities(tasks: Sequence[Task], poses: bool) -> tuple[str, ...]:
+    """What a dataset has to deliver: targets, and neighbours (with poses) for self-supervised depth."""
+    names = tuple(task.name for task in tasks)
+    if not any(isinstance(task, SelfSupervisedDepth) for task in tasks):
+        return names
+    return (*names, "neighbours", "poses") if poses else (*names, "neighbours")
 
 
 def depth_task(

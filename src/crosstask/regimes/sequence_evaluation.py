@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 from torchmetrics import MeanMetric
 
+from crosstask.data.loading import evaluation_loader
 from crosstask.evaluation import Evaluator
 from crosstask.pose_metrics import MeanMotion, PoseError
 from crosstask.regimes.view_synthesis import (
@@ -85,9 +87,9 @@ def mean_motion_errors(train: Any, val: Any, samples: int = 200) -> dict[str, fl
         return {}
     trivial, errors = MeanMotion(), PoseError()
     step = max(1, len(train) // samples)
-    for index in list(range(0, len(train), step))[:samples]:
-        trivial.update(train[index]["poses"][None])
-    for index in range(len(val)):
-        poses = val[index]["poses"][None]
-        errors.update(trivial.predict(poses), poses)
+    seen = Subset(train, list(range(0, len(train), step))[:samples])
+    for batch in evaluation_loader(seen, batch_size=1):
+        trivial.update(batch["poses"])
+    for batch in evaluation_loader(val, batch_size=1):
+        errors.update(trivial.predict(batch["poses"]), batch["poses"])
     return {f"trivial/pose/{k}": float(v) for k, v in errors.compute().items()}
