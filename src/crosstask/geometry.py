@@ -110,33 +110,43 @@ def normals_from_depth(
     """
     hole = ~(torch.isfinite(depth) & (depth > 0))
     solid = torch.where(hole, 1.0, depth.float())
-    points = unproject(solid, intrinsics)
     if min(depth.shape[-2:]) < 3:
-        return torch.zeros_like(points), torch.zeros_like(hole)
+        return solid.new_zeros(len(depth), 3, *depth.shape[-2:]), torch.zeros_like(hole)
     if image is None:
-        normal = _central_normal(points)
+        normal = _central_normal(solid, intrinsics)
     else:
-        normal = _guided_normal(points, image.float(), falloff)
+        normal = _guided_normal(unproject(solid, intrinsics), image.float(), falloff)
     length = normal.square().sum(1, keepdim=True).sqrt()
-    centre = _neighbour(points, (0, 0))
-    toward = torch.where((normal * centre).sum(1, keepdim=True) > 0, -1.0, 1.0)
     valid = _continuous(solid, hole, discontinuity) & torch.isfinite(length) & (length > 0)
-    normal = toward * normal / length.clamp_min(torch.finfo(length.dtype).tiny)
-    border = (1, 1, 1, 1)
-    return F.pad(torch.where(valid, normal, 0.0), border), F.pad(valid, border)
+    normal = torch.where(valid, normal / length.clamp_min(torch.finfo(length.dtype).tiny), 0.0)
+    return F.pad(normal, (1, 1, 1, 1)), F.pad(valid, (1, 1, 1, 1))
 
 
-def _central_normal(points: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h2 w2"]:
-    """Sum of the eight cross products around each inner pixel.
+def _central_normal(
+    depth: Float[Tensor, "b 1 h w"], intrinsics: Float[Tensor, "b 3 3"]
+) -> Float[Tensor, "b 3 h2 w2"]:
+    """Sum of the eight cross products around each inner pixel, unit weights, in closed form.
 
-    With equal weights the sum telescopes to the products of the two central differences:
-    (right - left) x (up - down), and the same for the diagonals.
+    The sum telescopes to (right - left) x (up - down) and the same for the two diagonals. In pixel
+    coordinates p = z (u, v, 1) these products are polynomials in sums and differences of opposite
+    depths; K^-1 maps p to camera coordinates, and (A p) x (A q) = det A A^-T (p x q) with A = K^-1
+    maps the products: the normal is K^T times them, up to a positive factor. It always faces the
+    camera: its product with the point is minus a sum of products of depths.
     """
-    steps = [
-        _neighbour(points, offset) - _neighbour(points, (-offset[0], -offset[1]))
-        for offset in _RING[:4]
-    ]
-    return _cross(steps[0], steps[2]) + _cross(steps[1], steps[3])
+    first = [_neighbour(depth, offset) for offset in _RING[:4]]
+    second = [_neighbour(depth, (-right, -down)) for right, down in _RING[:4]]
+    total = [a + b for a, b in zip(first, second, strict=True)]
+    step = [a - b for a, b in zip(first, second, strict=True)]
+    forth, back = step[1] * total[3], total[1] * step[3]
+    x = step[0] * total[2] + forth - back
+    y = -(total[0] * step[2] + forth + back)
+    weight = total[0] * total[2] + 2 * total[1] * total[3]
+    height, width = depth.shape[-2:]
+    u = torch.arange(1, width - 1, device=depth.device, dtype=depth.dtype)
+    v = torch.arange(1, height - 1, device=depth.device, dtype=depth.dtype)[:, None]
+    fx, skew, cx = intrinsics[:, 0, :, None, None, None].to(depth.dtype).unbind(1)
+    fy, cy = intrinsics[:, 1, 1:, None, None, None].to(depth.dtype).unbind(1)
+    return torch.cat([fx * x, skew * x + fy * y, (cx - u) * x + (cy - v) * y - weight], dim=1)
 
 
 def _cross(
@@ -161,7 +171,7 @@ def _guided_normal(
     normal = torch.zeros_like(centre)
     for k in range(8):  # k and k + 2 are a quarter turn apart
         normal = normal + _cross(ring[k], ring[(k + 2) % 8])
-    return normal
+    return torch.where((normal * centre).sum(1, keepdim=True) > 0, -normal, normal)
 
 
 def _continuous(
@@ -169,13 +179,14 @@ def _continuous(
 ) -> Bool[Tensor, "b 1 h2 w2"]:
     """Where the 3x3 neighbourhood of an inner pixel has no hole and no step in inverse depth."""
     inverse = torch.where(hole, torch.nan, 1 / depth)  # no comparison holds for a hole
+    pairs = [
+        _neighbour(inverse, (right, down)) + _neighbour(inverse, (-right, -down))
+        for right, down in _RING[:4]
+    ]
     centre = _neighbour(inverse, (0, 0))
-    valid = ~_neighbour(hole, (0, 0))
-    for offset in _RING[:4]:
-        opposite = (-offset[0], -offset[1])
-        bend = _neighbour(inverse, offset) + _neighbour(inverse, opposite) - 2 * centre
-        valid = valid & (bend.abs() <= threshold * centre)
-    return valid
+    largest = torch.maximum(torch.maximum(pairs[0], pairs[1]), torch.maximum(pairs[2], pairs[3]))
+    least = torch.minimum(torch.minimum(pairs[0], pairs[1]), torch.minimum(pairs[2], pairs[3]))
+    return (largest <= (2 + threshold) * centre) & (least >= (2 - threshold) * centre)
 
 
 def _neighbour(
