@@ -1,6 +1,6 @@
 """From outputs and targets to the flat dictionary of metrics that a run records."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -97,11 +97,13 @@ def evaluate(
     evaluator: Evaluator | None = None,
     progress: Any = None,
     flip: bool = False,
+    listener: Callable[[Mapping[str, Tensor], Batch], None] | None = None,
 ) -> dict[str, float]:
     """Scores a network on a dataset; every sample counts exactly once.
 
     Args:
         flip: average the raw outputs with those of the mirrored picture (test-time flip).
+        listener: sees every batch's decoded predictions and the batch.
         progress: optional wrapper around the batch iterator (a progress bar).
     """
     evaluator = (evaluator or Evaluator(tasks)).to(device)
@@ -114,7 +116,9 @@ def evaluate(
         outputs = dict(model(batch["image"]))
         if flip:
             outputs = flip_average(model, batch["image"], outputs, tasks)
-        evaluator.update(outputs, batch)
+        predictions = evaluator.update(outputs, batch)
+        if listener is not None:
+            listener(predictions, batch)
     model.train(was_training)
     return evaluator.compute()
 

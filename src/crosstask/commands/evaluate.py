@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from crosstask.commands.tables import metrics_table
 
@@ -20,6 +21,23 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--precision", default="32", help="32, bf16 or auto")
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--flip", action="store_true", help="average with the mirrored pictures")
+    parser.add_argument(
+        "--window", help="HEIGHTxWIDTH: full-size pictures through overlapping windows of this size"
+    )
+    parser.add_argument(
+        "--boundaries",
+        type=float,
+        metavar="TOLERANCE",
+        help="ODS-F, OIS-F and AP of edges; 0.0075 of the diagonal (PASCAL, BSDS), 0.011 (NYUD)",
+    )
+    parser.add_argument(
+        "--nms", action="store_true", help="with --boundaries: suppress non-maxima first"
+    )
+    parser.add_argument(
+        "--submission",
+        type=Path,
+        help="folder for Cityscapes label-id PNGs of the validation pictures",
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
 
@@ -28,7 +46,9 @@ def main(argv: list[str]) -> int:
     from crosstask import model_files
     from crosstask.evaluation import evaluate_constants
     from crosstask.hardware import choose
+    from crosstask.recipes.options import parse_size
     from crosstask.runs import Run
+    from crosstask.sliding_window import SlidingWindow
     from crosstask.training import restore_companions
 
     hardware = choose(args.device, args.precision)
@@ -40,6 +60,12 @@ def main(argv: list[str]) -> int:
     chosen = place.best if args.checkpoint == "best" and place.best.is_file() else place.last
     restore_companions(experiment.regime, chosen)
     val = experiment.val_data()
+    wrap = None
+    if args.window:
+        window = parse_size(args.window)
+        wrap = lambda inner: SlidingWindow(inner, window)  # noqa: E731
+        at_native_size(val)
+    extra = Extras(experiment.tasks, args)
     with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
         metrics = experiment.regime.final_metrics(
             val,
@@ -47,7 +73,10 @@ def main(argv: list[str]) -> int:
             workers=experiment.workers,
             device=hardware.device,
             flip=args.flip,
+            listener=extra,
+            wrap=wrap,
         )
+    metrics |= extra.compute()
     train_set = experiment.train_data()
     metrics |= evaluate_constants(experiment.tasks, train_set, val)
     metrics |= experiment.regime.trivial_metrics(train_set, val)
@@ -56,6 +85,54 @@ def main(argv: list[str]) -> int:
     else:
         metrics_table(metrics, [t.name for t in experiment.tasks], title=str(args.run))
     return 0
+
+
+class Extras:
+    """What only an evaluation computes: boundary scores, files for a benchmark server."""
+
+    def __init__(self, tasks: Any, args: argparse.Namespace) -> None:
+        from crosstask.metrics.boundaries import BoundaryMetric
+        from crosstask.submission import label_ids
+
+        names = [task.name for task in tasks]
+        self.boundaries, self.folder = None, args.submission
+        if args.boundaries is not None:
+            if "edges" not in names:
+                raise ValueError(
+                    "`--boundaries` needs the task edges, which this run does not have"
+                )
+            self.boundaries = BoundaryMetric(args.boundaries, thin_target=True, nms=args.nms)
+        if self.folder is not None:
+            if "segmentation" not in names:
+                raise ValueError(
+                    "`--submission` needs the task segmentation, which this run does not have"
+                )
+            self.ids = label_ids(tasks[names.index("segmentation")].classes.names)
+
+    def __call__(self, predictions: Any, batch: Any) -> None:
+        from crosstask.submission import write_submission
+
+        if self.boundaries is not None:
+            self.boundaries.update(predictions["edges"].cpu(), batch["edges"].cpu())
+        if self.folder is not None:
+            for name, classes in zip(batch["name"], predictions["segmentation"], strict=True):
+                write_submission(self.folder, name, classes, self.ids)
+
+    def compute(self) -> dict[str, float]:
+        if self.boundaries is None:
+            return {}
+        return {f"edges/{k}": float(v) for k, v in self.boundaries.compute().items()}
+
+
+def at_native_size(dataset: Any) -> None:
+    """Pictures and labels as they are stored."""
+    from crosstask.data import transforms
+
+    if not hasattr(dataset, "transform") or getattr(dataset, "source", "") == "procedural":
+        raise ValueError(
+            "`--window` needs a dataset of stored pictures; leave it out for procedural streets"
+        )
+    dataset.transform = transforms.evaluation(None)
 
 
 def reopen(run, root: str | None = None):  # type: ignore[no-untyped-def]

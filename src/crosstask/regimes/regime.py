@@ -1,6 +1,6 @@
 """What every regime shares: optimiser, schedule, moving average, freezing, validation, checks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -88,7 +88,6 @@ class Regime(pl.LightningModule):
         self.validation_metrics: dict[str, float] = {}
         self._losses: dict[str, Tensor] = {}
         self._pending: list[tuple[int, list[str], dict[str, Tensor]]] = []
-        self._averaged_step = 0
 
     # ---- what a subclass writes -------------------------------------------------------------
 
@@ -149,9 +148,6 @@ class Regime(pl.LightningModule):
     def on_fit_start(self) -> None:
         self.train()  # the trainer keeps modes as they are; frozen modules go to eval here
 
-    def on_train_start(self) -> None:
-        self._averaged_step = self.global_step
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.description:
             checkpoint["model_description"] = self.description
@@ -187,9 +183,10 @@ class Regime(pl.LightningModule):
         """Once a step, before clipping: methods that combine gradients do it here."""
         self.balancer.finish(self.shared_parameters())
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.ema is not None and self.global_step > self._averaged_step:
-            self._averaged_step = self.global_step
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """The moving average follows within the step, so that every checkpoint holds it."""
+        super().optimizer_step(*args, **kwargs)
+        if self.ema is not None:
             self.ema.update_parameters(self.network)
 
     def _logs_now(self) -> bool:
@@ -240,9 +237,20 @@ class Regime(pl.LightningModule):
         for logger in self.loggers:
             logger.log_metrics(scalars, step=self.global_step)
 
-    def final_metrics(self, dataset: Any, **options: Any) -> dict[str, float]:
-        """The metrics of a finished run; `options` go to `crosstask.evaluation.evaluate`."""
-        return evaluate(self.inference_network(), self.tasks, dataset, **options)
+    def final_metrics(
+        self,
+        dataset: Any,
+        *,
+        wrap: Callable[[nn.Module], nn.Module] | None = None,
+        **options: Any,
+    ) -> dict[str, float]:
+        """The metrics of a finished run; `options` go to `crosstask.evaluation.evaluate`.
+
+        Args:
+            wrap: puts something around the network (a sliding window).
+        """
+        network = self.inference_network()
+        return evaluate(wrap(network) if wrap else network, self.tasks, dataset, **options)
 
     def companions(self) -> dict[str, nn.Module]:
         """Networks beside the predicted one, by their attribute's name: trained and saved with it,
