@@ -148,4 +148,10 @@ def reopen(run, root: str | None = None):  # type: ignore[no-untyped-def]
             config[skipped] = None
     if "pretrained" in config:
         config["pretrained"] = False
-    return function(**config)
+    try:
+        return function(**config)
+    except TypeError as error:
+        raise ValueError(
+            f"{run.config_file} does not fit this version's recipe ({error}); it was written by another "
+            "version, or edited"
+        ) from error
