@@ -1,13 +1,14 @@
 """The ray caster against a plain one, against hand-worked numbers, and against the library's geometry."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from crosstask import geometry
-from crosstask.data.streets import Renderer, Street, style_of
+from crosstask.data.streets import VERSION, Renderer, Street, style_of
 from crosstask.data.streets.raycast import GROUND, SKY, trace
 from crosstask.data.streets.scene import Scene, draw_scenes
 from crosstask.data.streets.style import EASY, HARD, Style
@@ -139,3 +140,39 @@ def test_sky_and_far_pixels_are_void() -> None:
     assert torch.equal(near["depth"], expected) and near["depth"].max() > 25
     assert torch.equal(near["segmentation"], far["segmentation"])
     assert torch.equal(near["edges"], geometry.edges_from_labels(near["segmentation"]))
+
+
+# Frozen: streets of version 1. If one of these numbers moves, every cache, every record and every
+# comparison between runs is another's: raise `VERSION` and write the new numbers down.
+FROZEN: dict[str, dict[str, Any]] = {
+    "easy": {
+        "counts": [6416, 1280, 3200, 288, 217, 359, 1555, 546, 1256, 75, 16, 973, 47, 156],
+        "color": [0.5451, 0.5521, 0.554],
+        "depth": 15.013,
+        "focal": [118.498, 112.159],
+    },
+    "hard": {
+        "counts": [3389, 1494, 5093, 143, 186, 218, 1279, 715, 2544, 266, 118, 736, 116, 87],
+        "color": [0.5478, 0.5607, 0.5965],
+        "depth": 15.279,
+        "focal": [112.893, 116.733],
+    },
+}
+
+
+@pytest.mark.parametrize("difficulty", ["easy", "hard"])
+def test_the_streets_of_this_version_are_frozen(difficulty: str) -> None:
+    assert VERSION == "1"
+    frame = Renderer(style_of(difficulty), (64, 128))(torch.tensor([2024, 7_000_000_000]))
+    counts = torch.bincount(frame["segmentation"].flatten(), minlength=14).tolist()
+    numbers = {
+        "counts": counts,
+        "color": [round(v, 4) for v in frame["image"].mean((0, 2, 3)).tolist()],
+        "depth": round(frame["depth"].mean().item(), 3),
+        "focal": [round(v, 3) for v in frame["intrinsics"][:, 0, 0].tolist()],
+    }
+    frozen = FROZEN[difficulty]
+    assert numbers["counts"] == pytest.approx(frozen["counts"], abs=6)
+    assert numbers["color"] == pytest.approx(frozen["color"], abs=5e-4)
+    assert numbers["depth"] == pytest.approx(frozen["depth"], abs=0.02)
+    assert numbers["focal"] == pytest.approx(frozen["focal"], abs=2e-3)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from crosstask.data.streets.materials import COMMON_TEXTURE, SCALE, WEIGHTS
 from crosstask.data.streets.palette import Paints
 from crosstask.data.streets.primitives import (
     HullParts,
@@ -109,4 +110,6 @@ def _join(parts: list[tuple[Tensor, ...]]) -> list[Tensor]:
 
 
 def _develop(rows: Tensor, paints: Paints) -> Tensor:
-    return torch.cat((paints.develop(rows[..., :9]), rows[..., 9:]), dim=-1)
+    weights, common = rows[..., WEIGHTS], rows.new_tensor(COMMON_TEXTURE)
+    weights = torch.lerp(weights, common.expand_as(weights), paints.mingle[:, None, None])
+    return torch.cat((paints.develop(rows[..., :9]), weights, rows[..., SCALE:]), dim=-1)

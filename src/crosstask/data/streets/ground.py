@@ -24,6 +24,7 @@ def _columns(road: Road, scene: Int64[Tensor, "k"]) -> tuple[list[Tensor], Tenso
         road.edge[:, None],
         road.zebra,
         road.shift,
+        road.mingle[:, None],
     )
     table = torch.cat((*numbers, road.colors.flatten(1)), dim=1)
     rows = table.T.contiguous().index_select(1, scene)
@@ -76,7 +77,7 @@ def shade_ground(road: Road, scene: Int64[Tensor, "k"], sight: Sight, atlas: Atl
     paved = torch.where(right, paved_r, paved_l) > 0.5
     slabs = ((out > inner) & ((out < outer) | paved)) | ((crossing < cross + 2.0) & crossed)
     on_kerb = step(half + 0.16 - out, footprint) * (verge == 0) * (1 - on_cross)
-    marking, width = _markings([*columns[:10], *columns[10:]], out, lateral, ahead, footprint, far)
+    marking, width = _markings(columns, out, lateral, ahead, footprint, far)
     marking = marking * on_road * (1 - on_cross)
 
     u, v = (lateral + columns[16]) / 3.0, (ahead + columns[17]) / 3.0
@@ -85,14 +86,15 @@ def shade_ground(road: Road, scene: Int64[Tensor, "k"], sight: Sight, atlas: Atl
     joint = (1 - pulse(lateral / _SLAB, thin, footprint / _SLAB)) * (
         1 - pulse(ahead / _SLAB, thin, far / _SLAB)
     )
-    slab = paving * (0.65 + 0.05 * grain + 0.06 * stain + 0.35 * joint)
-    lawn = grass * (1 + 0.10 * grain + 0.18 * clump + 0.08 * stain).clamp_(min=0.3)
+    mingle = columns[18]
+    common = 0.09 * grain + 0.08 * clump + 0.08 * stain
+    slab = paving * (0.65 + 0.35 * joint + torch.lerp(0.05 * grain + 0.06 * stain, common, mingle))
+    lush = 0.10 * grain + 0.18 * clump + 0.08 * stain
+    lawn = grass * (1 + torch.lerp(lush, common, mingle)).clamp_(min=0.3)
     side = torch.lerp(torch.where(slabs, slab, lawn), kerb, on_kerb)
-    tar = torch.lerp(
-        asphalt * (1 + 0.09 * grain + 0.10 * stain),
-        paint * (1 + 0.05 * grain + 0.05 * stain),
-        marking,
-    )
+    rough = torch.lerp(0.09 * grain + 0.10 * stain, common, mingle)
+    worn = 0.05 * grain + 0.05 * stain
+    tar = torch.lerp(asphalt * (1 + rough), paint * (1 + worn), marking)
     color = torch.lerp(side, tar, on_road).clamp_(0.0, 1.2)
 
     label = torch.where(slabs | (on_kerb > 0.5), float(Street.SIDEWALK), float(Street.TERRAIN))

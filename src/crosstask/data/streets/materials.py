@@ -28,6 +28,8 @@ TEXTURES: dict[str, tuple[float, float, float, float]] = {
     "cloth": (0.06, 0.10, 0.05, 0.0),
 }
 
+COMMON_TEXTURE = (0.09, 0.12, 0.08, 0.04)
+
 _Value = float | int | Tensor
 
 

@@ -122,9 +122,13 @@ class Paints:
     def __init__(self, dice: Dice, style: Style) -> None:
         self._dice, self._style = dice, style
         self._saturation = dice.uniform(1, *style.saturation)[:, :, None]
+        self.mingle = dice.unit(1)[:, 0] * min(1.0, 1.6 * style.camouflage)
+        """How far the textures of all surfaces are drawn to a common one, per scene (b,)."""
 
-    def __call__(self, palette: str, count: int, jitter: float = 0.06) -> Float[Tensor, "b n 3"]:
-        """``count`` colours of a palette for every scene of the batch."""
+    def __call__(
+        self, palette: str, count: int, jitter: float = 0.06, *, camouflage: bool = True
+    ) -> Float[Tensor, "b n 3"]:
+        """``count`` colours of a palette for every scene of the batch; some from elsewhere if ``camouflage``."""
         dice, style = self._dice, self._style
         source, target = PALETTES[palette]
         table = [
@@ -135,7 +139,7 @@ class Paints:
         colors = torch.tensor(table, device=draw.device)
         chosen = colors[(draw[..., 0] * len(table)).to(torch.int64)]
         noise = draw[..., 1:] * 2 - 1
-        if style.camouflage:
+        if style.camouflage and camouflage:
             free = 0.47 + 0.38 * noise[..., :1] + 0.16 * noise.flip(-1)
             chosen = torch.where(dice.chance(count, style.camouflage)[..., None], free, chosen)
         return torch.add(chosen, noise + noise[..., :1], alpha=0.55 * jitter)

@@ -37,6 +37,8 @@ class Road:
     """linear RGB of asphalt, paint, sidewalk, kerb, grass."""
     shift: Float[Tensor, "b 2"]
     """offset of the ground's texture, metres."""
+    mingle: Float[Tensor, "b"]
+    """how far all textures of the ground are drawn to a common one."""
 
     def place(
         self, lateral: Float[Tensor, "b n"], ahead: Float[Tensor, "b n"]
@@ -76,7 +78,7 @@ def draw_road(dice: Dice, paints: Paints, style: Style) -> Road:
         dim=1,
     )
     edge = (dice.uniform(1, 0.14, 0.22) * dice.chance(1, 0.6))[:, 0]
-    asphalt, paint = paints("asphalt", 1, 0.03), paints("paint", 1, 0.02)
+    asphalt, paint = paints("asphalt", 1, 0.03), paints("paint", 1, 0.04, camouflage=False)
     paving, grass = paints("paving", 1, 0.04), paints("grass", 1, 0.05)
     kerb = paving * 0.85 + 0.15
     colors = paints.develop(torch.cat((asphalt, paint, paving, kerb, grass), dim=1))
@@ -93,4 +95,5 @@ def draw_road(dice: Dice, paints: Paints, style: Style) -> Road:
         zebra,
         colors,
         dice.uniform(2, 0.0, 100.0),
+        paints.mingle,
     )
