@@ -18,7 +18,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "metrics": ("metrics", "geometry", "losses", "tasks"),
     "tasks": ("tasks", "losses", "metrics", "geometry", "colormap", "visualize", "photometric"),
     "models": ("models",),
-    "data": ("data", "tasks", "geometry", "losses", "video", "metrics", "visualize", "colormap", "naming"),
+    "data": (
+        "data",
+        "tasks",
+        "geometry",
+        "losses",
+        "video",
+        "metrics",
+        "visualize",
+        "colormap",
+        "naming",
+    ),
 }
 WITHOUT_LIGHTNING = ("geometry", "losses", "metrics", "tasks", "models", "data", "evaluation",
                      "scene_model", "predict", "export", "inference", "model_files", "visualize", "images")  # fmt: skip
@@ -75,7 +85,8 @@ def test_the_library_works_without_lightning(part: str) -> None:
         for path in FILES
         if part_of(path) == part
         for name in imports(path)
-        if name.split(".")[0] in ("lightning", "pytorch_lightning") or name.startswith("crosstask.regimes")
+        if name.split(".")[0] in ("lightning", "pytorch_lightning")
+        or name.startswith("crosstask.regimes")
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -125,7 +125,11 @@ class Panels(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
-        boards = [x.experiment for x in trainer.loggers if hasattr(x.experiment, "add_image")]
+        boards = [
+            cast(Any, x).experiment
+            for x in trainer.loggers
+            if hasattr(cast(Any, x).experiment, "add_image")
+        ]
         if not boards:
             return
         network = self.experiment.regime.inference_network()

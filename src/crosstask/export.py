@@ -4,7 +4,7 @@ import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.layers import to_2tuple
@@ -29,7 +29,7 @@ class Flat(nn.Module):
         super().__init__()
         self.network, self.tasks = network, tuple(tasks)
         if hasattr(network, "final_only"):
-            network.final_only = True
+            cast(Any, network).final_only = True
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(image)

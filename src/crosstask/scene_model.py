@@ -101,8 +101,30 @@ class SceneModel(nn.Module):
         """
         if isinstance(image, list | tuple):
             return [self.predict(i, intrinsics, fx=fx, size=size, flip=flip) for i in image]
-        picture = to_picture(image)
-        height, width = picture.shape[-2:]
+        return self.predict_batch(to_picture(image)[None], intrinsics, fx=fx, size=size, flip=flip)[
+            0
+        ]
+
+    @torch.inference_mode()
+    def predict_batch(
+        self,
+        images: Tensor,
+        intrinsics: Tensor | None = None,
+        *,
+        fx: float | None = None,
+        size: tuple[int, int] | str | None = None,
+        flip: bool = False,
+    ) -> list[Prediction]:
+        """Predicts pictures of one size and one camera (frames of a video) together.
+
+        Args:
+            images: (B,3,H,W) float in [0,1].
+            intrinsics, fx, size, flip: as for `predict`.
+
+        Returns:
+            B predictions at the pictures' own size.
+        """
+        height, width = images.shape[-2:]
         if min(height, width) < 2:
             raise ValueError(f"the picture is {height} x {width} pixels; expected at least 2 x 2")
         camera = _camera(intrinsics, fx, height, width)
@@ -110,31 +132,34 @@ class SceneModel(nn.Module):
             size = (max(32, height), max(32, width))
         elif size is None:
             size = self.working_size(height, width)
-        outputs, small_camera = self._run(picture, camera, size, flip)  # type: ignore[arg-type]
+        outputs, small_camera = self._run(images, camera, size, flip)  # type: ignore[arg-type]
         values = {
             task.name: task.decode(
                 resize_output(outputs[task.name][-1].float(), (height, width)), small_camera
-            )[0].cpu()
+            ).cpu()
             for task in self.tasks
         }
-        return Prediction(picture, values, camera, self._depth_kind(camera))
+        kind = self._depth_kind(camera)
+        return [
+            Prediction(image, {name: value[i] for name, value in values.items()}, camera, kind)
+            for i, image in enumerate(images)
+        ]
 
     def _run(
-        self, picture: Tensor, camera: Tensor | None, size: tuple[int, int], flip: bool
+        self, images: Tensor, camera: Tensor | None, size: tuple[int, int], flip: bool
     ) -> tuple[dict[str, list[Tensor]], Tensor | None]:
         device = next(self.parameters()).device
         self.eval()
-        height, width = picture.shape[-2:]
-        batch = picture[None].to(device)
+        height, width = images.shape[-2:]
+        batch = images.to(device)
         if size != (height, width):
             batch = F.interpolate(
                 batch, size=size, mode="bilinear", align_corners=False, antialias=True
             )
         small = None
         if camera is not None:
-            small = geometry.scale_intrinsics(camera, size[1] / width, size[0] / height)[None].to(
-                device
-            )
+            small = geometry.scale_intrinsics(camera, size[1] / width, size[0] / height)
+            small = small.expand(len(images), 3, 3).to(device)
         outputs = {k: v for k, v in self.network(batch).items() if k != "auxiliary"}
         if flip:
             outputs = flip_average(self.network, batch, outputs, self.tasks)

@@ -102,7 +102,9 @@ def train(
         train_set, val_set = experiment.train_data(), experiment.val_data()
         regime = experiment.regime
         if hasattr(regime, "epoch_batches"):
-            regime.epoch_batches = max(1, len(cast(Any, train_set)) // experiment.batch_size)
+            cast(Any, regime).epoch_batches = max(
+                1, len(cast(Any, train_set)) // experiment.batch_size
+            )
         regime.description = json.dumps(description(experiment))
         if rank_zero:
             _record(place, experiment, hardware, train_set, val_set)

@@ -167,7 +167,7 @@ class TestPredict:
             photo(path, (40, 40), mode)
         value = load(run).predict(path)
         assert value["segmentation"].shape == (40, 40)
-        assert 0 <= value.image.min() and value.image.max() <= 1
+        assert value.image.min() >= 0 and value.image.max() <= 1
 
     def test_exif_rotation_is_followed(self, run: Path, tmp_path: Path) -> None:
         path = tmp_path / "turned.jpg"

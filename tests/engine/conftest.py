@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakes.scenes import Scenes, scene_tasks
 
 from crosstask.recipes.building import supervised_experiment
 from crosstask.recipes.experiment import Experiment
+from fakes.scenes import Scenes, scene_tasks
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes.scenes import scene_tasks
 
 from crosstask import model_files
 from crosstask.model_files import ModelFileError
 from crosstask.models import create_model
 from crosstask.scene_model import SceneModel, load
+from fakes.scenes import scene_tasks
 
 
 @pytest.fixture(scope="module")

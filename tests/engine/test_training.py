@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from fakes.scenes import Scenes
 from torch import Tensor
 
 from crosstask import model_files
@@ -20,6 +19,7 @@ from crosstask.regimes.regime import NonFiniteLossError, Regime
 from crosstask.runs import RunError, read_rows
 from crosstask.scene_model import load
 from crosstask.training import train
+from fakes.scenes import Scenes
 
 Make = Callable[..., Experiment]
 CONFIG = {"recipe": "test", "steps": 6}

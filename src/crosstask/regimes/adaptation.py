@@ -255,7 +255,7 @@ class Adaptation(Supervised):
             parts.append((DISCRIMINATORS, [self.alignment], self.alignment_settings.lr))
         return parts
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         made = super().configure_optimizers()
         optimizer = made["optimizer"]
         factors: list[Callable[[int], float]] = []

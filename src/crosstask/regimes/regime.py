@@ -127,7 +127,7 @@ class Regime(pl.LightningModule):
 
     # ---- optimisation -----------------------------------------------------------------------
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         settings = self.settings
         groups = parameter_groups(self.parts(), settings.weight_decay, settings.decay_norms)
         fused = self.device.type == "cuda" and self.trainer.gradient_clip_val is None

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.distributed as dist
@@ -41,7 +41,7 @@ class Supervised(Regime):
         losses = self.task_losses(outputs, batch)
         if auxiliary:
             targets = {task.name: batch[task.name] for task in self.tasks}
-            losses |= self.network.auxiliary_losses(auxiliary, targets)
+            losses |= cast(Any, self.network).auxiliary_losses(auxiliary, targets)
         return losses
 
     def task_losses(
