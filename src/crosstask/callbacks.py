@@ -148,7 +148,7 @@ class Panels(pl.Callback):
         step = max(1, len(dataset) // samples)
         panels = []
         for index in list(range(0, len(dataset), step))[:samples]:
-            sample = {k: v for k, v in dataset[index].items()}
+            sample = dict(dataset[index])
             batch = {k: v[None] if isinstance(v, torch.Tensor) else [v] for k, v in sample.items()}
             batch = to_device(batch, device)
             predictions = evaluator.update(dict(network(batch["image"])), batch)

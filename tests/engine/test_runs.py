@@ -1,7 +1,6 @@
 """The run directory: atomic writes, locks, curves."""
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert target.read_text() == before
-    assert os.listdir(tmp_path) == ["x.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:

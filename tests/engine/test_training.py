@@ -162,7 +162,7 @@ class TestRefusals:
             train(experiment(steps=1), tmp_path / "r", config=after, resume=True, progress=False)
 
     def test_nothing_to_resume(self, experiment: Make, tmp_path: Path) -> None:
-        with pytest.raises(RunError, match="no checkpoints/last.ckpt"):
+        with pytest.raises(RunError, match=r"no checkpoints/last\.ckpt"):
             train(experiment(), tmp_path / "r", config=CONFIG, resume=True, progress=False)
 
     @pytest.mark.parametrize("cut", [0, 1000])

@@ -134,28 +134,24 @@ def _print(records: list[dict[str, Any]], args: Any, machine: dict[str, Any]) ->
     from crosstask.commands.tables import console
 
     memory = "peak MB" if args.device != "cpu" else "kept MB"
-    table = Table(
-        title=f"{args.mode}, batch {args.batch}, {machine['precision']}, {machine['device']}",
-        title_justify="left",
-    )
-    for column in (
+    title = f"{args.mode}, batch {args.batch}, {machine['precision']} bit, {machine['device']}, ms in the median"
+    table = Table(title=title, title_justify="left")
+    names = (
         "architecture",
         "tasks",
         "size",
         "M params",
         "GMACs",
-        "median ms",
-        "p90 ms",
+        "ms",
+        "p90",
         "images/s",
-        "times faster",
-        memory,
-        "by part (ms)",
-    ):
-        table.add_column(
-            column, justify="left" if column in ("architecture", "by part (ms)") else "right"
-        )
+        "faster",
+    )
+    parts = ("encoder", "exchange", "decoders and heads")
+    table.add_column(names[0], min_width=18)
+    for column in (*names[1:], memory, "encoder", "exchange", "rest"):
+        table.add_column(column, justify="right")
     for r in records:
-        parts = ", ".join(f"{k} {v:.0f}" for k, v in r["parts_ms"].items())
         table.add_row(
             r["name"],
             str(r["tasks"]),
@@ -167,9 +163,9 @@ def _print(records: list[dict[str, Any]], args: Any, machine: dict[str, Any]) ->
             f"{r['images_per_second']:.2f}",
             f"{r['ratio']:.2f}",
             f"{r['memory_mb']:.0f}",
-            parts,
+            *(f"{r['parts_ms'][p]:.0f}" if p in r["parts_ms"] else "-" for p in parts),
         )
-    console().print(table)
+    console(140).print(table)
 
 
 def _plot(records: list[dict[str, Any]], path: Path) -> None:

@@ -3,43 +3,139 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """\
+Predict photographs of any size and videos, to pictures and to data. An input is a picture, a video,
+a folder of them, a pattern ("frames/**/*.png"), or - for one path a line on standard input. Of an
+animated GIF the first frame is used. Files that cannot be read are reported and left out; of a
+damaged video the frames before the damage are kept. The exit code is then 2."""
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="crosstask predict",
-        description="predict photographs of any size, to pictures and to data",
-    )
+    args = _parser().parse_args(argv)
+
+    from crosstask.hardware import choose
+    from crosstask.inputs import find_inputs, is_video, output_names, writable_folder
+    from crosstask.scene_model import load
+
+    settings, window = _settings(args)
+    files = find_inputs(args.inputs)
+    names = output_names(files)
+    writable_folder(args.output)
+    if any(map(is_video, files)):
+        from crosstask.video import load_av
+
+        load_av()  # says what to install before a model is loaded
+    model = load(args.model, checkpoint=args.checkpoint, device=choose(args.device).device)
+    if window is not None:
+        from crosstask.sliding_window import SlidingWindow
+
+        model.network = SlidingWindow(model.network, window)
+    return _predict(model, list(zip(names, files, strict=True)), args.output, settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="crosstask predict", description=DESCRIPTION)
     parser.add_argument("model", help="run directory, model directory or checkpoint")
-    parser.add_argument("inputs", nargs="+", help="pictures or folders of pictures")
+    parser.add_argument("inputs", nargs="+", help="pictures, videos, folders, patterns, or -")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
     parser.add_argument("--fx", type=float, help="focal length in pixels of the pictures")
     parser.add_argument("--intrinsics", help="fx,fy,cx,cy or a text file with them or a 3x3 matrix")
     parser.add_argument("--size", help="HEIGHTxWIDTH at which the network runs, or native")
+    parser.add_argument(
+        "--window",
+        help="HEIGHTxWIDTH: overlapping windows of this size, of the picture at its own size "
+        "(or at --size), instead of the whole picture at once",
+    )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored picture")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth frame only")
+    parser.add_argument("--batch-size", type=int, default=4, help="frames that go in together")
+    parser.add_argument("--resume", action="store_true", help="leave out what is finished")
+    parser.add_argument(
+        "--video",
+        default="side-by-side",
+        help="what becomes of a video: side-by-side (one video), per-task (a video each), or files "
+        "(of every frame what is written of a picture)",
+    )
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    args = parser.parse_args(argv)
+    return parser
 
-    from crosstask.hardware import choose
-    from crosstask.images import ImageError, find_images
-    from crosstask.predict import read_intrinsics, write_prediction
+
+def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:
+    from crosstask.predict import read_intrinsics
     from crosstask.recipes.options import parse_size
-    from crosstask.scene_model import load
+    from crosstask.video_prediction import Settings
 
-    files = find_images(args.inputs)
-    model = load(args.model, checkpoint=args.checkpoint, device=choose(args.device).device)
-    intrinsics = read_intrinsics(args.intrinsics) if args.intrinsics else None
     size = parse_size(args.size) if args.size and args.size != "native" else args.size
+    window = parse_size(args.window) if args.window else None
+    if window is not None and size is None:
+        size = "native"
+    intrinsics = read_intrinsics(args.intrinsics) if args.intrinsics else None
+    settings = Settings(
+        intrinsics, args.fx, size, args.flip, args.batch_size, args.every, args.resume, args.video
+    )
+    return settings, window
+
+
+def _predict(model: Any, files: list[tuple[str, Path]], folder: Path, settings: Any) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from crosstask.inputs import is_video
+    from crosstask.video import frame_count
+    from crosstask.video_prediction import predict_pictures, predict_video
+
     failed = 0
-    for file in files:
-        try:
-            prediction = model.predict(file, intrinsics, fx=args.fx, size=size, flip=args.flip)
-        except ImageError as error:
-            print(f"error: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        written = write_prediction(prediction, model, args.output, file.stem)
-        kind = f" (depth {prediction.depth_kind})" if prediction.depth_kind else ""
-        print(f"{file} -> {written[-2]}{kind}")
+    speed = TextColumn("{task.fields[rate]}")
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), speed)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        pictures = [(name, file) for name, file in files if not is_video(file)]
+        if pictures:
+            total = -(-len(pictures) // settings.every)
+            tick = _ticker(bar, "pictures", total)
+            for file, outcome in predict_pictures(model, pictures, folder, settings, tick):
+                failed += _tell(file, outcome)
+        for name, file in files:
+            if is_video(file):
+                promised = frame_count(file)
+                total = None if promised is None else -(-promised // settings.every)
+                tick = _ticker(bar, file.name, total)
+                try:
+                    outcome = predict_video(model, file, folder, name, settings, tick)
+                except ValueError as error:
+                    print(f"error: {error}", file=sys.stderr)
+                    failed += 1
+                else:
+                    failed += _tell(file, outcome)
     return 2 if failed else 0
+
+
+def _ticker(bar: Any, text: str, total: int | None) -> Any:
+    """A row of the progress bar with frames a second."""
+    row = bar.add_task(text, total=total, rate="")
+
+    def tick(number: int) -> None:
+        bar.advance(row, number)
+        speed = bar.tasks[bar.task_ids.index(row)].speed
+        bar.update(row, rate=f"{speed:.1f} frames/s" if speed else "")
+
+    return tick
+
+
+def _tell(file: Path, outcome: Any) -> int:
+    """One line about an input; 1 where something was wrong."""
+    kind = f" (depth {outcome.depth_kind})" if outcome.depth_kind else ""
+    if outcome.skipped:
+        print(f"{file}: finished before, left out")
+    elif outcome.done:
+        panels = [p for p in outcome.files if p.name.endswith(("_panel.png", ".mp4"))]
+        frames = f", {outcome.done} frames" if panels[0].suffix == ".mp4" else ""
+        print(f"{file} -> {', '.join(map(str, panels))}{frames}{kind}")
+    elif outcome.defect is None:
+        print(f"{file}: every frame was finished before")
+    if outcome.defect:
+        print(f"error: {outcome.defect}", file=sys.stderr)
+    return int(outcome.defect is not None)

@@ -20,10 +20,10 @@ HEADLINES = {
 }
 
 
-def console() -> Console:
-    """The terminal, or a wide sheet where output goes to a file."""
+def console(width: int = 110) -> Console:
+    """The terminal, or a sheet of this width where output goes to a file."""
     sheet = Console()
-    return sheet if sheet.is_terminal else Console(width=110)
+    return sheet if sheet.is_terminal else Console(width=width)
 
 
 def metrics_table(metrics: Mapping[str, float], tasks: Sequence[str], title: str = "") -> None:

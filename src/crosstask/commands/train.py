@@ -1,5 +1,6 @@
 """`crosstask train RECIPE --run DIR [--resume] [options of the recipe]`."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -55,10 +56,8 @@ def next_steps(run: Path) -> str:
     program = Path(sys.argv[0]).name if sys.argv and "crosstask" in sys.argv[0] else "crosstask"
     folder = Path(sys.executable).parent
     command = f"{folder.name and folder}/{program}" if (folder / program).exists() else program
-    try:
+    with contextlib.suppress(ValueError):
         command = str(Path(command).relative_to(Path.cwd()))
-    except ValueError:
-        pass
     return (
         "\nwhat to try next:\n"
         f"  {command} predict {run} YOUR_PHOTO.jpg --output predictions\n"
