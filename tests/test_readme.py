@@ -1,4 +1,4 @@
-"""Every code block of the README runs, in order, in one empty folder."""
+"""Every code block of the README and of the tutorials runs, in order, in one empty folder."""
 
 import re
 import shlex
@@ -10,18 +10,26 @@ from PIL import Image
 
 from crosstask.cli import main
 
-README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README.read_text(), flags=re.DOTALL)
+ROOT = Path(__file__).parents[1]
+PAGES = {  # page: commands and Python blocks that it has at least
+    "README.md": (6, 3),
+    "docs/quickstart.md": (0, 1),
+    "docs/your_data.md": (4, 1),
+    "docs/extend.md": (1, 4),
+}
 
 
-def test_the_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_the_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / page).read_text()
+    blocks = re.findall(r"```(bash|python)\n(.*?)```", text, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     noise = np.random.default_rng(0).integers(0, 255, (60, 100, 3), dtype=np.uint8)
     Image.fromarray(noise).save("photo.jpg")
     ran = {"bash": 0, "python": 0}
-    for kind, text in BLOCKS:
+    for kind, text in blocks:
         if kind == "python":
-            exec(compile(text, "README.md", "exec"), {})
+            exec(compile(text, page, "exec"), {"__name__": "page"})
             ran[kind] += 1
             continue
         for line in filter(None, map(str.strip, text.splitlines())):
@@ -29,4 +37,4 @@ def test_the_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             assert program == "crosstask"
             assert main(arguments) == 0, line
             ran[kind] += 1
-    assert ran["bash"] >= 6 and ran["python"] >= 3
+    assert ran["bash"] >= PAGES[page][0] and ran["python"] >= PAGES[page][1]

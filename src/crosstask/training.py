@@ -74,6 +74,7 @@ def train(
     accelerator: str = "auto",
     precision: str = "auto",
     devices: int = 1,
+    num_nodes: int = 1,
     strategy: str = "auto",
     trackers: tuple[str, ...] = (),
     progress: bool = True,
@@ -84,7 +85,7 @@ def train(
         config: the recipe's name and resolved options; what a resume is compared with.
         resume: continue from checkpoints/last.ckpt; bit-identical to an uninterrupted run on CPU.
         accelerator, precision: see `crosstask.hardware.choose`.
-        devices, strategy: handed to Lightning (several processes: strategy "ddp").
+        devices, num_nodes, strategy: handed to Lightning (several processes: strategy "ddp").
         trackers: any of "wandb", "mlflow", beside CSV and TensorBoard.
 
     Returns:
@@ -114,6 +115,7 @@ def train(
             hardware,
             start if resume else None,
             devices,
+            num_nodes,
             strategy,
             trackers,
             progress,
@@ -170,6 +172,7 @@ def _trainer(
     hardware: Hardware,
     resumed_at: int | None,
     devices: int,
+    num_nodes: int,
     strategy: str,
     trackers: tuple[str, ...],
     progress: bool,
@@ -189,6 +192,7 @@ def _trainer(
     return pl.Trainer(
         accelerator=hardware.accelerator,
         devices=devices,
+        num_nodes=num_nodes,
         strategy=strategy,
         precision="bf16-mixed" if hardware.precision == "bf16" else "32-true",
         max_steps=e.steps,
@@ -293,7 +297,8 @@ def _quieten() -> None:
 def _rank() -> int:
     import os
 
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+    known = [os.environ[k] for k in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if k in os.environ]
+    return int(known[0]) if known else 0
 
 
 class _nothing:

@@ -10,6 +10,7 @@ import pytest
 import fakes.bsds500
 import fakes.camvid
 import fakes.cityscapes
+import fakes.folder
 import fakes.nyudv2
 import fakes.pascal_context
 import fakes.sequences
@@ -47,6 +48,7 @@ CASES: dict[str, Callable[[Path], list[str]]] = {
     "pascal_context.supervised": under("pascal", fakes.pascal_context.write),
     "synthia.supervised": under("synthia", fakes.synthia.write),
     "vkitti2.supervised": under("vkitti2", fakes.vkitti2.write),
+    "folder.supervised": under("folder", fakes.folder.write),
     "real3.supervised": under("real3", real3),
 }
 

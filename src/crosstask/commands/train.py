@@ -16,6 +16,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
     parser.add_argument("--devices", type=int, default=1, help="processes or GPUs on this machine")
+    parser.add_argument("--num_nodes", type=int, default=1, help="machines of a cluster")
     parser.add_argument(
         "--strategy", default="auto", help="a strategy of Lightning, for example ddp"
     )
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> int:
         accelerator=namespace.accelerator,
         precision=namespace.precision,
         devices=namespace.devices,
+        num_nodes=namespace.num_nodes,
         strategy=namespace.strategy,
         trackers=parse_names(namespace.trackers),
         progress=not namespace.quiet,

@@ -21,6 +21,7 @@ RECIPES: dict[str, str] = {
     "synthia.supervised": "SYNTHIA-RAND-CITYSCAPES, the paper's settings (Table 1)",
     "vkitti2.supervised": "Virtual KITTI 2, the paper's settings (Tables 1, 3, 4)",
     "pascal_context.supervised": "PASCAL-Context: five tasks (SCA-MTL and its family)",
+    "folder.supervised": "your own pictures, with whatever labels you have",
     "real3.supervised": "CamVid, 7-Scenes and BSDS500 together: four tasks, no picture with all labels",
     "procedural.self_supervised": "procedural streets as video: depth and motion without labels",
     "cityscapes.self_supervised": "Cityscapes: segmentation helped by depth from video (Table 5)",
