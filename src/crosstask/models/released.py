@@ -96,8 +96,8 @@ def _their_decoder_name(task: str, parts: list[str]) -> str:
 
 def _their_exchange_name(level: int, parts: list[str]) -> str:
     if parts[0] in ("fusions", "norms"):
-        place = 0 if parts[0] == "fusions" else 1
-        return f"m.{THEIR_TASKS[parts[1]]}.{level}.post.{place}.{parts[-1]}"
+        number = 0 if parts[0] == "fusions" else 1
+        return f"m.{THEIR_TASKS[parts[1]]}.{level}.post.{number}.{parts[-1]}"
     target, source, rest = THEIR_TASKS[parts[1]], THEIR_TASKS[parts[2]], parts[3:]
     block = f"m.{target}.{level}"
     if rest[0] == "correlation":
@@ -117,9 +117,12 @@ def _their_exchange_name(level: int, parts: list[str]) -> str:
 
 def _read(weights: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
     """The state dict without prefix and without second names."""
-    if not isinstance(weights, Mapping):
-        weights = torch.load(weights, map_location="cpu", weights_only=True)
-    found: Mapping[str, Any] = weights.get("state_dict", weights)
+    loaded: Mapping[str, Any] = (
+        weights
+        if isinstance(weights, Mapping)
+        else torch.load(weights, map_location="cpu", weights_only=True)
+    )
+    found = loaded.get("state_dict", loaded)
     plain = {key.removeprefix("main."): value for key, value in found.items()}
     return {key: value for key, value in plain.items() if not key.startswith("params.")}
 
