@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from crosstask.models.correlation_pose import CorrelationPoseNetwork, correlation
 from crosstask.models.pose import PoseNetwork
 
 
@@ -42,3 +43,28 @@ def test_both_frames_are_normalised_alike() -> None:
     assert network.deviation.flatten().tolist() == pytest.approx([0.225] * 6)
     with pytest.raises(ValueError, match="normalization"):
         PoseNetwork("resnet10t", pretrained=False, normalization="none")
+
+
+def test_a_correlation_finds_where_a_patch_went() -> None:
+    first, second = torch.zeros(1, 2, 5, 7), torch.zeros(1, 2, 5, 7)
+    first[0, :, 2, 3] = torch.tensor([3.0, 4.0])
+    second[0, :, 1, 5] = torch.tensor([6.0, 8.0])  # one row up, two columns right; another length
+    values = correlation(first - first.mean((2, 3), True), second, (1, 2))
+    assert values.shape == (1, 15, 5, 7)
+    assert int(values[0, :, 2, 3].argmax()) == (1 - 1) * 5 + (2 + 2)
+    assert float(values[0, 4, 2, 3]) == pytest.approx(1.0, abs=1e-4)
+    assert values[0, :, 0, 0].reshape(3, 5)[0].abs().max() == 0.0  # above the picture
+
+
+def test_the_correlating_network_keeps_the_same_promises() -> None:
+    network = CorrelationPoseNetwork("test_resnet", pretrained=False, hidden=8)
+    first, second = torch.rand(2, 3, 33, 47), torch.rand(2, 3, 33, 47)
+    rotation, translation = network(first, second)
+    assert rotation.shape == translation.shape == (2, 3)
+    assert rotation.detach().abs().max() < 0.05
+    (rotation.sum() + (translation**2).sum()).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+    network.eval()
+    both = torch.cat(network(first, second), dim=1)
+    torch.testing.assert_close(torch.cat(network(first[1:], second[1:]), dim=1), both[1:])
+    assert not torch.allclose(both, torch.cat(network(second, first), dim=1))

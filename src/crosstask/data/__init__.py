@@ -5,6 +5,7 @@ from crosstask.data.camvid import CamVid
 from crosstask.data.cityscapes import Cityscapes
 from crosstask.data.dataset import Frame, SceneDataset
 from crosstask.data.folder import FolderDataset
+from crosstask.data.frames import FrameFolder
 from crosstask.data.mixture import Mixture
 from crosstask.data.nyudv2 import NYUDv2
 from crosstask.data.pascal_context import PascalContext
@@ -23,6 +24,7 @@ __all__ = [
     "DataError",
     "FolderDataset",
     "Frame",
+    "FrameFolder",
     "Mixture",
     "NYUDv2",
     "PascalContext",

@@ -11,6 +11,23 @@ NORMALIZATIONS = {
 }
 
 
+def normalization_buffers(
+    name: str,
+) -> tuple[Float[Tensor, "1 3 1 1"], Float[Tensor, "1 3 1 1"]]:
+    """Mean and deviation that an RGB picture in [0, 1] is normalised with.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if name not in NORMALIZATIONS:
+        raise ValueError(
+            f"`normalization` is {name!r}; expected one of {list(NORMALIZATIONS)}; "
+            "take the one that the encoder's weights were trained with"
+        )
+    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in NORMALIZATIONS[name])
+    return mean, deviation
+
+
 class PoseNetwork(nn.Module):
     """Two frames in temporal order -> axis-angle and translation of the motion first -> second.
 
@@ -43,11 +60,7 @@ class PoseNetwork(nn.Module):
         scale: float = 0.01,
     ) -> None:
         super().__init__()
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(
-                f"`normalization` is {normalization!r}; expected one of {list(NORMALIZATIONS)}; "
-                "take the one that the encoder's weights were trained with"
-            )
+        mean, deviation = normalization_buffers(normalization)
         self.spec = {
             "encoder": encoder,
             "normalization": normalization,
@@ -59,11 +72,8 @@ class PoseNetwork(nn.Module):
         self.encoder = timm.create_model(
             encoder, pretrained=pretrained, in_chans=6, num_classes=0, global_pool=""
         )
-        mean, deviation = NORMALIZATIONS[normalization]
-        self.register_buffer("mean", torch.tensor(mean * 2).view(1, 6, 1, 1), persistent=False)
-        self.register_buffer(
-            "deviation", torch.tensor(deviation * 2).view(1, 6, 1, 1), persistent=False
-        )
+        self.register_buffer("mean", mean.repeat(1, 2, 1, 1), persistent=False)
+        self.register_buffer("deviation", deviation.repeat(1, 2, 1, 1), persistent=False)
         self.head = nn.Sequential(
             nn.Conv2d(self.encoder.num_features, hidden, 1),
             nn.ReLU(inplace=True),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from crosstask.balancing import create_balancer
+from crosstask.models.correlation_pose import CorrelationPoseNetwork
 from crosstask.models.pose import PoseNetwork
 from crosstask.recipes.building import build_network
 from crosstask.recipes.experiment import Data, Experiment
@@ -40,6 +41,7 @@ def self_supervised_experiment(
     width: float = 1.0,
     options: dict[str, Any] | None = None,
     pose_encoder: str = "resnet18",
+    pose_network: Literal["stacked", "correlation"] = "stacked",
     size: str = "128x256",
     offsets: str = "-1,1",
     reprojection: Literal["minimum", "mean"] = "minimum",
@@ -84,6 +86,8 @@ def self_supervised_experiment(
         width: factor on decoder widths.
         options: options of the architecture, for example `--options.fusion concat`.
         pose_encoder: timm name of the pose network's encoder.
+        pose_network: stacked frames, as published, or correlation of features, which learns motion
+            from scratch in far fewer steps.
         size: HEIGHTxWIDTH of training pictures.
         offsets: frames that explain the target, with an equals sign: `--offsets=-2,-1,1,2`.
         reprojection: per pixel the minimum of the source frames' errors, or their mean.
@@ -143,7 +147,7 @@ def self_supervised_experiment(
     if any(isinstance(task, SelfSupervisedDepth) for task in tasks):
         regime = SelfSupervised(
             *arguments,
-            pose_network=build_pose_network(pose_encoder, pretrained, seed),
+            pose_network=build_pose_network(pose_network, pose_encoder, pretrained, seed),
             supervision=supervision,
             pose_lr=pose_lr,
             freeze=parts,
@@ -176,13 +180,18 @@ def prediction_levels(tasks: Sequence[Task]) -> dict[str, tuple[int, ...]]:
     return {t.name: (3, 2, 1, 0) if isinstance(t, SelfSupervisedDepth) else (2, 0) for t in tasks}
 
 
-def build_pose_network(encoder: str, pretrained: bool, seed: int) -> PoseNetwork:
+def build_pose_network(
+    kind: str, encoder: str, pretrained: bool, seed: int
+) -> PoseNetwork | CorrelationPoseNetwork:
     """The pose network, with weights that depend on `seed` alone."""
     import torch
 
+    kinds = {"stacked": PoseNetwork, "correlation": CorrelationPoseNetwork}
+    if kind not in kinds:
+        raise ValueError(f"`pose_network` is {kind!r}; expected one of {', '.join(kinds)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)
-        return PoseNetwork(encoder, pretrained)
+        return kinds[kind](encoder, pretrained)
 
 
 def parse_offsets(offsets: str | Sequence[int]) -> tuple[int, ...]:
