@@ -418,6 +418,31 @@ def test_padding_repeats_the_border():
         assert torch.allclose(small[task][0], large[task][0][..., :20, :28], atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["densemtl", "n_to_one", "window"])
+def test_attention_of_a_pixel_of_the_image(name):
+    model = awake(tiny(name)).eval()
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        row = model.attention(image, "depth", "normals", (63, 95))
+        features = model.streams(image, 1)
+        truth = model.exchanges["1"].attention(features, "depth", "normals", (31, 47))
+    assert torch.equal(row, truth)
+    assert row.shape == ((1, 16, 24) if name == "window" else (1, 8, 12))
+    for wrong in ({"level": 2}, {"source": "depth"}):
+        with pytest.raises(ValueError):
+            model.attention(
+                image, **{"target": "depth", "source": "normals", "pixel": (0, 0), **wrong}
+            )
+
+
+def test_attention_without_an_exchange_is_refused():
+    image = torch.rand(1, 3, 64, 64)
+    with pytest.raises(ValueError, match="exchanges at"):
+        tiny("multi_task").attention(image, "depth", "normals", (0, 0))
+    with pytest.raises(ValueError, match="no attention over positions"):
+        tiny("padnet").attention(image, "depth", "normals", (0, 0))
+
+
 class TestComputeMatched:
     def test_costs_what_densemtl_costs(self):
         options = {"encoder": "resnet10t", "pretrained": False, "width": 0.25}

@@ -389,3 +389,17 @@ def test_wrong_tasks_and_directions_are_refused():
         pass
     with pytest.raises(ValueError, match="no attention over positions"):
         make(correlation=None).attention(make_features((8, 8)), "depth", "normals", (0, 0))
+
+
+def test_half_precision_and_channels_last():
+    exchange = TaskExchange(TASKS, 8, 2).eval()
+    randomise(exchange)
+    features = {t: f.detach().float() for t, f in make_features((8, 12)).items()}
+    truth = exchange(features)
+    last = {t: f.to(memory_format=torch.channels_last) for t, f in features.items()}
+    moved = exchange.to(memory_format=torch.channels_last)(last)
+    assert all(torch.allclose(moved[t], truth[t], atol=1e-4) for t in TASKS)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = exchange(features)
+    for task in TASKS:
+        assert (half[task] - truth[task]).abs().max() < 0.05 * truth[task].abs().max()

@@ -137,6 +137,34 @@ class Network(nn.Module):
                 streams = dict(self.exchanges[str(current)](streams))
         raise ValueError(f"`level` is {level}; expected one of {self.levels}.")
 
+    def attention(
+        self,
+        image: Float[Tensor, "b 3 h w"],
+        target: str,
+        source: str,
+        pixel: tuple[int, int],
+        level: int | None = None,
+    ) -> Float[Tensor, "b hs ws"]:
+        """Where `target` at one pixel of the image looks in `source`, on the attention grid.
+
+        Args:
+            image: RGB in [0,1].
+            pixel: row and column in the image.
+            level: of the exchange; the only one, or the finest, by default.
+
+        Raises:
+            ValueError: no exchange there, or one without attention over positions.
+        """
+        levels = [int(key) for key in self.exchanges]
+        chosen = min(levels, default=None) if level is None else level
+        if chosen is None or chosen not in levels:
+            raise ValueError(f"`level` is {level}; this network has exchanges at {tuple(levels)}.")
+        exchange = cast(Any, self.exchanges[str(chosen)])
+        if not hasattr(exchange, "attention"):
+            raise ValueError(f"{type(exchange).__name__} has no attention over positions.")
+        cell = (pixel[0] // 2**chosen, pixel[1] // 2**chosen)
+        return exchange.attention(self.streams(image, chosen), target, source, cell)
+
 
 def pad_image(image: Float[Tensor, "b 3 h w"], multiple: int) -> Float[Tensor, "b 3 H W"]:
     """Repeat the last row and column until height and width are multiples of `multiple`."""
