@@ -56,7 +56,8 @@ def read_frames(path: Path, times: list[int]) -> list[UInt8[Tensor, "3 h w"]]:
         ValueError: a frame cannot be decoded.
     """
     av = load_av()
-    wanted, found = list(times), []
+    wanted = list(times)
+    found: list[Tensor] = []
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
