@@ -108,7 +108,7 @@ def normals_from_depth(
         Unit normals, zero where invalid, and the validity: False on the outermost pixels, at holes,
         next to them and at depth discontinuities.
     """
-    hole = ~(torch.isfinite(depth) & (depth > 0))
+    hole = ~((depth > 0) & (depth < torch.inf))
     solid = torch.where(hole, 1.0, depth.float())
     if min(depth.shape[-2:]) < 3:
         return solid.new_zeros(len(depth), 3, *depth.shape[-2:]), torch.zeros_like(hole)
@@ -116,9 +116,10 @@ def normals_from_depth(
         normal = _central_normal(solid, intrinsics)
     else:
         normal = _guided_normal(unproject(solid, intrinsics), image.float(), falloff)
-    length = normal.square().sum(1, keepdim=True).sqrt()
-    valid = _continuous(solid, hole, discontinuity) & torch.isfinite(length) & (length > 0)
-    normal = torch.where(valid, normal / length.clamp_min(torch.finfo(length.dtype).tiny), 0.0)
+    x, y, z = normal.split(1, dim=1)
+    length = (x * x + y * y + z * z).sqrt()
+    valid = _continuous(solid, hole, discontinuity) & (length > 0) & (length < torch.inf)
+    normal = normal * torch.where(valid, 1 / length.clamp_min(torch.finfo(length.dtype).tiny), 0.0)
     return F.pad(normal, (1, 1, 1, 1)), F.pad(valid, (1, 1, 1, 1))
 
 

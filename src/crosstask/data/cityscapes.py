@@ -18,7 +18,7 @@ from torch import Tensor
 
 from crosstask import geometry
 from crosstask.data import labels
-from crosstask.data.dataset import Frame, SceneDataset
+from crosstask.data.dataset import Frame, Sample, SceneDataset
 from crosstask.data.files import (
     IMAGE_SUFFIXES,
     as_labels,
@@ -91,6 +91,7 @@ root/
         small = images is None and not (Path(root) / "leftImg8bit" / split).is_dir()
         self.images = images or ("leftImg8bit_small" if small else "leftImg8bit")
         self._mask_sky, self._mask_ego = mask_sky, mask_ego
+        self._last_ids: tuple[Path, np.ndarray] | None = None
         super().__init__(root, split, modalities, transform, **options)
 
     @property
@@ -159,25 +160,39 @@ root/
             files["camera"] = self.root / "camera" / self.split / city / f"{name}_camera.json"
         return files
 
+    def load(self, frame: Frame) -> Sample:
+        """See `SceneDataset.load`; the label file is read once a sample."""
+        self._last_ids = None
+        return super().load(frame)
+
     def load_segmentation(self, frame: Frame) -> Tensor:
         """(H,W) uint8 class index, void 255."""
         path = frame.files["segmentation"]
-        return self._fit(as_labels(labels.apply_lookup(read_ids(path), self._table, path)), frame)
+        return self._fit(as_labels(labels.apply_lookup(self._ids(frame), self._table, path)), frame)
 
     def load_depth(self, frame: Frame) -> Tensor:
         """(1,H,W) metres: baseline * fx / disparity, 0 where stereo found nothing."""
         camera = read_camera(frame.files["camera"])
-        stored = read_png(frame.files["depth"], bits=16).to(torch.float32)
+        stored = read_png(frame.files["depth"], bits=16)
         scale = 256 * camera["baseline"] * camera["fx"] * stored.shape[-1] / _FULL_WIDTH
-        depth = torch.where(stored > 1, scale / (stored - 1), 0.0)
+        depth = stored.to(torch.float32)
+        hidden = depth <= 1
         masked = self._masked_ids(frame)
         if masked:
-            path = frame.files["segmentation"]
-            hidden = np.isin(read_ids(path), masked)
-            if hidden.shape != depth.shape[-2:]:
-                raise self.wrong_size(frame, "segmentation", hidden.shape, depth.shape[-2:])
-            depth[0][torch.from_numpy(hidden)] = 0
+            ids = self._ids(frame)
+            if ids.shape != depth.shape[-2:]:
+                raise self.wrong_size(frame, "segmentation", ids.shape, depth.shape[-2:])
+            table = np.isin(np.arange(256), masked)
+            hidden |= torch.from_numpy(table[ids])
+        depth.sub_(1).reciprocal_().mul_(scale).masked_fill_(hidden, 0)
         return self._fit(depth, frame)
+
+    def _ids(self, frame: Frame) -> np.ndarray:
+        """Stored label ids; kept for the sample being loaded, whose labels and depth both need them."""
+        path = frame.files["segmentation"]
+        if self._last_ids is None or self._last_ids[0] != path:
+            self._last_ids = path, read_ids(path)
+        return self._last_ids[1]
 
     def _masked_ids(self, frame: Frame) -> tuple[int, ...]:
         default = self.protocol == "correct" and "segmentation" in frame.files

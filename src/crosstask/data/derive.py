@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from crosstask import geometry
 from crosstask.data.sample import KEYS, DataError
@@ -54,32 +53,39 @@ def depth_to_normals(
     height, width = depth.shape[-2:]
     if (height, width) != size:
         intrinsics = geometry.scale_intrinsics(intrinsics, width / size[1], height / size[0])
-    normals, valid = geometry.normals_from_depth(depth[None], intrinsics[None])
-    return torch.where(valid[0], normals[0], 0.0).to(torch.float32)
+    return geometry.normals_from_depth(depth[None], intrinsics[None])[0][0]
 
 
 def smooth_depth(
-    depth: Float[Tensor, "1 h w"], radius: int, ratio: float = 1.1
+    depth: Float[Tensor, "1 h w"], radius: int, spread: float = 0.0023
 ) -> Float[Tensor, "1 h w"]:
     """Mean inverse depth over a square window, for the normals of sensors with coarse depth steps.
 
-    Inverse depth is linear on a plane, so planes stay where they are. Where the window holds a hole,
-    leaves the map, or its depths differ by more than `ratio`, the depth stays as it is.
+    Inverse depth is linear on a plane, so planes stay where they are. Where the window holds a hole
+    or leaves the map, or the relative variance E[z] E[1/z] - 1 of its depths is above `spread`, the
+    depth stays as it is.
     """
-    if radius < 1:
-        return depth
     side = 2 * radius + 1
-    if min(depth.shape[-2:]) < side:
+    if radius < 1 or min(depth.shape[-2:]) < side:
         return depth
-    inverse = torch.where(depth > 0, 1 / depth, 0.0)[None]
-    least = -F.max_pool2d(-inverse, side, stride=1)
-    largest = F.max_pool2d(inverse, side, stride=1)
-    mean = F.avg_pool2d(inverse, side, stride=1)
-    flat = (least > 0) & (largest <= ratio * least)
+    mean = _window_mean(depth, side)
+    inverse = _window_mean(torch.where(depth > 0, 1 / depth, 0.0), side)
+    flat = (mean * inverse - 1).abs() <= spread
     result = depth.clone()
     inner = result[:, radius:-radius, radius:-radius]
-    inner.copy_(torch.where(flat[0], 1 / mean[0], inner))
+    inner.copy_(torch.where(flat, 1 / inverse, inner))
     return result
+
+
+def _window_mean(value: Float[Tensor, "1 h w"], side: int) -> Float[Tensor, "1 h2 w2"]:
+    """Mean over every square window inside the map, as the mean of rows of the mean of columns."""
+    for axis in (-1, -2):
+        size = value.shape[axis] - side + 1
+        total = value.narrow(axis, 0, size).clone()
+        for start in range(1, side):
+            total += value.narrow(axis, start, size)
+        value = total / side
+    return value
 
 
 def labels_to_edges(segmentation: Int[Tensor, "h w"]) -> Float[Tensor, "1 h w"]:

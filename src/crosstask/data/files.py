@@ -134,12 +134,12 @@ def read_npy(path: Path) -> np.ndarray:
 def read_normals(path: Path) -> Tensor:
     """Stored vectors (3,H,W): a float array (H,W,3), or 8-bit colours with n = 2 p / 255 - 1.
 
-    In colours, grey 127/128 means "none"; it would decode to a vector of length 0.007, so that
-    vectors shorter than 0.5 become 0.
+    In colours, grey 127/128 means "none" and decodes to a vector of length 0.007: vectors shorter
+    than 0.5 are no directions (`axes.to_camera_axes` drops them).
     """
     if path.suffix == ".png":
-        vectors = read_png(path, bits=8, channels=(3, 4))[:3].to(torch.float32) * (2 / 255) - 1
-        return torch.where(vectors.norm(dim=0, keepdim=True) > 0.5, vectors, 0.0)
+        stored = read_png(path, bits=8, channels=(3, 4))[:3].contiguous()
+        return stored.to(torch.float32).mul_(2 / 255).sub_(1)
     array = read_npy(path)
     if array.ndim != 3 or array.shape[-1] != 3:
         raise DataError(f"{path} has shape {array.shape}; expected (H, W, 3)")

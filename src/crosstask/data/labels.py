@@ -294,10 +294,6 @@ PASCAL_21 = ClassTable(
     ),
     voc_colormap(21),
 )  # fmt: skip
-HUMAN_PARTS_7 = ClassTable(
-    ("background", "head", "torso", "upper arm", "lower arm", "upper leg", "lower leg"),
-    voc_colormap(7),
-)
 
 
 def choose(tables: Mapping[int, T], classes: int, dataset: str) -> T:

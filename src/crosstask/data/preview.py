@@ -13,22 +13,30 @@ from torch import Tensor
 from crosstask import geometry
 from crosstask.data.dataset import SceneDataset
 from crosstask.data.sample import TARGETS, void_mask
-from crosstask.tasks import ClassTable, Depth, Edges, Normals, Segmentation
+from crosstask.tasks import (
+    ClassTable,
+    Depth,
+    Edges,
+    HumanParts,
+    Normals,
+    Saliency,
+    Segmentation,
+)
 from crosstask.tasks.task import Task
 
 _TEXT, _PAPER, _LINE = (25, 25, 30), (255, 255, 255), 16
 
 
-def picture_tasks(classes: ClassTable | None, parts: ClassTable) -> dict[str, Task]:
+def picture_tasks(classes: ClassTable | None) -> dict[str, Task]:
     """Who draws which target."""
     table = classes if classes is not None else ClassTable.numbered(1)
     return {
         "segmentation": Segmentation(table),
-        "human_parts": Segmentation(parts, name="human_parts"),
+        "human_parts": HumanParts(),
         "depth": Depth(),
         "normals": Normals(),
         "edges": Edges(),
-        "saliency": Edges(name="saliency"),
+        "saliency": Saliency(),
     }
 
 
@@ -47,9 +55,7 @@ def caption(name: str, value: Tensor) -> str:
 
 def sheet(dataset: SceneDataset, indices: Sequence[int], width: int = 360) -> Image.Image:
     """Rows are samples, columns the picture and its targets; the legend names the classes shown."""
-    from crosstask.data.labels import HUMAN_PARTS_7
-
-    tasks = picture_tasks(dataset.classes, HUMAN_PARTS_7)
+    tasks = picture_tasks(dataset.classes)
     names = [name for name in TARGETS if name in dataset.modalities]
     rows, seen = [], np.zeros(256, dtype=bool)
     for index in indices:

@@ -127,7 +127,8 @@ root/                                (RAND_CITYSCAPES)
     def load_depth(self, frame: Frame) -> Tensor:
         """(1,H,W) metres; 0 and the saturated 655.35 m are void."""
         stored = read_png(frame.files["depth"], bits=16, channels=(1, 2, 3, 4)).numpy()
-        return decode_centimetres(stored[:3].max(axis=0), self.protocol)
+        first = stored[0]
+        return decode_centimetres(first if first.any() else stored[:3].max(axis=0), self.protocol)
 
     def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
         """The one camera of the renderer, scaled to the stored picture."""
@@ -137,10 +138,10 @@ root/                                (RAND_CITYSCAPES)
 
 def decode_centimetres(stored: np.ndarray, protocol: str) -> Tensor:
     """(1,H,W) metres of 16-bit centimetres; 65535 (sky, too far) is void unless `released`."""
-    metres = stored.astype(np.float32) * np.float32(0.01)
+    metres = np.arange(1 << 16, dtype=np.float32) / 100
     if protocol == "correct":
-        metres[stored == 65535] = 0
-    return as_map(metres)
+        metres[65535] = 0
+    return as_map(metres[stored])
 
 
 def read_class_ids(path: Path) -> np.ndarray:

@@ -1,0 +1,49 @@
+"""Targets that are computed from others."""
+
+import torch
+
+from crosstask import geometry
+from crosstask.data.derive import depth_to_normals, labels_to_edges
+from crosstask.data.sample import unknown_intrinsics
+
+RING = ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
+
+
+def test_normals_are_the_eight_cross_products() -> None:
+    """The closed form against the definition, pixel by pixel, with a skewed camera."""
+    camera = torch.tensor([[50.0, 1.5, 3.0], [0.0, 60.0, 9.0], [0.0, 0.0, 1.0]])
+    depth = 3 + 0.03 * torch.rand(1, 1, 7, 9)
+    points = geometry.unproject(depth, camera[None])[0]
+    normals, valid = geometry.normals_from_depth(depth, camera[None])
+    assert bool(valid[0, 0, 1:-1, 1:-1].all())
+    for row in range(1, 6):
+        for column in range(1, 8):
+            around = [
+                points[:, row + down, column + right] - points[:, row, column]
+                for right, down in RING
+            ]
+            total = sum(torch.linalg.cross(around[k], around[(k + 2) % 8]) for k in range(8))
+            expected = torch.nn.functional.normalize(total, dim=0)
+            assert torch.allclose(normals[0, :, row, column], expected, atol=1e-5)
+            assert float(expected @ points[:, row, column]) < 0  # faces the camera
+
+
+def test_unknown_camera_gives_no_normals() -> None:
+    assert not bool(depth_to_normals(torch.ones(1, 8, 8), unknown_intrinsics(), (8, 8)).any())
+
+
+def test_native_depth_beside_a_resized_picture() -> None:
+    """The camera belongs to the picture; a depth map of twice its size needs twice the focal length."""
+    camera = torch.tensor([[50.0, 0.0, 19.5], [0.0, 50.0, 14.5], [0.0, 0.0, 1.0]])
+    large = geometry.scale_intrinsics(camera, 2, 2)
+    rays = geometry.unproject(torch.ones(1, 1, 60, 80), large[None])[0]
+    normal = torch.tensor([0.6, 0.0, -0.8])
+    depth = -2.0 / (normal.view(3, 1, 1) * rays).sum(0, keepdim=True)
+    result = depth_to_normals(depth, camera, (30, 40))[:, 2:-2, 2:-2].reshape(3, -1)
+    assert torch.allclose(result, normal[:, None].expand_as(result), atol=1e-3)
+
+
+def test_edges_by_hand() -> None:
+    """Both pixels beside a boundary; unknown beside the unlabelled."""
+    segmentation = torch.tensor([[0, 0, 1, 1, 1, 255]])
+    assert labels_to_edges(segmentation).tolist() == [[[0, 1, 1, 0, 255, 255]]]
