@@ -13,7 +13,10 @@ from crosstask.naming import nearest
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("crosstask.commands.train", "train a recipe into a run directory"),
     "evaluate": ("crosstask.commands.evaluate", "score a run on its validation split"),
-    "predict": ("crosstask.commands.predict", "predict photographs, to pictures and to data"),
+    "predict": (
+        "crosstask.commands.predict",
+        "predict photographs and videos, to pictures and data",
+    ),
     "info": ("crosstask.commands.info", "parameters and multiply-accumulates of a recipe, by part"),
     "study": ("crosstask.commands.study", "run a named grid of architectures, tasks and seeds"),
     "table": ("crosstask.commands.table", "compare finished runs, with gains, controls and cost"),
@@ -21,9 +24,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "knockout": ("crosstask.commands.knockout", "who helps whom: cut one direction at a time"),
     "bench": ("crosstask.commands.bench", "latency, memory and cost of architectures, by part"),
     "export": ("crosstask.commands.export", "write a model as .pt2 or ONNX, compared with eager"),
+    "report": ("crosstask.commands.report", "one HTML page about runs, with curves and pictures"),
     "data": ("crosstask.data_commands", "list, check, preview, stats, prepare datasets"),
     "recipes": ("crosstask.commands.recipes", "list recipes"),
     "models": ("crosstask.commands.models", "list architectures"),
+    "doctor": ("crosstask.commands.doctor", "what is wrong with this machine, and what to do"),
+    "completion": ("crosstask.commands.completion", "completion script for bash or zsh"),
 }
 
 
