@@ -41,6 +41,8 @@ def add_data_parser(commands: Any) -> None:
         if command == "check":
             text = "a smaller number of frames than the official split has is no defect"
             parser.add_argument("--partial", action="store_true", help=text)
+            text = "write the frames of every split into this folder, one file each, with a hash"
+            parser.add_argument("--write-splits", type=Path, metavar="DIR", help=text)
     _add_prepare(commands)
 
 
@@ -114,6 +116,8 @@ def _check(args: argparse.Namespace) -> int:
     for split, dataset in datasets.items():
         findings = _look(dataset, args, f"check {split}")
         report["splits"][split] = split_report(dataset, findings, args.partial)
+        if args.write_splits is not None:
+            dataset.write_split(args.write_splits / f"{args.name}_{split}.txt")
     report["defects"] = overlap(datasets)
     number = len(report["defects"]) + sum(len(s["defects"]) for s in report["splits"].values())
     report["ok"] = number == 0
@@ -193,19 +197,31 @@ def _preview(args: argparse.Namespace) -> int:
     if args.count < 1 or args.width < 32:
         raise ValueError(f"--count is {args.count}, --width {args.width}; expected >= 1 and >= 32")
     written = []
-    for split, dataset in open_splits(args).items():
+    datasets = open_splits(args)
+    sheets = _sheet_paths(args, list(datasets))
+    for split, dataset in datasets.items():
         indices = _spaced(len(dataset), args.count)
-        picture = args.output / f"{args.name}_{split}.png"
+        picture = sheets[split]
         picture.parent.mkdir(parents=True, exist_ok=True)
         sheet(dataset, indices, args.width).save(picture)
         written.append(str(picture))
         sample = cloud_sample(dataset, indices)
         if sample is not None:
-            cloud = args.output / f"{args.name}_{split}.ply"
+            cloud = picture.with_suffix(".ply")
             write_ply(cloud, *point_cloud(sample["image"], sample["depth"], sample["intrinsics"]))
             written.append(str(cloud))
     print(json.dumps({"files": written}) if args.json else "\n".join(written))
     return 0
+
+
+def _sheet_paths(args: argparse.Namespace, splits: list[str]) -> dict[str, Path]:
+    """One picture a split: in the folder `--output`, or named after a file `--output x.png`."""
+    output: Path = args.output
+    if output.suffix.lower() != ".png":
+        return {split: output / f"{args.name}_{split}.png" for split in splits}
+    if len(splits) == 1:
+        return {splits[0]: output}
+    return {split: output.with_stem(f"{output.stem}_{split}") for split in splits}
 
 
 def _prepare(args: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ import fakes.camvid
 import fakes.cityscapes
 import fakes.nyudv2
 import fakes.sevenscenes
+import fakes.synthia
 from crosstask import data
 from crosstask.data.catalogue import READERS
 from crosstask.data.sample import DataError
@@ -102,6 +103,27 @@ def test_check_in_processes_agrees(tmp_path: Path, capsys: pytest.CaptureFixture
     assert report(capsys, *arguments) == report(capsys, *arguments, "--workers", "1")
 
 
+def test_splits_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same frames on any machine: from the file, in its order, with its hash."""
+    root = fakes.synthia.write(tmp_path / "data", train=8, val=2)
+    arguments = (
+        "check",
+        "synthia",
+        "--root",
+        str(root),
+        "--partial",
+        "--write-splits",
+        str(tmp_path),
+    )
+    code, found = report(capsys, *arguments)
+    assert code == 0
+    for split in ("train", "val"):
+        listing = tmp_path / f"synthia_{split}.txt"
+        assert found["splits"][split]["hash"] in listing.read_text().splitlines()[0]
+        names = [f.name for f in data.Synthia(root, "all", split_file=listing).frames]
+        assert names == [f.name for f in data.Synthia(root, split).frames]
+
+
 def test_leaking_splits_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = fakes.nyudv2.write(tmp_path)
     listing = root / "gt_sets" / "val.txt"
@@ -156,6 +178,16 @@ def test_preview_writes_a_sheet_and_a_cloud(
     assert len(points) == count == int((sample["depth"] > 0).sum())
     ground = points["xyz"][:, 1].min()  # y up: the road lies 1.5 m below the camera
     assert float(ground) == pytest.approx(-1.5, abs=0.05)
+
+
+def test_preview_to_a_named_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = fakes.camvid.write(tmp_path / "data")
+    arguments = ("preview", "camvid", "--root", str(root), "--count", "1", "--width", "64")
+    one = report(capsys, *arguments, "--split", "val", "--output", str(tmp_path / "one.png"))[1]
+    assert one["files"] == [str(tmp_path / "one.png")]
+    many = report(capsys, *arguments, "--output", str(tmp_path / "many.png"))[1]
+    assert many["files"] == [str(tmp_path / f"many_{s}.png") for s in ("train", "val", "test")]
+    assert all(Path(name).is_file() for name in many["files"])
 
 
 def test_prepare_nyudv2_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -303,7 +303,13 @@ def test_same_seed_same_sample() -> None:
 def test_nearest_takes_the_centre() -> None:
     """Six columns to two: centres 0.5 and 1.5 lie at 1.5 and 4.5, in the pixels 1 and 4."""
     row = torch.arange(6.0).reshape(1, 1, 6)
-    assert resize_nearest(row, (1, 2)).flatten().tolist() == [1.0, 4.0]
+    for kind in (torch.float32, torch.uint8, torch.int64):
+        assert resize_nearest(row.to(kind), (1, 2)).flatten().tolist() == [1, 4]
+    image = torch.rand(2, 13, 17)
+    for size in ((5, 40), (13, 3), (26, 17)):  # both ways of computing it agree
+        assert torch.equal(
+            resize_nearest(image, size), resize_nearest(image.double(), size).float()
+        )
 
 
 def test_depth_between_pixels_by_hand() -> None:

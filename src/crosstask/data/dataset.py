@@ -215,6 +215,10 @@ class SceneDataset(Dataset[Sample], ABC):
             "far": self.far,
         }
 
+    def write_split(self, path: str | Path) -> str:
+        """Write the names of the frames as a split file that `split_file` reads; returns its hash."""
+        return split_lists.write_split(Path(path), [frame.name for frame in self.frames])
+
     # Helpers for readers ------------------------------------------------------------------------
 
     def wrong_root(self, looked_for: str | Path) -> DataError:

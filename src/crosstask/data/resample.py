@@ -24,11 +24,14 @@ def resize_nearest(
 ) -> Shaped[Tensor, "*c h w"]:
     """Nearest source pixel, without a shift; values are never mixed."""
     height, width = value.shape[-2:]
-    if height != size[0]:
-        value = value.index_select(-2, nearest_index(height, size[0]))
-    if width != size[1]:
-        value = value.index_select(-1, nearest_index(width, size[1]))
-    return value
+    if (height, width) == tuple(size):
+        return value
+    if value.dtype in (torch.float32, torch.uint8):
+        maps = value.reshape(1, -1, height, width)
+        resized = F.interpolate(maps, size=list(size), mode="nearest-exact")
+        return resized.reshape(*value.shape[:-2], *size)
+    rows, columns = nearest_index(height, size[0]), nearest_index(width, size[1])
+    return value.index_select(-2, rows).index_select(-1, columns)
 
 
 def resize_depth(
