@@ -43,6 +43,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o666 & ~mask)  # as an ordinary new file, not private as mkstemp makes it
     try:
         yield temporary
         with temporary.open("rb+") as file:

@@ -98,3 +98,31 @@ def test_train_resume_evaluate(
     for key, value in metrics.items():
         assert found[key] == pytest.approx(value, abs=1e-4, nan_ok=True), key
     assert (run / "panel.png").stat().st_size > 1000
+
+
+def test_the_family_trains_with_its_own_losses_and_weights() -> None:
+    from crosstask.recipes.nyudv2 import supervised
+
+    options = {
+        "tasks": "segmentation,depth,normals,edges",
+        "encoder": "resnet10t",
+        "pretrained": False,
+    }
+    made = supervised(architecture="sca_mtl", width=0.34, **options)
+    assert [t.channels for t in made.tasks] == [40, 1, 3, 1]
+    assert made.tasks[1].objective == made.tasks[2].objective == "l1"
+    assert made.regime.balancer.weights == {
+        "segmentation": 1,
+        "depth": 1,
+        "normals": 10,
+        "edges": 50,
+    }
+    assert made.regime.levels == "sum"
+    dense = supervised(architecture="densemtl", width=0.0625, **options)
+    assert dense.regime.balancer.weights == {
+        "segmentation": 100,
+        "depth": 1,
+        "normals": 100,
+        "edges": 50,
+    }
+    assert dense.tasks[1].objective == "berhu_inverse" and dense.regime.levels == "mean"

@@ -1,14 +1,24 @@
 """Recipes on NYUDv2."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from crosstask.data import NYUDv2, labels
 from crosstask.recipes.building import reader_experiment
 from crosstask.recipes.experiment import Experiment
-from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
+from crosstask.recipes.options import choose_tasks
+from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task, family_weights
 
 # Architectures whose papers train with L1 depth, L1 normals and binary edges.
 FAMILY = ("sca_mtl", "mti_net", "mti_xtam", "atrc")
+
+
+def family_balancing(balancing: str, architecture: str, tasks: Sequence[Task]) -> str:
+    """The family's own task weights (S 1, D 1, N 10, E 50, ...) where "paper" is asked for."""
+    if balancing != "paper" or architecture not in FAMILY:
+        return balancing
+    weights = family_weights(tasks)
+    return "fixed:" + ",".join(f"{name}={weight:g}" for name, weight in weights.items())
 
 
 def nyudv2_tasks(
@@ -41,6 +51,7 @@ def supervised(
     size: str = "448x576",
     architecture: str = "densemtl",
     canonical_focal: float | None = None,
+    balancing: str = "paper",
     steps: int = 40_000,
     batch_size: int = 2,
     protocol: str = "correct",
@@ -58,18 +69,22 @@ def supervised(
         size: HEIGHTxWIDTH; the paper's.
         architecture: see `crosstask models`.
         canonical_focal: focal length in pixels at which depth is predicted (camera-aware).
+        balancing: paper (of the architecture's own paper), equal, uncertainty, ...
         steps: optimiser steps.
         batch_size: pictures a batch.
         protocol: correct or released.
     """
+    available = nyudv2_tasks(classes, protocol, canonical_focal, architecture in FAMILY)
+    chosen = choose_tasks(tasks, available)
     return reader_experiment(
         NYUDv2,
-        nyudv2_tasks(classes, protocol, canonical_focal, architecture in FAMILY),
+        available,
         name="nyudv2",
         root=root,
         tasks=tasks,
         size=size,
         architecture=architecture,
+        balancing=family_balancing(balancing, architecture, chosen),
         steps=steps,
         batch_size=batch_size,
         protocol=protocol,

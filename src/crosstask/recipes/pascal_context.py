@@ -5,7 +5,8 @@ from typing import Any
 from crosstask.data import PascalContext, labels
 from crosstask.recipes.building import reader_experiment
 from crosstask.recipes.experiment import Experiment
-from crosstask.recipes.nyudv2 import FAMILY
+from crosstask.recipes.nyudv2 import FAMILY, family_balancing
+from crosstask.recipes.options import choose_tasks
 from crosstask.tasks import Edges, HumanParts, Normals, Saliency, Segmentation, Task
 
 
@@ -26,6 +27,7 @@ def supervised(
     tasks: str = "segmentation,human_parts,saliency,normals,edges",
     size: str = "512x512",
     architecture: str = "sca_mtl",
+    balancing: str = "paper",
     steps: int = 60_000,
     batch_size: int = 8,
     protocol: str = "correct",
@@ -38,18 +40,21 @@ def supervised(
         tasks: comma-separated, ordered.
         size: HEIGHTxWIDTH.
         architecture: see `crosstask models`.
+        balancing: paper (of the architecture's own paper), equal, uncertainty, ...
         steps: optimiser steps.
         batch_size: pictures a batch.
         protocol: correct or released.
     """
+    available = pascal_tasks(protocol, architecture in FAMILY)
     return reader_experiment(
         PascalContext,
-        pascal_tasks(protocol, architecture in FAMILY),
+        available,
         name="pascal_context",
         root=root,
         tasks=tasks,
         size=size,
         architecture=architecture,
+        balancing=family_balancing(balancing, architecture, choose_tasks(tasks, available)),
         steps=steps,
         batch_size=batch_size,
         protocol=protocol,
