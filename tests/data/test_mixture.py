@@ -137,5 +137,8 @@ def test_skip_bad_counts_and_reports(tmp_path: Path, workers: int) -> None:
         assert any(str(broken) in str(w.message) for w in caught)
     for frame in dataset.frames:
         frame.files["image"].unlink(missing_ok=True)
-    with pytest.raises(DataError, match="none of the 5"):
+    with (
+        pytest.raises(DataError, match="none of the 5"),
+        pytest.warns(RuntimeWarning, match="skipped"),
+    ):
         data.SkipBad(dataset)[0]

@@ -132,7 +132,7 @@ def test_phases_of_cityscapes_set_what_is_not_given(tmp_path: Path) -> None:
     rates = {name: rate for name, _, rate in joint.regime.parts()}
     assert rates == {"encoder": 1e-5, "tasks": 5e-5, "pose": 2e-6}
     assert joint.steps == 40_000 and joint.tasks[0].channels == 19
-    with pytest.raises(ValueError, match="`phase`"):
+    with pytest.raises((ValueError, TypeError), match="phase"):  # the type check may come first
         recipe(phase="third", **small)
 
 
