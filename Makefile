@@ -19,7 +19,7 @@ install: $(VENV)/installed
 
 demo: $(VENV)/installed
 	@rm -rf $(RUN)
-	$(BIN)/crosstask train procedural.supervised --run $(RUN) --size 96x192 --steps 300 --next-steps
+	$(BIN)/crosstask train procedural.supervised --run $(RUN) --size 96x192 --steps 300 --val-every 150 --next-steps
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

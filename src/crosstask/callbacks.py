@@ -66,19 +66,26 @@ class Checkpoints(pl.Callback):
         self.run, self.experiment = run, experiment
         self.best = -math.inf
         self.best_step = -1
+        self.validated_step = -1
         self._saved_step = -1
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_step": self.best_step}
+        return {
+            "best": self.best,
+            "best_step": self.best_step,
+            "validated_step": self.validated_step,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+        self.validated_step = state_dict["validated_step"]
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         regime = self.experiment.regime
         regime.check_finite()
+        self.validated_step = trainer.global_step
         score = regime.validation_metrics.get("score", math.nan)
         newest = getattr(regime, "keeps_last", False)  # adaptation: target labels choose nothing
         if newest or score > self.best or (math.isnan(score) and self.best_step < 0):

@@ -116,6 +116,12 @@ class PoseError(Metric):
     """
 
     full_state_update = False
+    rotation: Tensor
+    pairs: Tensor
+    direction: Tensor
+    moving: Tensor
+    ate: Tensor
+    snippets: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from crosstask.runs import (
     MetricsFile,
     Run,
     RunError,
+    atomic_path,
     environment,
     write_json,
 )
@@ -136,7 +138,26 @@ def train(
             dist.destroy_process_group()
         if rank != 0:
             return {}
+        checkpoints = next(c for c in trainer.callbacks if isinstance(c, Checkpoints))  # type: ignore[attr-defined]
+        if checkpoints.validated_step != trainer.global_step:
+            _score_the_end(place, experiment, hardware, val_set, checkpoints.best)
         return finish(place, experiment, hardware, train_set, val_set)
+
+
+def _score_the_end(
+    place: Run, experiment: Experiment, hardware: Hardware, val_set: Dataset[Any], best: float
+) -> None:
+    """The last step is a candidate for the best checkpoint, also between two validations."""
+    with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
+        metrics = experiment.regime.final_metrics(
+            val_set,
+            batch_size=experiment.val_batch_size,
+            workers=experiment.workers,
+            device=hardware.device,
+        )
+    if not place.best.is_file() or metrics["score"] > best:
+        with atomic_path(place.best) as temporary:
+            shutil.copyfile(place.last, temporary)
 
 
 def finish(

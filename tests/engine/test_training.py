@@ -284,3 +284,17 @@ def test_frozen_parts_do_not_move(experiment: Make, tmp_path: Path) -> None:
     assert all(torch.equal(before[k], after[k]) for k in before)
     moved = weights(tmp_path / "r")
     assert any(not torch.equal(decoder[k], moved[f"network.decoders.depth.{k}"]) for k in decoder)
+
+
+def test_the_last_step_is_a_candidate_for_the_best(experiment: Make, tmp_path: Path) -> None:
+    """Six steps, validation every four: the end is scored, too."""
+    train(experiment(steps=6, val_every=4), tmp_path / "r", config=CONFIG, progress=False)
+    last, best = (
+        torch.load(tmp_path / f"r/checkpoints/{name}.ckpt", weights_only=True)
+        for name in ("last", "best")
+    )
+    assert last["global_step"] == 6 and best["global_step"] in (4, 6)
+    state = next(v for k, v in last["callbacks"].items() if k.startswith("Checkpoints"))
+    assert state["validated_step"] == 4
+    scored = json.loads((tmp_path / "r/metrics.json").read_text())["score"]
+    assert scored >= state["best"] - 1e-6  # never worse than the best validation

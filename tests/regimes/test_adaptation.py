@@ -55,7 +55,6 @@ def make(method: str = "both", tasks: tuple[str, ...] = TASKS, **options: Any) -
     )
     settings: dict[str, Any] = {
         "steps": 6,
-        "ema": 0.9,
         "alignment": AlignmentSettings(width=4),
         "method": method,
     }
@@ -90,7 +89,7 @@ def test_neither_side_reaches_the_others_parameters(mixed_batches: bool) -> None
     critic.backward()
     assert all(p.grad is None for p in regime.network.parameters())
     assert all(gradients(regime.alignment))
-    assert regime.ema is not None and all(p.grad is None for p in regime.ema.parameters())
+    assert regime.teacher is not None and all(p.grad is None for p in regime.teacher.parameters())
 
 
 def test_the_networks_turn_leaves_the_discriminators_as_they_are() -> None:
@@ -299,14 +298,20 @@ def test_gradient_norms_are_clipped_side_by_side() -> None:
     assert norm(regime.alignment) == pytest.approx(3.0, rel=2e-3)  # a joint norm would give 0.3
 
 
-def test_the_average_starts_as_a_plain_mean() -> None:
+def test_the_teacher_follows_fast_at_first() -> None:
     update = growing_average(0.75)
     average, count = torch.tensor([1.0]), torch.tensor([4])
-    for n, value in enumerate((2.0, 3.0), start=1):
-        update([average, count], [torch.tensor([value]), torch.tensor([n])], torch.tensor(n))
-    assert float(average) == pytest.approx(2.0) and int(count) == 2  # (1 + 2 + 3) / 3
-    update([average], [torch.tensor([6.0])], torch.tensor(100))
-    assert float(average) == pytest.approx(3.0)  # 2 + (6 - 2) / 4: no more than 1 - decay
+    update([average, count], [torch.tensor([10.0]), torch.tensor([7])], torch.tensor(2))
+    assert float(average) == pytest.approx(7.75)  # decay (1 + 2) / (10 + 2): 0.25 x 1 + 0.75 x 10
+    assert int(count) == 7
+    update([average], [torch.tensor([11.75])], torch.tensor(10_000))
+    assert float(average) == pytest.approx(8.75)  # no more than 0.75
+
+
+def test_the_teacher_stays_in_eval_mode_and_is_not_what_is_shipped() -> None:
+    regime = make("self_training")
+    assert not any(m.training for m in regime.teacher.modules())
+    assert regime.inference_network() is regime.network and make("adversarial").teacher is None
 
 
 class Stop(Exception):
@@ -351,7 +356,7 @@ def test_a_resumed_run_is_bit_identical(
     weights = [s["state_dict"] for s in states]
     assert list(weights[0]) == list(weights[1])
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
-    for part in ("network.", "ema.module.", "alignment.discriminators."):
+    for part in ("network.", "teacher.module.", "alignment.discriminators."):
         assert any(k.startswith(part) for k in weights[0])
     moments = [s["optimizer_states"][0]["state"] for s in states]
     assert all(torch.equal(moments[0][i]["exp_avg"], moments[1][i]["exp_avg"]) for i in moments[0])
@@ -416,8 +421,8 @@ def test_wrong_settings_are_errors() -> None:
         make("adversarial", mixed_batches=True, domain_norms=True)
     with pytest.raises(ValueError, match="`optimizer` is sgd"):
         make("adversarial", optimizer=OptimizerSettings(name="sgd"))
-    with pytest.raises(ValueError, match="`ema` is 0"):
-        make("self_training", ema=0.0)
+    with pytest.raises(ValueError, match="`decay` is 1"):
+        SelfTrainingSettings(decay=1.0)
     with pytest.raises(ValueError, match="`weight` is -1"):
         AlignmentSettings(weight=-1)
     with pytest.raises(ValueError, match="`mixing` is 'cut'"):

@@ -8,7 +8,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from fakes.scenes import Scenes, scene_tasks
 from torch import Tensor
 
 from crosstask.balancing import FixedWeights, Uncertainty, create_balancer
@@ -16,6 +15,7 @@ from crosstask.data.loading import collate
 from crosstask.models import create_model
 from crosstask.regimes.optimization import OptimizerSettings
 from crosstask.regimes.supervised import Supervised
+from fakes.scenes import Scenes, scene_tasks
 
 HIDDEN = {"depth": (0,), "normals": (1, 2), "segmentation": (3,)}
 

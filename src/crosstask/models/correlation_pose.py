@@ -1,5 +1,7 @@
 """Pose network that compares where patches went: features of two frames, correlated over shifts."""
 
+from typing import Any, cast
+
 import timm
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,8 @@ class CorrelationPoseNetwork(nn.Module):
         embedding: channels that are compared, a 1x1 convolution of the features.
         reach: largest shift that is compared, (rows, columns) in pixels of stride 2.
         hidden: channels of the head.
-        scale: factor on the output (radians and metres).
+        scale: factor on the axis-angle (radians).
+        translation_scale: factor on the translation (metres).
     """
 
     mean: Tensor
@@ -40,6 +43,7 @@ class CorrelationPoseNetwork(nn.Module):
         reach: tuple[int, int] = (2, 6),
         hidden: int = 48,
         scale: float = 0.01,
+        translation_scale: float = 0.01,
     ) -> None:
         super().__init__()
         self.spec = {
@@ -50,8 +54,10 @@ class CorrelationPoseNetwork(nn.Module):
             "reach": list(reach),
             "hidden": hidden,
             "scale": scale,
+            "translation_scale": translation_scale,
         }
-        self.scale, self.reach = scale, (reach[0], reach[1])
+        self.scale, self.translation_scale = scale, translation_scale
+        self.reach = (reach[0], reach[1])
         mean, deviation = normalization_buffers(normalization)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
@@ -59,7 +65,8 @@ class CorrelationPoseNetwork(nn.Module):
             encoder, pretrained=pretrained, features_only=True, out_indices=(0,)
         )
         shifts = (2 * reach[0] + 1) * (2 * reach[1] + 1)
-        self.embedding = nn.Conv2d(self.encoder.feature_info.channels()[0], embedding, 1)
+        channels = cast(Any, self.encoder).feature_info.channels()[0]
+        self.embedding = nn.Conv2d(channels, embedding, 1)
         layers: list[nn.Module] = []
         inputs = shifts + embedding + 2
         for outputs in (hidden, hidden, 2 * hidden, 2 * hidden):
@@ -80,8 +87,8 @@ class CorrelationPoseNetwork(nn.Module):
         similar = correlation(before, after, self.reach)
         position = positions(similar)
         motion = self.head(torch.cat([similar, before, position], dim=1)).mean(dim=(2, 3))
-        motion = motion.float() * self.scale
-        return motion[:, :3], motion[:, 3:]
+        motion = motion.float()
+        return motion[:, :3] * self.scale, motion[:, 3:] * self.translation_scale
 
 
 def correlation(

@@ -1,5 +1,7 @@
 """Pose network: the camera's motion between two frames (Zhou et al. 2017; Godard et al. 2019)."""
 
+from typing import Any, cast
+
 import timm
 import torch
 from jaxtyping import Float
@@ -75,7 +77,7 @@ class PoseNetwork(nn.Module):
         self.register_buffer("mean", mean.repeat(1, 2, 1, 1), persistent=False)
         self.register_buffer("deviation", deviation.repeat(1, 2, 1, 1), persistent=False)
         self.head = nn.Sequential(
-            nn.Conv2d(self.encoder.num_features, hidden, 1),
+            nn.Conv2d(int(cast(Any, self.encoder).num_features), hidden, 1),
             nn.ReLU(inplace=True),
             nn.Conv2d(hidden, hidden, 3, padding=1),
             nn.ReLU(inplace=True),

@@ -38,7 +38,8 @@ def adaptation_experiment(
     mixed_batches: bool = False,
     domain_norms: bool = False,
     match_colors: bool = False,
-    ema: float = 0.999,
+    teacher_decay: float = 0.999,
+    ema: float = 0.0,
     architecture: str = "densemtl",
     encoder: str | None = None,
     pretrained: bool = True,
@@ -86,7 +87,8 @@ def adaptation_experiment(
         mixed_batches: one forward pass over both domains.
         domain_norms: batch-norm statistics of their own for each domain.
         match_colors: give source pictures the colour statistics of target pictures.
-        ema: decay of the moving average, which is the teacher and what is validated; 0 is off.
+        teacher_decay: decay of the teacher, a moving average of the network.
+        ema: decay of a moving average of the weights that is validated and saved; 0 is off.
         architecture: see `crosstask models`.
         encoder: a timm name; the architecture's own if left out.
         pretrained: start from ImageNet weights (downloaded once by timm).
@@ -136,7 +138,11 @@ def adaptation_experiment(
             width=discriminator_width,
         ),
         self_training=SelfTrainingSettings(
-            weight=pseudo_weight, start=pseudo_start, mixing=mixing, jitter=mixed_jitter
+            weight=pseudo_weight,
+            start=pseudo_start,
+            decay=teacher_decay,
+            mixing=mixing,
+            jitter=mixed_jitter,
         ),
         mixed_batches=mixed_batches,
         domain_norms=domain_norms,

@@ -24,7 +24,6 @@ def adaptation(
     steps: int = 400,
     batch_size: int = 4,
     optimizer: str = "matched",
-    ema: float = 0.99,
     val_every: int = 200,
     seed: int = 0,
     protocol: str = "correct",
@@ -49,7 +48,6 @@ def adaptation(
         steps: optimiser steps.
         batch_size: pictures of each domain a batch.
         optimizer: matched, paper, adam, adamw.
-        ema: decay of the moving average: the teacher, and what is validated.
         val_every: optimiser steps between validations.
         seed: of weights, order and scenes.
         protocol: correct or released.
@@ -85,7 +83,6 @@ def adaptation(
         steps=steps,
         batch_size=batch_size,
         optimizer=optimizer,
-        ema=ema,
         val_every=val_every,
         seed=seed,
         protocol=protocol,

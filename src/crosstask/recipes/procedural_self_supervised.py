@@ -1,6 +1,6 @@
 """Procedural streets as sequences: depth and motion without labels, beside labelled tasks."""
 
-from typing import Any
+from typing import Any, Literal
 
 from crosstask.data import transforms
 from crosstask.data.procedural import ProceduralStreets
@@ -23,17 +23,18 @@ def self_supervised(
     cache: str | None = None,
     flip: float = 0.5,
     offsets: str = "-1,1",
-    encoder: str | None = "resnet10t",
+    encoder: str | None = "test_resnet",
     pretrained: bool = False,
     width: float = 0.25,
-    pose_encoder: str = "resnet10t",
+    pose_encoder: str = "test_resnet",
+    pose_network: Literal["stacked", "correlation"] = "correlation",
     distance: float | str | None = None,
     camera_height: float | None = None,
     steps: int = 1300,
     batch_size: int = 8,
     optimizer: str = "matched",
-    lr: float | None = 5e-4,
-    pose_lr: float | None = 1.5e-3,
+    lr: float | None = 1e-3,
+    pose_lr: float | None = 2e-3,
     val_every: int = 250,
     seed: int = 0,
     **options: Any,
@@ -57,6 +58,8 @@ def self_supervised(
         pretrained: start from ImageNet weights.
         width: factor on decoder widths.
         pose_encoder: timm name of the pose network's encoder.
+        pose_network: correlation of features, or stacked frames (as published), which finds rotations
+            from scratch in many more steps.
         distance: metres between frames, or poses (from the data), to learn metric depth.
         camera_height: metres above the ground, to learn metric depth.
         steps: optimiser steps.
@@ -93,6 +96,7 @@ def self_supervised(
         pretrained=pretrained,
         width=width,
         pose_encoder=pose_encoder,
+        pose_network=pose_network,
         size=size,
         offsets=offsets,
         distance=distance,  # type: ignore[arg-type]

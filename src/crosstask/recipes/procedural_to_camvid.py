@@ -44,7 +44,6 @@ def adaptation(
     steps: int = 4000,
     batch_size: int = 4,
     optimizer: str = "matched",
-    ema: float = 0.99,
     val_every: int = 500,
     seed: int = 0,
     protocol: str = "correct",
@@ -66,7 +65,6 @@ def adaptation(
         steps: optimiser steps.
         batch_size: pictures of each domain a batch.
         optimizer: matched, paper, adam, adamw.
-        ema: decay of the moving average: the teacher, and what is validated.
         val_every: optimiser steps between validations.
         seed: of weights, order and augmentation.
         protocol: correct or released.
@@ -114,7 +112,6 @@ def adaptation(
         steps=steps,
         batch_size=batch_size,
         optimizer=optimizer,
-        ema=ema,
         val_every=val_every,
         seed=seed,
         protocol=protocol,

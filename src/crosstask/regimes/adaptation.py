@@ -29,8 +29,8 @@ class Adaptation(Supervised):
     pictures without. "source_only" does not look at the targets; "oracle" is the same on labelled
     target samples. "adversarial" aligns the outputs of the domains (`OutputAlignment`),
     "self_training" learns from a teacher's labels on mixed pictures (`self_training`), "both"
-    does both. The teacher is the moving average of the network (`ema`), which is also what is
-    validated and saved.
+    does both. The teacher is a moving average of the network; what is validated and saved is the
+    network itself (or its slower average, `ema`).
 
     One optimiser holds everything; the discriminators are groups of their own with their own
     rate, betas, schedule and gradient norm. The network's loss and the discriminators' loss are
@@ -50,7 +50,7 @@ class Adaptation(Supervised):
 
     Raises:
         ValueError: unknown method, mixed batches together with domain statistics, an optimiser
-            without betas for the discriminators, self-training without a moving average.
+            without betas for the discriminators.
     """
 
     keeps_last = True  # target labels choose no checkpoint
@@ -85,8 +85,15 @@ class Adaptation(Supervised):
         )
         two = domain_norms and method != "oracle"
         self.source_norms = SourceStatistics(self.network) if two else None
-        if self.ema is not None:
-            self.ema.multi_avg_fn = cast(Any, growing_average(kwargs["ema"]))
+        self.teacher = (
+            AveragedModel(
+                self.network,
+                multi_avg_fn=cast(Any, growing_average(self.teaching.decay)),
+                use_buffers=True,
+            ).requires_grad_(False)
+            if self.teaches
+            else None
+        )
         self._critic: Tensor | None = None
         self._judged = -1
 
@@ -101,12 +108,18 @@ class Adaptation(Supervised):
         if self.aligns and self.settings.name == "sgd":
             raise ValueError(
                 "`optimizer` is sgd, but discriminators need Adam's betas in the same optimiser; "
-                "choose adam, adamw, paper_adaptation or matched"
+                "choose paper, matched, adam or adamw"
             )
-        if self.teaches and self.ema is None:
-            raise ValueError(
-                "`ema` is 0, but self-training needs a teacher; give a decay such as 0.999"
-            )
+
+    def train(self, mode: bool = True) -> "Adaptation":
+        super().train(mode)
+        if getattr(self, "teacher", None) is not None:
+            cast(nn.Module, self.teacher).eval()
+        return self
+
+    def on_train_start(self) -> None:
+        if self.teacher is not None and self.global_step == 0:  # `--init-from` comes after __init__
+            self.teacher.module.load_state_dict(self.network.state_dict())
 
     # ---- losses -----------------------------------------------------------------------------
 
@@ -172,7 +185,7 @@ class Adaptation(Supervised):
 
     def _mix(self, batch: Batch) -> dict[str, Any]:
         """Mixed pictures and targets from the teacher's labels."""
-        teacher = cast(nn.Module, cast(AveragedModel, self.ema).module)
+        teacher = cast(nn.Module, cast(AveragedModel, self.teacher).module)
         image, camera = self.image(batch, "target_image"), batch.get("target_intrinsics")
         pseudo = st.teach(teacher, self.tasks, image, camera)
         mask = self._mask(batch)
@@ -249,6 +262,11 @@ class Adaptation(Supervised):
             (self._critic / self.trainer.accumulate_grad_batches).backward()
             self._critic = None
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        if self.teacher is not None:
+            self.teacher.update_parameters(self.network)
+
     def parts(self) -> list[tuple[str, Sequence[nn.Module], float]]:
         parts = super().parts()
         if self.alignment is not None:
@@ -293,14 +311,15 @@ class Adaptation(Supervised):
 def growing_average(
     decay: float,
 ) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]:
-    """A moving average that starts as the plain mean: decay min(`decay`, 1 - 1 / (n + 1)).
+    """A moving average with decay min(`decay`, (1 + n) / (10 + n)) at update n.
 
-    In a short run nothing of the random start stays in it. Integer buffers are copied.
+    It forgets the random start of a short run: after 100 updates it looks back about 12 steps,
+    after 1000 about 110. Integer buffers are copied.
     """
 
     @torch.no_grad()
     def update(averages: Sequence[Tensor], values: Sequence[Tensor], number: Tensor) -> None:
-        share = 1.0 - torch.clamp(number / (number + 1.0), max=decay)
+        share = 1.0 - torch.clamp((1.0 + number) / (10.0 + number), max=decay)
         for average, value in zip(averages, values, strict=True):
             if average.is_floating_point():
                 average.lerp_(value, share.to(average.dtype))

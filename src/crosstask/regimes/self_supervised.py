@@ -118,19 +118,19 @@ class SelfSupervised(Supervised):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         check_batch(batch, self.supervision.offsets)
         image = self.image(batch)
-        features = None
+        network, features = cast(Any, self.network), None
         if self.reference_encoder is None:
-            outputs = dict(self.network(image))
+            outputs = dict(network(image))
         else:
-            features = self.network.encode(image)
-            outputs = dict(self.network.decode(features, tuple(image.shape[-2:])))
+            features = network.encode(image)
+            outputs = dict(network.decode(features, tuple(image.shape[-2:])))
         auxiliary = outputs.pop("auxiliary", None)
         found = self.task_losses(outputs, batch) if self.labelled_tasks else {}
         found[self.depth.name] = self.depth_loss(outputs[self.depth.name], batch, features)
         ordered = {task.name: found[task.name] for task in self.tasks}
         if auxiliary:
             targets = {task.name: batch[task.name] for task in self.labelled_tasks}
-            ordered |= self.network.auxiliary_losses(auxiliary, targets)
+            ordered |= network.auxiliary_losses(auxiliary, targets)
         return ordered
 
     def depth_loss(

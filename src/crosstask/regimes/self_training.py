@@ -21,7 +21,7 @@ from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 Batch = Mapping[str, Any]
 Pseudo = tuple[Tensor, Tensor]
 
-TRUSTED: dict[str, float] = {"Segmentation": 0.9, "Depth": 0.9, "Normals": 0.966, "Edges": 0.9}
+TRUSTED: dict[str, float] = {"Segmentation": 0.8, "Depth": 0.95, "Normals": 0.98, "Edges": 0.8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,7 @@ class SelfTrainingSettings:
     Attributes:
         weight: of the loss on mixed pictures, relative to the loss on source pictures.
         start: optimiser step from which on pseudo labels are used.
+        decay: of the teacher, a moving average of the network.
         mixing: "class": half of the source picture's classes are pasted into the target picture
             (random boxes where segmentation is not among the tasks); "none": target pictures
             alone.
@@ -42,6 +43,7 @@ class SelfTrainingSettings:
 
     weight: float = 1.0
     start: int = 0
+    decay: float = 0.999
     mixing: str = "class"
     trusted: Mapping[str, float] = field(default_factory=lambda: dict(TRUSTED))
     jitter: float = 0.3
@@ -49,6 +51,8 @@ class SelfTrainingSettings:
     def __post_init__(self) -> None:
         if self.mixing not in ("class", "none"):
             raise ValueError(f"`mixing` is {self.mixing!r}; expected 'class' or 'none'")
+        if not 0 < self.decay < 1:
+            raise ValueError(f"`decay` is {self.decay}; expected a number in (0, 1), such as 0.999")
         if self.weight < 0 or self.start < 0 or not 0 <= self.jitter < 1:
             raise ValueError(
                 f"`weight` is {self.weight}, `start` {self.start}, `jitter` {self.jitter}; expected "
