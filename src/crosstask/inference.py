@@ -60,7 +60,7 @@ def optimize(
     fold_batch_norms(folded)
     _check(network, folded, tolerance)
     if hasattr(folded, "final_only"):
-        folded.final_only = True
+        folded.final_only = True  # type: ignore[assignment]
     folded.requires_grad_(False)
     if channels_last:
         folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

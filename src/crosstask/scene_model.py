@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -101,9 +101,9 @@ class SceneModel(nn.Module):
         """
         if isinstance(image, list | tuple):
             return [self.predict(i, intrinsics, fx=fx, size=size, flip=flip) for i in image]
-        return self.predict_batch(to_picture(image)[None], intrinsics, fx=fx, size=size, flip=flip)[
-            0
-        ]
+        return self.predict_batch(
+            to_picture(cast(Picture, image))[None], intrinsics, fx=fx, size=size, flip=flip
+        )[0]
 
     @torch.inference_mode()
     def predict_batch(

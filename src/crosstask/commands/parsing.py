@@ -15,8 +15,8 @@ from crosstask.recipes.catalogue import find_recipe
 class OptionParser(ArgumentParser):
     """Python's `batch_size` is `--batch-size` here; `--no-x` is `--x false`."""
 
-    def format_help(self) -> str:
-        text = super().format_help()
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        text = super().format_help(*args, **kwargs)
         return re.sub(r"--[a-z][a-z0-9_.]*", lambda m: m[0].replace("_", "-"), text)
 
     def read(self, argv: Sequence[str]) -> Any:

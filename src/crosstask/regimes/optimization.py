@@ -120,7 +120,8 @@ def parameter_groups(
     known: dict[int, None] = {}
     groups = []
     for name, modules, rate in parts:
-        decayed, plain = [], []
+        decayed: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = []
         for parameter in (p for module in modules for p in module.parameters()):
             if not parameter.requires_grad or id(parameter) in known:
                 continue

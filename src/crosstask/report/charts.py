@@ -101,8 +101,8 @@ class Chart:
                 f'<polyline fill="none" stroke="{color}" stroke-width="1.8"{dash} points="{" ".join(piece)}"/>'
             )
             if len(piece) == 1:
-                x, y = piece[0].split(",")
-                self.parts.append(f'<circle cx="{x}" cy="{y}" r="2.5" fill="{color}"/>')
+                left, top = piece[0].split(",")
+                self.parts.append(f'<circle cx="{left}" cy="{top}" r="2.5" fill="{color}"/>')
         return self
 
     def bars(
