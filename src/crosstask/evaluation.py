@@ -29,9 +29,13 @@ def resize_output(output: Tensor, size: Sequence[int]) -> Tensor:
 class Evaluator(nn.Module):
     """One metric accumulator a task, fed with raw outputs of the last level.
 
+    Its sums are float64; on a device without float64 they stay on the CPU.
+
     Args:
         tasks: ordered tasks.
     """
+
+    without_float64 = ("mps",)
 
     def __init__(self, tasks: Sequence[Task], metrics: Mapping[str, Metric] | None = None) -> None:
         super().__init__()
@@ -39,14 +43,22 @@ class Evaluator(nn.Module):
         given = metrics or {}
         self.metrics = nn.ModuleDict({t.name: given.get(t.name) or t.metric() for t in self.tasks})
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Evaluator":
+        if fn(torch.zeros(0)).device.type in self.without_float64:
+            return self
+        return super()._apply(fn, recurse)
+
     @torch.no_grad()
     def update(self, outputs: Mapping[str, Sequence[Tensor]], batch: Batch) -> dict[str, Tensor]:
         """Decodes, scores, and returns the predictions {task: decoded}."""
         predictions = {}
         for task in self.tasks:
             output = resize_output(outputs[task.name][-1].float(), _target_size(task, batch))
-            predictions[task.name] = task.decode(output, batch.get("intrinsics"))
-            cast(Metric, self.metrics[task.name]).update(predictions[task.name], batch[task.name])
+            decoded, target = task.decode(output, batch.get("intrinsics")), batch[task.name]
+            predictions[task.name] = decoded
+            if decoded.device.type in self.without_float64:
+                decoded, target = decoded.cpu(), target.cpu()
+            cast(Metric, self.metrics[task.name]).update(decoded, target)
         return predictions
 
     def compute(self) -> dict[str, float]:

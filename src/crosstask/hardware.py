@@ -1,5 +1,6 @@
 """What this machine can do: the accelerator and the precision that is fast on it."""
 
+import shutil
 from dataclasses import dataclass
 
 import torch
@@ -55,3 +56,15 @@ def choose(accelerator: str = "auto", precision: str = "auto") -> Hardware:
     if precision == "bf16" and accelerator == "cuda" and not torch.cuda.is_bf16_supported():
         raise ValueError("`precision` is bf16, which this GPU lacks; use 32 or auto")
     return Hardware(accelerator, precision)
+
+
+def check_compiler(device: str = "cpu") -> None:
+    """torch.compile writes C++ for a CPU and needs a compiler there.
+
+    Raises:
+        ValueError: none was found.
+    """
+    if device != "cuda" and shutil.which("g++") is None and shutil.which("clang++") is None:
+        raise ValueError(
+            "`--compile` needs a C++ compiler (g++ or clang++) on a CPU; install one or leave it out"
+        )

@@ -18,7 +18,8 @@ from crosstask import model_files
 from crosstask.callbacks import Checkpoints, Panels, Progress, RunLogger
 from crosstask.data.loading import GroupedLoader, evaluation_loader, mix_seed, train_loader
 from crosstask.evaluation import evaluate_constants
-from crosstask.hardware import Hardware, choose
+from crosstask.hardware import Hardware, check_compiler, choose
+from crosstask.models.recompute import recompute_activations
 from crosstask.recipes.experiment import Experiment
 from crosstask.regimes.regime import Regime
 from crosstask.runs import (
@@ -80,6 +81,8 @@ def train(
     strategy: str = "auto",
     trackers: tuple[str, ...] = (),
     progress: bool = True,
+    compile: bool = False,
+    recompute: bool = False,
 ) -> dict[str, float]:
     """Trains, evaluates the best checkpoint on the validation split, and writes the run directory.
 
@@ -89,16 +92,20 @@ def train(
         accelerator, precision: see `crosstask.hardware.choose`.
         devices, num_nodes, strategy: handed to Lightning (several processes: strategy "ddp").
         trackers: any of "wandb", "mlflow", beside CSV and TensorBoard.
+        compile: run the network through torch.compile (one graph, no breaks).
+        recompute: activation checkpointing, see `crosstask.models.recompute`.
 
     Returns:
         The content of metrics.json.
 
     Raises:
         RunError: the directory is in use, holds another run, or cannot be resumed.
+        ValueError: `compile` and `recompute` together, or no compiler.
     """
     _quieten()
     place = Run(run)
     hardware = choose(accelerator, precision)
+    _prepare_network(experiment.regime, hardware, compile, recompute)
     rank_zero = _rank() == 0
     with place.lock() if rank_zero else _nothing():
         start = _prepare(place, dict(config or {}), resume) if rank_zero else _start(place, resume)
@@ -142,6 +149,21 @@ def train(
         if checkpoints.validated_step != trainer.global_step:
             _score_the_end(place, experiment, hardware, val_set, checkpoints.best)
         return finish(place, experiment, hardware, train_set, val_set)
+
+
+def _prepare_network(regime: Regime, hardware: Hardware, compile: bool, recompute: bool) -> None:
+    """How the network runs; neither changes what it computes, nor the keys of its weights."""
+    if compile and recompute:
+        raise ValueError(
+            "`--compile` plans what to recompute itself; leave out `--recompute` or `--compile`"
+        )
+    if recompute:
+        recompute_activations(regime.network)
+    if compile:
+        check_compiler(hardware.device.type)
+        # Balancers differentiate several losses of one graph, which then may not reuse its buffers.
+        torch._functorch.config.donated_buffer = False
+        regime.network.compile(fullgraph=True)
 
 
 def _score_the_end(

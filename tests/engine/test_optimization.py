@@ -1,10 +1,12 @@
 """Parameter groups, presets and schedules."""
 
 import pytest
+import torch
 from torch import nn
 
 from crosstask.regimes.optimization import (
     OptimizerSettings,
+    create_optimizer,
     optimizer_settings,
     parameter_groups,
     schedule_factor,
@@ -57,3 +59,22 @@ def test_schedules_worked_by_hand() -> None:
     assert poly(0) == pytest.approx(0.1)
     assert poly(50) == pytest.approx(0.5**0.9)
     assert poly(100) == 0.0
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_fused_steps_are_those_of_the_plain_optimiser(name: str) -> None:
+    settings = OptimizerSettings(name=name, lr=0.1, weight_decay=0.1)  # type: ignore[arg-type]
+    nets = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        net = Net()
+        groups = parameter_groups([("tasks", [net], 0.1)], 0.1, False)
+        optimizer = create_optimizer(settings, groups, fused)
+        assert bool(optimizer.defaults["fused"]) == fused
+        for _ in range(3):
+            optimizer.zero_grad()
+            net.head(net.encoder(torch.ones(2, 3, 2, 2))).square().sum().backward()
+            optimizer.step()
+        nets.append(net)
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)

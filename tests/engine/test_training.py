@@ -298,3 +298,54 @@ def test_the_last_step_is_a_candidate_for_the_best(experiment: Make, tmp_path: P
     assert state["validated_step"] == 4
     scored = json.loads((tmp_path / "r/metrics.json").read_text())["score"]
     assert scored >= state["best"] - 1e-6  # never worse than the best validation
+
+
+def test_activation_checkpointing_trains_the_same_network(experiment: Make, tmp_path: Path) -> None:
+    options = {"architecture": "densemtl", "tasks": ("segmentation", "depth", "normals")}
+    for name in ("plain", "saving"):
+        train(experiment(**options), tmp_path / name, progress=False, recompute=name == "saving")
+    plain, saving = weights(tmp_path / "plain"), weights(tmp_path / "saving")
+    assert list(plain) == list(saving)
+    for key, value in plain.items():
+        assert torch.allclose(value, saving[key], rtol=1e-3, atol=1e-5), key
+
+
+COMPILED = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+import crosstask.training as training
+from crosstask.recipes.building import supervised_experiment
+from fakes.scenes import Scenes, scene_tasks
+torch.set_num_threads(1)
+experiment = supervised_experiment(tasks=scene_tasks(("segmentation", "depth")), train_data=lambda: Scenes(8),
+    val_data=lambda: Scenes(3, offset=100), encoder="resnet10t", pretrained=False, width=0.0625, size="32x64",
+    steps=2, batch_size=2, val_every=2, workers=0, optimizer="matched", balancing="gradnorm")
+network, compile = experiment.regime.network, torch.nn.Module.compile
+torch.nn.Module.compile = lambda self, **k: compile(self, backend="aot_eager", **k)  # no C++ needed
+training.check_compiler = lambda device: None
+training.train(experiment, {run!r}, progress=False, compile=True)
+assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
+assert not any("_orig_mod" in key for key in network.state_dict())
+"""
+
+
+def test_a_compiled_network_trains_and_its_run_loads(tmp_path: Path) -> None:
+    code = COMPILED.format(tests=str(Path(__file__).parents[1]), run=str(tmp_path / "run"))
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    prediction = load(tmp_path / "run").predict(torch.rand(3, 32, 64))
+    assert prediction["segmentation"].shape == (32, 64)
+
+
+def test_compiling_and_recomputing_exclude_each_other(experiment: Make, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leave out `--recompute` or `--compile`"):
+        train(experiment(), tmp_path / "run", compile=True, recompute=True, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_compiler_is_said(
+    experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ValueError, match=r"needs a C\+\+ compiler"):
+        train(experiment(), tmp_path / "run", compile=True, accelerator="cpu", progress=False)

@@ -31,6 +31,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--compile", action="store_true", help="torch.compile, fullgraph")
     parser.add_argument(
+        "--recompute", action="store_true", help="activation checkpointing (training)"
+    )
+    parser.add_argument(
         "--optimize", action="store_true", help="fold norms, drop intermediate heads (inference)"
     )
     parser.add_argument("--rounds", type=int, default=10)
@@ -43,6 +46,11 @@ def main(argv: list[str]) -> int:
     from crosstask.hardware import choose
     from crosstask.recipes.options import parse_size
 
+    if args.recompute and (args.mode == "inference" or args.compile or args.optimize):
+        raise ValueError(
+            "`--recompute` saves memory in plain training; give `--mode training`, without "
+            "`--compile` (which plans memory itself) and `--optimize` (inference only)"
+        )
     torch.set_num_threads(args.threads)
     hardware = choose(args.device, args.precision)
     records: list[dict[str, Any]] = []
@@ -65,6 +73,7 @@ def _measure(args: Any, number: int, size: tuple[int, int], hardware: Any) -> li
     from crosstask.inference import optimize
     from crosstask.models import create_model
     from crosstask.models.flops import count_macs
+    from crosstask.models.recompute import recompute_activations
 
     dtype = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
     tasks = benchmark.task_names(number)
@@ -83,9 +92,11 @@ def _measure(args: Any, number: int, size: tuple[int, int], hardware: Any) -> li
             network.to(memory_format=torch.channels_last)
         if args.optimize:
             network = optimize(network, dtype=dtype, channels_last=args.channels_last)
+        if args.recompute:
+            recompute_activations(network)
         parts = getattr(network, "network", network)
         if args.compile:
-            network, parts = _compiled(network), None
+            network, parts = _compiled(network, device.type), None
         make = benchmark.inference_step if args.mode == "inference" else benchmark.training_step
         facts = {
             "tasks": number,
@@ -99,19 +110,12 @@ def _measure(args: Any, number: int, size: tuple[int, int], hardware: Any) -> li
     return benchmark.measure(variants, rounds=args.rounds, device=device.type)
 
 
-def _compiled(network: Any) -> Any:
-    import shutil
-
+def _compiled(network: Any, device: str) -> Any:
     import torch
 
-    if (
-        not torch.cuda.is_available()
-        and shutil.which("g++") is None
-        and shutil.which("clang++") is None
-    ):
-        raise ValueError(
-            "`--compile` needs a C++ compiler (g++ or clang++) on a CPU; install one or leave it out"
-        )
+    from crosstask.hardware import check_compiler
+
+    check_compiler(device)
     return torch.compile(network, fullgraph=True)
 
 

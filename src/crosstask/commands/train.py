@@ -20,6 +20,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--strategy", default="auto", help="a strategy of Lightning, for example ddp"
     )
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
+    parser.add_argument(
+        "--recompute",
+        action="store_true",
+        help="activation checkpointing of exchanges and decoders: less memory, more time",
+    )
     parser.add_argument(
         "--trackers", type=str, default="", help="wandb, mlflow or both with a comma"
     )
@@ -44,6 +50,8 @@ def main(argv: list[str]) -> int:
         strategy=namespace.strategy,
         trackers=parse_names(namespace.trackers),
         progress=not namespace.quiet,
+        compile=namespace.compile,
+        recompute=namespace.recompute,
     )
     if metrics:
         metrics_table(metrics, [t.name for t in experiment.tasks], title=str(namespace.run))

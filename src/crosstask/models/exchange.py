@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from crosstask.models.attention import CrossTaskAttention
 from crosstask.models.directions import Exchange
+from crosstask.models.recompute import run
 
 DOWNSCALES = {4: 1, 3: 1, 2: 2, 1: 4, 0: 8}
 FUSIONS = ("add", "product", "concat")
@@ -42,6 +43,8 @@ class TaskExchange(Exchange):
     Raises:
         ValueError: fewer than two tasks, or an unknown choice.
     """
+
+    recomputes_parts = True
 
     def __init__(
         self,
@@ -93,9 +96,7 @@ class TaskExchange(Exchange):
         for source in self.tasks:
             targets = self.others(source)
             for target, extracted in zip(targets, self._extract(source, features), strict=True):
-                read = self._read(source, target, features[target], extracted)
-                slot = self.others(target).index(source) + int(self.fusion == "concat")
-                part = self._fuse(target, slot, read)
+                part = run(self, self._part, source, target, features[target], extracted)
                 sums[target] = sums[target] + part if target in sums else part
         return {
             task: self._merge(features[task], self.norms[task](sums[task]).relu())
@@ -111,6 +112,11 @@ class TaskExchange(Exchange):
         bias = torch.cat([cast(Tensor, layer.bias) for layer in layers])
         merged = functional.conv2d(features[source], weight, bias, padding=1).relu()
         return merged.chunk(len(layers), dim=1)
+
+    def _part(self, source: str, target: str, feature: Tensor, extracted: Tensor) -> Tensor:
+        """What `source` adds to the fused feature of `target`."""
+        slot = self.others(target).index(source) + int(self.fusion == "concat")
+        return self._fuse(target, slot, self._read(source, target, feature, extracted))
 
     def _read(self, source: str, target: str, feature: Tensor, extracted: Tensor) -> Tensor:
         read = self.direction(source, target).combine(feature, extracted, self.economical)

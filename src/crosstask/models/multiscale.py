@@ -14,6 +14,7 @@ from torch.nn import functional
 from crosstask.models.encoder import Encoder
 from crosstask.models.network import pad_image
 from crosstask.models.pyramid_maps import STRIDES, PyramidMaps, fit_output
+from crosstask.models.recompute import run_exchange
 from crosstask.models.sizes import crop
 from crosstask.models.task_attention import AllPairsAttention
 from crosstask.models.task_scales import TaskScales
@@ -158,7 +159,8 @@ class MultiScaleNetwork(nn.Module):
         """Fills ``exchanged`` at the scales of a group, coarse to fine."""
         if "all_pairs" in self.exchanges and group == self.groups[0]:
             ordered = sorted(group)
-            mixed = self.exchanges["all_pairs"]({t: [own[t][k] for k in ordered] for t in own})
+            maps_of = {t: [own[t][k] for k in ordered] for t in own}
+            mixed = run_exchange(self.exchanges["all_pairs"], maps_of)
             for task, maps in mixed.items():
                 for k, x in zip(ordered, maps, strict=True):
                     exchanged[task][k] = x
@@ -166,7 +168,7 @@ class MultiScaleNetwork(nn.Module):
         level, k = str(LEVELS[group[0]]), group[0]
         streams = {task: maps[k] for task, maps in own.items()}
         if level in self.exchanges:
-            streams = self.exchanges[level](streams)
+            streams = run_exchange(self.exchanges[level], streams)
         for task, x in streams.items():
             exchanged[task][k] = x
 

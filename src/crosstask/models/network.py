@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crosstask.models.encoder import Encoder
+from crosstask.models.recompute import run, run_exchange
 from crosstask.models.sizes import crop, pad_to_multiple
 
 SMALLEST = 32
@@ -100,10 +101,12 @@ class Network(nn.Module):
             last = level == self.levels[-1]
             for task in self.tasks:
                 given = self._features_of(task, features)
-                streams[task] = self._decoder(task).stage(level, streams.get(task), given)
+                decoder = self._decoder(task)
+                stage = (decoder.stage, level, streams.get(task), given)
+                streams[task] = run(cast(nn.Module, decoder), *stage)
             exchanged = streams
             if str(level) in self.exchanges:
-                exchanged = self.exchanges[str(level)](streams)
+                exchanged = run_exchange(self.exchanges[str(level)], streams)
             for task in self.tasks:
                 if level in self._decoder(task).prediction_levels and (last or not self.final_only):
                     read = exchanged[task] if last else streams[task]

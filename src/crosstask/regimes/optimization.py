@@ -142,13 +142,19 @@ def parameter_groups(
 def create_optimizer(
     settings: OptimizerSettings, groups: list[dict[str, Any]], fused: bool = False
 ) -> torch.optim.Optimizer:
-    """The torch optimiser over ready-made groups; `fused` runs one kernel per step on a GPU."""
+    """The torch optimiser over ready-made groups; `fused` updates all weights in one kernel."""
+    optimizer: torch.optim.Optimizer
     if settings.name == "sgd":
-        return torch.optim.SGD(
+        optimizer = torch.optim.SGD(
             groups, lr=settings.lr, momentum=settings.momentum, fused=fused or None
         )
-    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return kind(groups, lr=settings.lr, betas=settings.betas, fused=fused or None)
+    else:
+        kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+        optimizer = kind(groups, lr=settings.lr, betas=settings.betas, fused=fused or None)
+    # A fused optimiser can divide gradients by a loss scale within its step, and Lightning then
+    # refuses to clip. No precision here scales the loss.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
 
 
 def schedule_factor(settings: OptimizerSettings, steps: int) -> Callable[[int], float]:

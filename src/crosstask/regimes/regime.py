@@ -130,8 +130,7 @@ class Regime(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         settings = self.settings
         groups = parameter_groups(self.parts(), settings.weight_decay, settings.decay_norms)
-        fused = self.device.type == "cuda" and self.trainer.gradient_clip_val is None
-        optimizer = create_optimizer(settings, groups, fused)
+        optimizer = create_optimizer(settings, groups, self.device.type in ("cpu", "cuda"))
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, schedule_factor(settings, self.steps)
         )

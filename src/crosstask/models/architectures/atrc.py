@@ -12,6 +12,7 @@ from crosstask.models.auxiliary_labels import AuxiliaryLabels
 from crosstask.models.encoder import Encoder
 from crosstask.models.network import pad_image
 from crosstask.models.pyramid_maps import STRIDES, Neck, PyramidMaps, fit_output
+from crosstask.models.recompute import run_exchange
 from crosstask.models.relational_exchange import CONTEXTS, Genotype, RelationalExchange
 from crosstask.models.sizes import crop
 
@@ -102,7 +103,7 @@ class RelationalNetwork(nn.Module):
         shared, streams = self._branches(features)
         labels = self.auxiliary(shared) if self.auxiliary is not None else {}
         if "2" in self.exchanges:
-            streams = self.exchanges["2"](streams, labels)
+            streams = run_exchange(self.exchanges["2"], streams, labels)
         outputs: dict[str, Any] = {}
         for task in self.tasks:
             output = cast(RelationalDecoder, self.decoders[task]).predict(streams[task])
