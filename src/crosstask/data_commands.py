@@ -48,7 +48,7 @@ def add_data_parser(commands: Any) -> None:
 
 def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="a dataset of `crosstask data list`")
-    parser.add_argument("--root", type=Path, required=True, help="its folder")
+    parser.add_argument("--root", type=Path, help="its folder")
     parser.add_argument(
         "--split", action="append", help="repeat for several; default: all there are"
     )
@@ -87,6 +87,7 @@ def run_data(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     from crosstask.data.catalogue import READERS
+    from crosstask.data.procedural import LENGTHS, ProceduralStreets
 
     rows: list[dict[str, Any]] = [
         {
@@ -98,6 +99,15 @@ def _list(args: argparse.Namespace) -> int:
         }
         for name, reader in READERS.items()
     ]
+    rows.append(
+        {
+            "name": ProceduralStreets.source,
+            "modalities": list(ProceduralStreets.supported),
+            "splits": dict(LENGTHS),
+            "homepage": "rendered on the fly: no files, no --root",
+            "licence": "ships with crosstask",
+        }
+    )
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -109,15 +119,18 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from crosstask.data.check import overlap, split_report
+    from crosstask.data.check import absent_report, overlap, split_report
 
-    datasets = open_splits(args)
+    datasets, failures = open_splits(args)
     report: dict[str, Any] = {"dataset": args.name, "root": str(args.root), "splits": {}}
     for split, dataset in datasets.items():
         findings = _look(dataset, args, f"check {split}")
         report["splits"][split] = split_report(dataset, findings, args.partial)
         if args.write_splits is not None:
             dataset.write_split(args.write_splits / f"{args.name}_{split}.txt")
+    present = next(iter(datasets.values()))
+    for split, error in failures.items():
+        report["splits"][split] = absent_report(split, error, args.partial, present)
     report["defects"] = overlap(datasets)
     number = len(report["defects"]) + sum(len(s["defects"]) for s in report["splits"].values())
     report["ok"] = number == 0
@@ -132,9 +145,8 @@ def _check(args: argparse.Namespace) -> int:
 def _print_check(report: dict[str, Any]) -> None:
     for split, entry in report["splits"].items():
         sizes = ", ".join(f"{size} ({count})" for size, count in entry["sizes"].items())
-        print(
-            f"{split}: {entry['frames']} frames, {sizes or 'no readable picture'}; hash {entry['hash']}"
-        )
+        facts = f"{entry['frames']} frames, {sizes or 'no readable picture'}; hash {entry['hash']}"
+        print(f"{split}: {facts if entry['frames'] else 'not there'}")
         for name, values in entry["modalities"].items():
             print(
                 f"  {name}: {values['labelled_frames']} labelled frames, {100 * values['void']:.1f} % void"
@@ -161,7 +173,7 @@ def _stats(args: argparse.Namespace) -> int:
     from crosstask.data.check import class_report, depth_report
 
     report: dict[str, Any] = {"dataset": args.name, "root": str(args.root), "splits": {}}
-    for split, dataset in open_splits(args).items():
+    for split, dataset in _present(args).items():
         findings = _look(dataset, args, f"stats {split}")
         if findings.defects:
             raise ValueError(f"{findings.defects[0]}; run `crosstask data check` for all defects")
@@ -197,7 +209,7 @@ def _preview(args: argparse.Namespace) -> int:
     if args.count < 1 or args.width < 32:
         raise ValueError(f"--count is {args.count}, --width {args.width}; expected >= 1 and >= 32")
     written = []
-    datasets = open_splits(args)
+    datasets = _present(args)
     sheets = _sheet_paths(args, list(datasets))
     for split, dataset in datasets.items():
         indices = _spaced(len(dataset), args.count)
@@ -240,30 +252,48 @@ def _prepare(args: argparse.Namespace) -> int:
     return 0
 
 
-def open_splits(args: argparse.Namespace) -> dict[str, Any]:
-    """The datasets that the command is about, by split.
+def _present(args: argparse.Namespace) -> dict[str, Any]:
+    """The splits that can be opened; says on standard error which of train and val cannot."""
+    found, failures = open_splits(args)
+    for split, error in failures.items():
+        if split != "test":
+            text = str(error).split("; expected the tree")[0]
+            print(f"note: without {split}: {text}", file=sys.stderr)
+    return found
+
+
+def open_splits(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Exception]]:
+    """The datasets that the command is about, by split, and why others could not be opened.
 
     Without `--split`: train, val and test, as far as they are there; none is an error.
     """
-    from crosstask.data.catalogue import find_reader, own_options
+    from crosstask.data.catalogue import find_reader, known_options, open_dataset
+    from crosstask.data.procedural import ProceduralStreets
     from crosstask.data.sample import DataError
 
-    reader = find_reader(args.name)
-    options = _options(args.option, own_options(reader), args.name)
+    if args.name == ProceduralStreets.source:
+        if args.command != "preview":
+            raise ValueError(
+                f"{args.name} has no files; `crosstask data preview {args.name}` shows it"
+            )
+        reader: Any = ProceduralStreets
+    else:
+        reader = find_reader(args.name)
+    options = _options(args.option, known_options(args.name), args.name)
     modalities = tuple(args.modalities.split(",")) if args.modalities else None
     wanted = args.split or [split for split in ("train", "val", "test") if split in reader.splits]
     found: dict[str, Any] = {}
-    failure: DataError | None = None
+    failures: dict[str, Exception] = {}
     for split in wanted:
         try:
-            found[split] = reader(args.root, split, modalities, **options)
+            found[split] = open_dataset(args.name, args.root, split, modalities, options)
         except DataError as error:
             if args.split:
                 raise
-            failure = failure or error
-    if not found and failure is not None:
-        raise failure
-    return found
+            failures[split] = error
+    if not found:
+        raise next(iter(failures.values()))
+    return found, failures
 
 
 def _options(texts: list[str], known: dict[str, Any], name: str) -> dict[str, Any]:
@@ -277,7 +307,8 @@ def _options(texts: list[str], known: dict[str, Any], name: str) -> dict[str, An
         if key not in known:
             raise ValueError(nearest(key, list(known), f"option of {name}"))
         try:
-            options[key] = json.loads(value)
+            parsed = json.loads(value)
+            options[key] = tuple(parsed) if isinstance(parsed, list) else parsed
         except json.JSONDecodeError:
             options[key] = value
     return options

@@ -34,7 +34,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         assert reader.licence in text
     code, rows = report(capsys, "list")
     assert code == 0
-    assert {row["name"] for row in rows} == set(READERS)
+    assert {row["name"] for row in rows} == {*READERS, "procedural"}
     assert next(r for r in rows if r["name"] == "cityscapes")["splits"]["train"] == 2975
 
 
@@ -190,6 +190,35 @@ def test_preview_to_a_named_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert all(Path(name).is_file() for name in many["files"])
 
 
+def test_preview_of_rendered_streets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No files, so no `--root`; and nothing to check."""
+    arguments = ("preview", "procedural", "--split", "val", "--output", str(tmp_path / "a.png"))
+    found = report(capsys, *arguments, "--count", "1", "--option", "size=[32, 64]")[1]
+    assert found["files"] == [str(tmp_path / "a.png"), str(tmp_path / "a.ply")]
+    with pytest.raises(ValueError, match="procedural has no files"):
+        main(["check", "procedural"])
+
+
+def test_void_is_hatched_and_thin_edges_stay_closed(tmp_path: Path) -> None:
+    """The upper rows of the miniature are void; its edges are two pixels wide in 48 columns."""
+    from crosstask.data.preview import sheet
+
+    dataset = data.CamVid(fakes.camvid.write(tmp_path))
+    page = np.array(sheet(dataset, [0], width=32))
+    size = (24, 32)
+    cell = page[16:40, 36:68]
+    void = data.sample.void_mask("segmentation", dataset[0]["segmentation"])
+    void = np.array(Image.fromarray(void.numpy()).resize((32, 24), Image.Resampling.NEAREST))
+    stripes = {(214, 214, 220), (150, 150, 160)}
+    shown = np.array([[tuple(map(int, p)) in stripes for p in row] for row in cell])
+    assert cell.shape[:2] == size
+    assert np.array_equal(shown, void) and void.any()
+    black = (page[16:40, 72:104] == 0).all(-1)
+    edges = dataset[0]["edges"]
+    hit = torch.nn.functional.adaptive_max_pool2d((edges == 1).float()[None], size)[0, 0] > 0
+    assert np.array_equal(black, hit.numpy())
+
+
 def test_prepare_nyudv2_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, root = fakes.nyudv2.write_mat(tmp_path / "mat"), tmp_path / "nyu"
     arguments = ("prepare", "nyudv2", "--source", str(source), "--root", str(root))
@@ -282,7 +311,7 @@ def test_wrong_use(tmp_path: Path, argv: list[str], message: str) -> None:
 
 
 def test_wrong_arguments_exit_2() -> None:
-    for argv in ([], ["chekc"], ["check", "camvid"], ["prepare", "kitti", "--root", "."]):
+    for argv in ([], ["chekc"], ["check"], ["prepare", "kitti", "--root", "."]):
         with pytest.raises(SystemExit) as stop:
             main(argv)
         assert stop.value.code == 2

@@ -11,9 +11,15 @@ from jsonargparse import ActionConfigFile, ArgumentParser
 from crosstask.naming import nearest
 from crosstask.recipes.catalogue import find_recipe
 
+_BOOLEANS = ("true", "false", "yes", "no", "True", "False")
+
 
 class OptionParser(ArgumentParser):
-    """Python's `batch_size` is `--batch-size` here; `--no-x` is `--x false`."""
+    """Python's `batch_size` is `--batch-size` here; `--x` alone is `--x true`, `--no-x` is false."""
+
+    def format_usage(self, *args: Any, **kwargs: Any) -> str:
+        text = super().format_usage(*args, **kwargs)
+        return re.sub(r"--[a-z][a-z0-9_.]*", lambda m: m[0].replace("_", "-"), text)
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
         text = super().format_help(*args, **kwargs)
@@ -26,7 +32,19 @@ class OptionParser(ArgumentParser):
             ValueError: unknown option.
         """
         known = [o for action in self._actions for o in action.option_strings if o.startswith("--")]
-        return self.parse_args([part for arg in argv for part in _translate(arg, known)])
+        switches = {
+            option
+            for action in self._actions
+            for option in action.option_strings
+            if getattr(action, "_typehint", None) is bool
+        }
+        parts = []
+        for arg, following in zip(argv, [*argv[1:], ""], strict=True):
+            translated = _translate(arg, known)
+            if arg.startswith("--") and translated[0] in switches and following not in _BOOLEANS:
+                translated = [translated[0] + "=true"]
+            parts += translated
+        return self.parse_args(parts)
 
 
 def _translate(arg: str, known: Sequence[str]) -> list[str]:

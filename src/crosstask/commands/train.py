@@ -1,6 +1,7 @@
 """`crosstask train RECIPE --run DIR [--resume] [options of the recipe]`."""
 
 import contextlib
+import json
 import sys
 from pathlib import Path
 
@@ -56,9 +57,18 @@ def main(argv: list[str]) -> int:
     if metrics:
         metrics_table(metrics, [t.name for t in experiment.tasks], title=str(namespace.run))
         print(f"\npictures: {namespace.run / 'panel.png'}")
+        _tell_skipped(namespace.run / "skipped.json")
         if namespace.next_steps:
             print(next_steps(namespace.run))
     return 0
+
+
+def _tell_skipped(file: Path) -> None:
+    """What `--skip-bad` left out."""
+    if file.is_file():
+        from crosstask.data.skip import summary
+
+        print(f"{summary(json.loads(file.read_text()))} ({file})", file=sys.stderr)
 
 
 def next_steps(run: Path) -> str:

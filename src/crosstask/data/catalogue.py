@@ -1,7 +1,8 @@
 """The readers by name, for the command line."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from crosstask.data.bsds500 import BSDS500
@@ -12,6 +13,7 @@ from crosstask.data.folder import FolderDataset
 from crosstask.data.frames import FrameFolder
 from crosstask.data.nyudv2 import NYUDv2
 from crosstask.data.pascal_context import PascalContext
+from crosstask.data.procedural import ProceduralStreets
 from crosstask.data.sample import DataError
 from crosstask.data.sevenscenes import SevenScenes
 from crosstask.data.synthia import Synthia
@@ -40,6 +42,31 @@ def find_reader(name: str) -> type[SceneDataset]:
     if name not in READERS:
         raise DataError(nearest(name, list(READERS), "dataset"))
     return READERS[name]
+
+
+def open_dataset(
+    name: str,
+    root: Path | None,
+    split: str,
+    modalities: Sequence[str] | None,
+    options: Mapping[str, Any],
+) -> SceneDataset:
+    """A split of a dataset by its name; `procedural` is rendered and has no root."""
+    if name == ProceduralStreets.source:
+        return ProceduralStreets(split, modalities, **options)
+    reader = find_reader(name)
+    if root is None:
+        raise DataError(f"`--root` is missing; give the folder of {reader.__name__}")
+    return reader(root, split, modalities, **options)
+
+
+def known_options(name: str) -> dict[str, Any]:
+    """Options of a dataset by its name, and their defaults."""
+    if name != ProceduralStreets.source:
+        return own_options(find_reader(name))
+    parameters = inspect.signature(ProceduralStreets.__init__).parameters.values()
+    own = ("self", "split", "modalities", "transform")
+    return {p.name: p.default for p in parameters if p.name not in own}
 
 
 def own_options(reader: type[SceneDataset]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from crosstask.data.axes import axes_text
 from crosstask.data.dataset import SceneDataset
 from crosstask.data.inspection import DEPTH_EDGES, Findings, compare_normals
+from crosstask.data.sample import WrongRoot
 
 
 def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> dict[str, Any]:
@@ -62,11 +63,36 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
     return report | {"defects": defects, "notes": notes}
 
 
+def absent_report(
+    split: str, error: Exception, partial: bool, present: SceneDataset
+) -> dict[str, Any]:
+    """A split that cannot be opened: a defect, unless it is not there and need not be.
+
+    Test splits may be absent (their labels are often withheld), and so may, with `partial` or
+    where no official count is known, a split without a single frame. A damaged list of frames is
+    always a defect.
+    """
+    official = present.official.get(split) if _plain(present) else None
+    optional = split == "test" or (isinstance(error, WrongRoot) and (partial or official is None))
+    text = str(error).split("; expected the tree")[0]
+    return {
+        "frames": 0,
+        "official": official,
+        "hash": None,
+        "sizes": {},
+        "modalities": {},
+        "defects": [] if optional else [text],
+        "notes": [text] if optional else [],
+    }
+
+
 def _official(dataset: SceneDataset) -> int | None:
     """Frames that the split should have; unknown where options or the edition change it."""
-    options = dataset.describe()
-    plain = getattr(dataset, "variant", "rand") == "rand" and _paper_subset(dataset)
-    return dataset.official.get(options["split"]) if plain else None
+    return dataset.official.get(dataset.split) if _plain(dataset) else None
+
+
+def _plain(dataset: SceneDataset) -> bool:
+    return getattr(dataset, "variant", "rand") == "rand" and _paper_subset(dataset)
 
 
 def _paper_subset(dataset: Any) -> bool:

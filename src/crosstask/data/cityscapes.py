@@ -88,7 +88,8 @@ root/
             raise DataError(
                 f"`images` is {images!r}; expected leftImg8bit, leftImg8bit_small or None"
             )
-        small = images is None and not (Path(root) / "leftImg8bit" / split).is_dir()
+        full, shrunk = (Path(root) / f / split for f in ("leftImg8bit", "leftImg8bit_small"))
+        small = images is None and shrunk.is_dir() and not full.is_dir()
         self.images = images or ("leftImg8bit_small" if small else "leftImg8bit")
         self._mask_sky, self._mask_ego = mask_sky, mask_ego
         self._last_ids: tuple[Path, np.ndarray] | None = None
@@ -144,7 +145,7 @@ root/
                 )
             frames.append(Frame(name, self._files(name, picture, has, has_camera)))
         if not frames:
-            raise self.wrong_root(f"{self.images}/{self.split}/<city>/*_leftImg8bit.png")
+            raise self.wrong_root(f"pictures in {self.images}/{self.split}/<city>/")
         return frames
 
     def _files(

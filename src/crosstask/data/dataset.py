@@ -23,6 +23,7 @@ from crosstask.data.sample import (
     MODALITIES,
     TARGETS,
     DataError,
+    WrongRoot,
     unknown_intrinsics,
     void_target,
 )
@@ -130,7 +131,16 @@ class SceneDataset(Dataset[Sample], ABC):
 
     def load_image(self, frame: Frame) -> Tensor:
         """(3,H,W) uint8."""
-        return read_image(frame.files["image"])
+        path = frame.files["image"]
+        try:
+            return read_image(path)
+        except DataError as error:
+            if "listing" not in frame.info or path.is_file():
+                raise
+            raise DataError(
+                f"{frame.info['listing']} names the frame {frame.name!r}, but {path} is "
+                "missing; restore the picture, or take the name out of the list"
+            ) from error
 
     def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
         """(3,3) float32 in pixels of the stored picture; focal length 0 where unknown."""
@@ -153,6 +163,10 @@ class SceneDataset(Dataset[Sample], ABC):
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} of {len(self)} frames")
         return self.finish(self.load(self.frames[index]))
+
+    def frame_name(self, index: int) -> str:
+        """Name of a sample, without reading it."""
+        return self.frames[index].name
 
     def load(self, frame: Frame) -> Sample:
         """A frame as stored: image uint8, native size, no transform; sources of derived targets too."""
@@ -221,12 +235,12 @@ class SceneDataset(Dataset[Sample], ABC):
 
     # Helpers for readers ------------------------------------------------------------------------
 
-    def wrong_root(self, looked_for: str | Path) -> DataError:
+    def wrong_root(self, looked_for: str | Path) -> WrongRoot:
         """The error for a root that is not this dataset."""
         state = "does not exist" if not self.root.exists() else f"has no {looked_for}"
-        return DataError(
+        return WrongRoot(
             f"`root` is {self.root}, which {state}; expected the tree of {type(self).__name__}:\n"
-            f"{self.tree.rstrip()}\nThe data is to be had at {self.homepage} ({self.licence})"
+            f"{self.tree.strip()}\nThe data is to be had at {self.homepage} ({self.licence})"
         )
 
     def wrong_size(
@@ -340,7 +354,8 @@ def pick(frames: Sequence[Frame], names: Sequence[str], where: str | Path) -> li
     for name in names:
         if name not in by_name:
             raise DataError(
-                f"{where} names the frame {name!r}, which does not exist in the dataset"
+                f"{where} names the frame {name!r}, which does not exist in the dataset "
+                f"({len(by_name)} frames, such as {next(iter(by_name), 'none')!r})"
             )
     return [by_name[name] for name in names]
 

@@ -5,6 +5,7 @@ PNG is read by torchvision, which keeps 16 bits a channel (Pillow silently drops
 """
 
 import io
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +68,9 @@ def _decode(path: Path, data: bytes, mode: ImageReadMode) -> Tensor:
     try:
         return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=mode)
     except RuntimeError as error:
+        reason = re.sub(r"^.*\.cpp:\d+, ", "", str(error)).strip().rstrip(".")
         raise DataError(
-            f"{path} cannot be decoded ({error}); it is cut off or no picture"
+            f"{path} cannot be decoded ({reason}); it is cut off or no picture: fetch it again"
         ) from error
 
 
@@ -118,7 +120,9 @@ def _palette_indices(path: Path, data: bytes) -> Tensor:
         with Image.open(io.BytesIO(data)) as image:
             return torch.from_numpy(np.array(image).astype(np.uint8))[None]
     except OSError as error:
-        raise DataError(f"{path} cannot be decoded ({error}); it is cut off") from error
+        raise DataError(
+            f"{path} cannot be decoded ({error}); it is cut off: fetch it again"
+        ) from error
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -128,7 +132,7 @@ def read_npy(path: Path) -> np.ndarray:
     except (ValueError, EOFError, OSError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is no .npy array ({error})") from error
+        raise DataError(f"{path} is no .npy array ({error}); fetch it again") from error
 
 
 def read_normals(path: Path) -> Tensor:

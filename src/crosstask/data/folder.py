@@ -156,10 +156,13 @@ Only images/ must be there.
             return names
         listing = self.root / "splits" / f"{self.split}.txt"
         if listing.is_file():
-            chosen = read_split(listing)
-            for name in chosen:
-                if name not in set(names):
-                    raise DataError(f"{listing} names the frame {name!r}, which is not in images/")
+            chosen, known = read_split(listing), set(names)
+            unknown = [name for name in chosen if name not in known]
+            if unknown:
+                raise DataError(
+                    f"{listing} names the frame {unknown[0]!r}, which is not in images/; "
+                    "add the picture, or take the name out of the list"
+                )
             return chosen
         if self.split == "test" or listing.parent.is_dir():
             raise DataError(f"split {self.split!r} needs {listing}")

@@ -74,6 +74,11 @@ class Mixture(Dataset[dict[str, Any]]):
         part = max(p for p, start in enumerate(self.starts[:-1]) if start <= index)
         return part, index - self.starts[part]
 
+    def frame_name(self, index: int) -> str:
+        """Source and name of a sample, without reading it."""
+        part, within = self.locate(index)
+        return f"{self.parts[part].source}/{self.parts[part].frame_name(within)}"
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         part, within = self.locate(index)
         sample = self.parts[part][within]

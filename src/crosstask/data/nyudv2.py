@@ -113,7 +113,7 @@ The official nyu_depth_v2_labeled.mat becomes such a folder with `crosstask data
             raise self.wrong_root(f"gt_sets/{self.split}.txt")
         names = read_split(listing)
         suffixes = {kind: self._suffix(kind, names) for kind in _FOLDERS}
-        return [Frame(name, self._files(name, suffixes)) for name in names]
+        return [Frame(n, self._files(n, suffixes), {"listing": listing}) for n in names]
 
     def _suffix(self, kind: str, names: list[str]) -> str | None:
         """Which of a kind's file formats this package uses; None without its folder."""

@@ -107,7 +107,10 @@ root/                                (PASCAL_MT)
         if not listing.is_file():
             raise self.wrong_root(f"ImageSets/Context/{self.split}.txt")
         folders = self._folders()
-        return [Frame(name, self._files(name, folders)) for name in read_split(listing)]
+        return [
+            Frame(name, self._files(name, folders), {"listing": listing})
+            for name in read_split(listing)
+        ]
 
     def _files(self, name: str, folders: Mapping[str, Path]) -> dict[str, Path]:
         suffixes = {"human_parts": ".mat", "saliency": ".png", "normals": ".png", "edges": ".mat"}

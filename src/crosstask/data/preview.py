@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from crosstask import geometry
 from crosstask.data.dataset import SceneDataset
+from crosstask.data.resample import resize_edges, resize_nearest
 from crosstask.data.sample import TARGETS, void_mask
+from crosstask.legends import INK, PAPER, font, legend, text_width, to_image
 from crosstask.tasks import (
     ClassTable,
     Depth,
@@ -24,7 +26,8 @@ from crosstask.tasks import (
 )
 from crosstask.tasks.task import Task
 
-_TEXT, _PAPER, _LINE = (25, 25, 30), (255, 255, 255), 16
+_LINE, _GAP, _TEXT_SIZE = 16, 4, 12
+_VOID = (np.array([214, 214, 220], np.uint8), np.array([150, 150, 160], np.uint8))
 
 
 def picture_tasks(classes: ClassTable | None) -> dict[str, Task]:
@@ -54,56 +57,88 @@ def caption(name: str, value: Tensor) -> str:
 
 
 def sheet(dataset: SceneDataset, indices: Sequence[int], width: int = 360) -> Image.Image:
-    """Rows are samples, columns the picture and its targets; the legend names the classes shown."""
+    """Rows are samples, columns the picture and its targets, a legend below each column.
+
+    Void is hatched. Depth has one scale for all rows; classes that do not occur are not listed.
+    """
     tasks = picture_tasks(dataset.classes)
     names = [name for name in TARGETS if name in dataset.modalities]
-    rows, seen = [], np.zeros(256, dtype=bool)
-    for index in indices:
-        sample = dataset[index]
-        cells = [(sample["name"], (sample["image"] * 255).round().to(torch.uint8))]
-        cells += [(caption(n, sample[n]), tasks[n].colorize(sample[n])) for n in names]
-        rows.append(_row(cells, width))
-        if "segmentation" in names:
-            seen[sample["segmentation"].unique().numpy()] = True
-    if dataset.classes is not None and "segmentation" in names:
-        shown = [(n, c) for i, (n, c) in enumerate(zip(dataset.classes.names, dataset.classes.colors, strict=True)) if seen[i]]  # fmt: skip
-        rows.append(_legend(shown, rows[0].width))
-    height = sum(row.height for row in rows)
-    page = Image.new("RGB", (rows[0].width, height), _PAPER)
+    samples = [dataset[index] for index in indices]
+    scales = {n: tasks[n].color_scale(*(s[n] for s in samples)) for n in names}
+    rows = []
+    for sample in samples:
+        picture = (sample["image"] * 255).round().to(torch.uint8)
+        size = (round(width * picture.shape[-2] / picture.shape[-1]), width)
+        cells = [(sample["name"], _smooth(picture, size))]
+        for name in names:
+            cell = _target_cell(tasks[name], name, sample[name], size, scales[name])
+            cells.append((caption(name, sample[name]), cell))
+        rows.append(_row(cells))
+    keys = [_void_key(width)]
+    keys += [legend(tasks[n], [s[n] for s in samples], width, _TEXT_SIZE) for n in names]
+    return _page([*rows, _beside(keys, width)] if names else rows)
+
+
+def _smooth(picture: UInt8[Tensor, "3 h w"], size: tuple[int, int]) -> Image.Image:
+    return to_image(picture).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+
+
+def _target_cell(
+    task: Task, name: str, value: Tensor, size: tuple[int, int], scale: Mapping[str, float]
+) -> Image.Image:
+    """A target at the size of a cell; thin edges stay closed lines, void is hatched."""
+    resize = resize_edges if name in ("edges", "saliency") else resize_nearest
+    value = resize(value, size)
+    picture = np.array(to_image(task.colorize(value, **scale)))
+    _hatch(picture, void_mask(name, value).numpy())
+    return Image.fromarray(picture)
+
+
+def _hatch(picture: np.ndarray, where: np.ndarray) -> None:
+    """Diagonal stripes in two greys, which no class table and no scale has, over `where`."""
+    rows, columns = np.nonzero(where)
+    light = (rows + columns) // 4 % 2 == 0
+    picture[rows, columns] = np.where(light[:, None], _VOID[0], _VOID[1])
+
+
+def _row(cells: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    width, height = cells[0][1].size
+    row = Image.new("RGB", ((width + _GAP) * len(cells), height + _LINE + 6), PAPER)
+    draw = ImageDraw.Draw(row)
+    for column, (text, picture) in enumerate(cells):
+        left = column * (width + _GAP)
+        row.paste(picture, (left, _LINE))
+        while text and text_width(text, _TEXT_SIZE) > width:
+            text = text[1:]
+        draw.text((left + 2, 0), text, fill=INK, font=font(_TEXT_SIZE))
+    return row
+
+
+def _void_key(width: int) -> Image.Image:
+    """What the hatching means, below the pictures."""
+    page = Image.new("RGB", (width, 2 * _LINE), PAPER)
+    chip = np.zeros((_LINE, 2 * _LINE, 3), dtype=np.uint8)
+    _hatch(chip, np.ones(chip.shape[:2], dtype=bool))
+    page.paste(Image.fromarray(chip), (4, 6))
+    text = "void: no ground truth"
+    draw = ImageDraw.Draw(page)
+    draw.text((2 * _LINE + 10, 6), text, fill=INK, font=font(_TEXT_SIZE))
+    return page
+
+
+def _beside(keys: Sequence[Image.Image], width: int) -> Image.Image:
+    page = Image.new("RGB", ((width + _GAP) * len(keys), max(k.height for k in keys)), PAPER)
+    for column, key in enumerate(keys):
+        page.paste(key, (column * (width + _GAP), 0))
+    return page
+
+
+def _page(rows: Sequence[Image.Image]) -> Image.Image:
+    page = Image.new("RGB", (max(r.width for r in rows), sum(r.height for r in rows)), PAPER)
     top = 0
     for row in rows:
         page.paste(row, (0, top))
         top += row.height
-    return page
-
-
-def _row(cells: Sequence[tuple[str, UInt8[Tensor, "3 h w"]]], width: int) -> Image.Image:
-    height = round(width * cells[0][1].shape[-2] / cells[0][1].shape[-1])
-    row = Image.new("RGB", ((width + 4) * len(cells), height + _LINE + 6), _PAPER)
-    draw = ImageDraw.Draw(row)
-    font = ImageFont.load_default(12)
-    for column, (text, colours) in enumerate(cells):
-        nearest = column > 0
-        picture = Image.fromarray(colours.permute(1, 2, 0).numpy())
-        method = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
-        row.paste(picture.resize((width, height), method), (column * (width + 4), _LINE))
-        while text and draw.textlength(text, font=font) > width:
-            text = text[1:]
-        draw.text((column * (width + 4) + 2, 0), text, fill=_TEXT, font=font)
-    return row
-
-
-def _legend(entries: Sequence[tuple[str, tuple[int, int, int]]], width: int) -> Image.Image:
-    font = ImageFont.load_default(12)
-    cell = 130
-    columns = max(1, width // cell)
-    lines = -(-len(entries) // columns)
-    page = Image.new("RGB", (width, lines * 18 + 8), _PAPER)
-    draw = ImageDraw.Draw(page)
-    for place, (name, colour) in enumerate(entries):
-        left, top = place % columns * cell + 4, place // columns * 18 + 4
-        draw.rectangle((left, top, left + 12, top + 12), fill=colour, outline=_TEXT)
-        draw.text((left + 18, top - 1), name, fill=_TEXT, font=font)
     return page
 
 

@@ -17,6 +17,10 @@ class DataError(ValueError):
     """A dataset, a file or a sample is not what it should be; the message names the file."""
 
 
+class WrongRoot(DataError):
+    """The folder does not hold this dataset, or not this split of it."""
+
+
 @dataclass(frozen=True)
 class Key:
     """One entry of a sample.

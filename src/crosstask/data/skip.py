@@ -1,9 +1,11 @@
 """`SkipBad`: train over files that cannot be read, and count them."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.utils.data import Dataset
 
 from crosstask.data.sample import DataError
@@ -55,6 +57,21 @@ class SkipBad(Dataset[dict[str, Any]]):
         names = [self._name(index) for index in self.skipped]
         return {"skipped": len(names), "of": len(self), "frames": names}
 
+    def gather(self, device: torch.device | str = "cpu") -> None:
+        """Take in what the other training processes found bad, if there are any."""
+        if dist.is_available() and dist.is_initialized():
+            bad = self._bad.to(device)
+            dist.all_reduce(bad, dist.ReduceOp.MAX)
+            self._bad.copy_(bad.cpu())
+
     def _name(self, index: int) -> str:
-        frames = getattr(self.dataset, "frames", None)
-        return str(index) if frames is None else frames[index].name
+        name = getattr(self.dataset, "frame_name", None)
+        return str(index) if name is None else name(index)
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """One line about a `SkipBad.report()`."""
+    names = report["frames"]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    found = f"skipped {report['skipped']} of {report['of']} training samples as unreadable"
+    return f"{found}: {shown}" if names else "no training sample was skipped"

@@ -106,6 +106,12 @@ root/                                (RAND_CITYSCAPES)
         }
         if not pictures:
             raise self.wrong_root("RGB/*.png")
+        nested = next((name for name in pictures if "/" in name), None)
+        if self.variant == "rand" and nested is not None:
+            raise DataError(
+                f"{pictures[nested]} lies in a folder of its own, as in the SEQS subsets, whose ids "
+                "mean other classes; give `variant` seqs (`--option variant=seqs`)"
+            )
         split = random_split if self.variant == "rand" else block_split
         train, val = split(pictures, 0.8, self.seed)
         names = {"train": train, "val": val, "all": train + val}[self.split]

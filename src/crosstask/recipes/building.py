@@ -69,6 +69,7 @@ def supervised_experiment(
     workers: int = 2,
     channels_last: bool = True,
     init_from: str | None = None,
+    skip_bad: bool = False,
     protocol: str = "correct",
 ) -> Experiment:
     """A supervised experiment from tasks and data.
@@ -100,6 +101,7 @@ def supervised_experiment(
         workers: loader processes.
         channels_last: memory layout of convolutions.
         init_from: a run whose weights are taken over where they fit.
+        skip_bad: count and report unreadable training samples instead of stopping.
         protocol: correct or released.
     """
     network = build_network(
@@ -125,7 +127,7 @@ def supervised_experiment(
         initialise_from(regime, init_from)
     return Experiment(
         regime=regime,
-        train_data=train_data,
+        train_data=_skipping(train_data) if skip_bad else train_data,
         val_data=val_data,
         steps=steps,
         batch_size=batch_size,
@@ -138,6 +140,12 @@ def supervised_experiment(
         size=parse_size(size),
         protocol=protocol,
     )
+
+
+def _skipping(opened: Data) -> Data:
+    from crosstask.data.skip import SkipBad
+
+    return lambda: SkipBad(opened())
 
 
 def reader_experiment(
@@ -156,7 +164,6 @@ def reader_experiment(
     score_at: str = "resized",
     subset: float | None = None,
     labelled: float | None = None,
-    skip_bad: bool = False,
     reader_options: dict[str, Any] | None = None,
     protocol: str = "correct",
     **options: Any,
@@ -178,11 +185,10 @@ def reader_experiment(
         score_at: "resized" scores at `size` as the paper does, "native" at the labels' own size.
         subset: use only this share of the training frames.
         labelled: share of the training frames that keep their labels.
-        skip_bad: count and skip unreadable training samples instead of stopping.
         reader_options: further arguments of the reader.
         protocol: correct or released.
     """
-    from crosstask.data import SkipBad, transforms
+    from crosstask.data import transforms
 
     chosen = choose_tasks(tasks, available)
     modalities = tuple(task.name for task in chosen)
@@ -199,14 +205,13 @@ def reader_experiment(
             flip=flip,
             jitter=jitter,
         )
-        data = reader(
+        return reader(
             needed_root(root, name),
             "train",
             modalities,
             transform,
             **({"subset": subset, "labelled": labelled} | further),
         )
-        return SkipBad(data) if skip_bad else data
 
     def val() -> Any:
         where: Any = score_at
