@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("crosstask.commands.bench", "latency, memory and cost of architectures, by part"),
     "export": ("crosstask.commands.export", "write a model as .pt2 or ONNX, compared with eager"),
     "report": ("crosstask.commands.report", "one HTML page about runs, with curves and pictures"),
+    "serve": ("crosstask.commands.serve", "a web page: drop a picture, click, turn it in 3-D"),
     "data": ("crosstask.data_commands", "list, check, preview, stats, prepare datasets"),
     "recipes": ("crosstask.commands.recipes", "list recipes"),
     "models": ("crosstask.commands.models", "list architectures"),

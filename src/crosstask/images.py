@@ -16,8 +16,11 @@ class ImageError(ValueError):
     """A file is no usable picture; names it."""
 
 
-def read_image(path: Path | str) -> Tensor:
+def read_image(path: Path | str, most_pixels: int = MOST_PIXELS) -> Tensor:
     """A photograph as (3,H,W) float32 RGB in [0,1], upright (EXIF), first frame, no alpha.
+
+    Args:
+        most_pixels: a picture with more is refused before it is decoded.
 
     Raises:
         ImageError: missing, empty, cut, too large, or no picture.
@@ -29,10 +32,10 @@ def read_image(path: Path | str) -> Tensor:
         raise ImageError(f"{file} is empty (zero bytes)")
     try:
         with Image.open(file) as image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > most_pixels:
                 raise ImageError(
                     f"{file} has {image.width} x {image.height} pixels; shrink it below "
-                    f"{MOST_PIXELS // 10**6} megapixels"
+                    f"{most_pixels / 10**6:g} megapixels"
                 )
             return from_pil(image)
     except UnidentifiedImageError:

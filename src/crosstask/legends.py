@@ -87,16 +87,14 @@ def _chips(task: Task, values: list[Tensor], width: int, size: int) -> Image.Ima
     return picture
 
 
-def _bar(
-    task: Task, scale: dict[str, float], width: int, size: int, unit: str
-) -> Image.Image:
+def _bar(task: Task, scale: dict[str, float], width: int, size: int, unit: str) -> Image.Image:
     """The depth scale with round metres below it."""
     low, high = scale["low"], scale["high"]
     margin, top, height = round(1.2 * size), round(0.5 * size), size
     length = max(2, width - 2 * margin)
     place = torch.linspace(0, 1, length)
     depth = (low * (high / low) ** place).expand(1, height, length)
-    picture, draw = _blank(width, round(4.0 * size))
+    picture, draw = _blank(width, round(4.4 * size))
     picture.paste(to_image(task.colorize(depth, **scale)), (margin, top))
     draw.rectangle((margin - 1, top - 1, margin + length, top + height), outline=SOFT)
     free = -float(margin)

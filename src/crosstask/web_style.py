@@ -1,0 +1,76 @@
+"""Style and script of the web page; no outside fonts, no outside code."""
+
+CSS = """
+.gradio-container { width: 100% !important; max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container main { width: 100%; }
+@media (max-width: 500px) { .gradio-container main { padding: 4px !important; } }
+footer { display: none !important; }
+.ct-head h1 { font-size: 1.4rem; margin: 0; }
+.ct-head p, .ct-soft, .ct-note { color: var(--body-text-color); opacity: 0.72; font-size: 0.85rem; margin: 0.15rem 0; }
+.ct-error { border-left: 4px solid #c0392b; background: #fdecea; color: #7b1d13; padding: 0.5rem 0.7rem;
+  margin: 0.2rem 0; overflow-wrap: anywhere; }
+.ct-examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(110px, 1fr)); gap: 6px; }
+.ct-example { padding: 0; border: 2px solid transparent; border-radius: 6px; overflow: hidden; cursor: pointer;
+  line-height: 0; background: none; }
+.ct-example:hover, .ct-example:focus-visible { border-color: var(--color-accent); }
+.ct-example img { width: 100%; border-radius: 4px; }
+.ct-bar { display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; align-items: center; font-size: 0.9rem; margin: 0.3rem 0; }
+.ct-bar label { display: inline-flex; gap: 0.35rem; align-items: center; cursor: pointer; }
+.ct-range input { width: 140px; }
+.ct-pick { position: relative; cursor: crosshair; line-height: 0; overflow: hidden; border-radius: 4px; }
+.ct-pick img { width: 100%; display: block; margin: 0; user-select: none; -webkit-user-drag: none; }
+.ct-layer { position: absolute; inset: 0; height: 100%; opacity: 0.5; }
+.ct-layer.ct-hidden { display: none !important; }
+.ct-mark { position: absolute; width: 16px; height: 16px; margin: -8px 0 0 -8px; border-radius: 50%;
+  border: 2px solid #fff; box-shadow: 0 0 0 1.5px #000, inset 0 0 0 1.5px #000; pointer-events: none; }
+.ct-grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 12px; margin-top: 12px; }
+.ct-grid.ct-small { grid-template-columns: repeat(auto-fit, minmax(min(100%, 130px), 1fr)); margin: 4px 0 14px; }
+.ct-card { margin: 0; padding: 8px; background: #fff; color: #26282e; border: 1px solid #dfe1e6; border-radius: 8px; }
+.ct-card figcaption { font-weight: 600; font-size: 0.9rem; margin-bottom: 4px; }
+.ct-card p { color: #26282e; }
+.ct-legend { width: 360px; max-width: 100%; display: block; margin: 6px auto 0; }
+.ct-reading { display: flex; flex-wrap: wrap; gap: 6px; margin: 0; }
+.ct-reading > div { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 3px 10px; }
+.ct-reading dt { font-size: 0.72rem; opacity: 0.72; }
+.ct-reading dd { margin: 0; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
+"""
+
+# `element` is the component and stays when its content changes, so every listener sits on it.
+CLICKS = """
+const clamp = (x, top) => Math.max(0, Math.min(top - 1, Math.floor(x)));
+const choice = { task: null, opacity: 50 };
+const apply = () => {
+  const radios = [...element.querySelectorAll('input[name=ct-overlay]')];
+  if (!radios.length) return;
+  const wanted = radios.find(r => r.value === choice.task) || radios[0];
+  wanted.checked = true;
+  const range = element.querySelector('.ct-opacity');
+  range.value = choice.opacity;
+  element.querySelectorAll('.ct-layer').forEach(layer => {
+    layer.classList.toggle('ct-hidden', layer.dataset.task !== wanted.value);
+    layer.style.opacity = choice.opacity / 100;
+  });
+};
+element.addEventListener('input', event => {
+  if (event.target.name === 'ct-overlay') choice.task = event.target.value;
+  else if (event.target.classList.contains('ct-opacity')) choice.opacity = Number(event.target.value);
+  else return;
+  apply();
+});
+element.addEventListener('click', event => {
+  const example = event.target.closest('.ct-example');
+  if (example) return trigger('click', { example: Number(example.dataset.example) });
+  const pick = event.target.closest('.ct-pick');
+  if (!pick) return;
+  const box = pick.getBoundingClientRect();
+  const width = Number(pick.dataset.width), height = Number(pick.dataset.height);
+  const column = clamp((event.clientX - box.left) / box.width * width, width);
+  const row = clamp((event.clientY - box.top) / box.height * height, height);
+  document.querySelectorAll('.ct-mark').forEach(mark => {
+    mark.style.left = 100 * (column + 0.5) / width + '%';
+    mark.style.top = 100 * (row + 0.5) / height + '%';
+  });
+  trigger('click', { row, column });
+});
+watch('value', apply);
+"""
