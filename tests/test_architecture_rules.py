@@ -26,6 +26,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "video",
         "metrics",
         "visualize",
+        "legends",
         "colormap",
         "naming",
     ),

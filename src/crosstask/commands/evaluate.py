@@ -10,11 +10,14 @@ from crosstask.commands.tables import metrics_table
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="crosstask evaluate", description="score a run on its validation split"
+        prog="crosstask evaluate", description="score a run on its validation split, or another"
     )
     parser.add_argument("run", type=Path)
     parser.add_argument(
         "--root", help="where the dataset lies now, if not where it was in training"
+    )
+    parser.add_argument(
+        "--split", help="of a dataset on disk, for example test for a submission; default: val"
     )
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -28,7 +31,8 @@ def main(argv: list[str]) -> int:
         "--boundaries",
         type=float,
         metavar="TOLERANCE",
-        help="ODS-F, OIS-F and AP of edges; 0.0075 of the diagonal (PASCAL, BSDS), 0.011 (NYUD)",
+        help="ODS-F, OIS-F and AP of edges, against every annotator where there are several; "
+        "0.0075 of the diagonal (PASCAL, BSDS), 0.011 (NYUD)",
     )
     parser.add_argument(
         "--nms", action="store_true", help="with --boundaries: suppress non-maxima first"
@@ -36,7 +40,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--submission",
         type=Path,
-        help="folder for Cityscapes label-id PNGs of the validation pictures",
+        help="folder for Cityscapes label-id PNGs of the pictures of the split",
     )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
@@ -60,12 +64,14 @@ def main(argv: list[str]) -> int:
     chosen = place.best if args.checkpoint == "best" and place.best.is_file() else place.last
     restore_companions(experiment.regime, chosen)
     val = experiment.val_data()
+    if args.split:
+        val = other_split(val, args.split)
     wrap = None
     if args.window:
         window = parse_size(args.window)
         wrap = lambda inner: SlidingWindow(inner, window)  # noqa: E731
         at_native_size(val)
-    extra = Extras(experiment.tasks, args)
+    extra = Extras(experiment.tasks, args, val)
     with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
         metrics = experiment.regime.final_metrics(
             val,
@@ -90,12 +96,14 @@ def main(argv: list[str]) -> int:
 class Extras:
     """What only an evaluation computes: boundary scores, files for a benchmark server."""
 
-    def __init__(self, tasks: Any, args: argparse.Namespace) -> None:
+    def __init__(self, tasks: Any, args: argparse.Namespace, dataset: Any) -> None:
+        from crosstask.data.bsds500 import find_annotations
         from crosstask.metrics.boundaries import BoundaryMetric
         from crosstask.submission import label_ids
 
         names = [task.name for task in tasks]
         self.boundaries, self.folder = None, args.submission
+        self.annotations = find_annotations(dataset)
         if args.boundaries is not None:
             if "edges" not in names:
                 raise ValueError(
@@ -113,10 +121,23 @@ class Extras:
         from crosstask.submission import write_submission
 
         if self.boundaries is not None:
-            self.boundaries.update(predictions["edges"].cpu(), batch["edges"].cpu())
+            self._score_boundaries(predictions["edges"].cpu(), batch)
         if self.folder is not None:
             for name, classes in zip(batch["name"], predictions["segmentation"], strict=True):
                 write_submission(self.folder, name, classes, self.ids)
+
+    def _score_boundaries(self, edges: Any, batch: Any) -> None:
+        """Against every annotator's map where the dataset has several, else against the target."""
+        from crosstask.data.resample import resize_edges
+
+        assert self.boundaries is not None
+        for place, probability in enumerate(edges):
+            truth = self.annotations(batch["source"][place], batch["name"][place])
+            if truth is None:
+                truth = batch["edges"][place].cpu()
+            else:
+                truth = resize_edges(truth, tuple(probability.shape[-2:]))
+            self.boundaries.update(probability[None], truth[None])
 
     def compute(self) -> dict[str, float]:
         if self.boundaries is None:
@@ -124,10 +145,23 @@ class Extras:
         return {f"edges/{k}": float(v) for k, v in self.boundaries.compute().items()}
 
 
+def other_split(dataset: Any, split: str) -> Any:
+    """The dataset's split of that name, with the options of the run."""
+    if getattr(dataset, "source", "") in ("procedural", "mixture") or not hasattr(
+        dataset, "of_split"
+    ):
+        raise ValueError("`--split` needs one dataset of stored pictures; leave it out")
+    return dataset.of_split(split)
+
+
 def at_native_size(dataset: Any) -> None:
     """Pictures and labels as they are stored."""
     from crosstask.data import transforms
 
+    for part in getattr(dataset, "parts", ()):
+        at_native_size(part)
+    if hasattr(dataset, "parts"):
+        return
     if not hasattr(dataset, "transform") or getattr(dataset, "source", "") == "procedural":
         raise ValueError(
             "`--window` needs a dataset of stored pictures; leave it out for procedural streets"

@@ -4,7 +4,7 @@ Homepage: https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping. O
 `groundTruth{k}.Segmentation` (regions from 1) and `.Boundaries` of annotator k.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -88,6 +88,24 @@ root/                                (BSR/BSDS500)
         return torch.from_numpy(
             np.stack([region_edges(entry.Segmentation) for entry in entries]).astype(np.float32)
         )
+
+
+def find_annotations(dataset: Any) -> Callable[[str, str], Tensor | None]:
+    """From source and name of a frame to its annotators' edges (A,H,W), None where it has one truth.
+
+    Args:
+        dataset: A dataset, or a mixture whose parts may have annotators.
+    """
+    parts = [p for p in getattr(dataset, "parts", (dataset,)) if hasattr(p, "load_annotations")]
+    frames = {(part.source, frame.name): (part, frame) for part in parts for frame in part.frames}
+
+    def find(source: str, name: str) -> Tensor | None:
+        if (source, name) not in frames:
+            return None
+        part, frame = frames[source, name]
+        return part.load_annotations(frame)
+
+    return find
 
 
 def region_edges(regions: np.ndarray) -> np.ndarray:

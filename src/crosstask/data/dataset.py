@@ -5,6 +5,7 @@ A reader says where its files lie (`index`) and how one file becomes SI units wi
 joint transforms, targets derived from others, far planes, partial labels.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -215,6 +216,18 @@ class SceneDataset(Dataset[Sample], ABC):
         return {
             key: value for key, value in sample.items() if key in wanted or key not in MODALITIES
         }
+
+    def of_split(self, split: str) -> "SceneDataset":
+        """The same reader with the same options on another split; targets it lacks are void.
+
+        A `split_file`, `subset` or `labelled` share is of this split alone and not taken along.
+        """
+        other = copy.copy(self)
+        other.split = split
+        other._check_options()
+        other.frames = other._select(other.index(), None, None)
+        other._unlabelled = {}
+        return other
 
     def describe(self) -> dict[str, Any]:
         """What was read, for the record of a run: JSON values only."""
