@@ -1,7 +1,10 @@
 """Predictions to pictures and to data, written atomically."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,10 +12,45 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from crosstask import visualize
-from crosstask.runs import atomic_path
+from crosstask.runs import atomic_path, write_json
 from crosstask.scene_model import Prediction, SceneModel
 
 DEPTH_PNG_PER_METRE = 256.0
+RECORD = "crosstask-predict.json"
+
+
+def model_digest(model: SceneModel) -> str:
+    """Sixteen hexadecimal digits that identify tasks and weights, wherever their file lies."""
+    specs = [task.to_spec() for task in model.tasks]
+    digest = hashlib.sha256(json.dumps(specs, sort_keys=True).encode())
+    for name, value in sorted(model.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def record_settings(folder: Path, facts: Mapping[str, Any], resume: bool) -> None:
+    """Keeps in the folder what its results were made with, and holds a resumed call against it.
+
+    Args:
+        facts: JSON values: the model and every option that changes a result.
+        resume: whether results of an earlier call stay.
+
+    Raises:
+        ValueError: the results that would stay were made with another model or other options.
+    """
+    file, now = folder / RECORD, json.loads(json.dumps(dict(facts)))
+    if resume and file.is_file():
+        then = json.loads(file.read_text())
+        differing = [key for key in dict.fromkeys([*then, *now]) if then.get(key) != now.get(key)]
+        if differing:
+            lines = "\n".join(f"  {k}: {then.get(k)!r} then, {now.get(k)!r} now" for k in differing)
+            raise ValueError(
+                f"{folder} holds predictions made with other settings:\n{lines}\n"
+                "give the same, another `--output`, or leave out `--resume` to predict all again"
+            )
+        return
+    write_json(file, now)
 
 
 def write_prediction(
@@ -38,9 +76,7 @@ def write_prediction(
         facts["intrinsics"] = prediction.intrinsics.tolist()
     panel = folder / f"{stem}_panel.png"
     unit = "metres" if prediction.depth_kind == "metric" else "up to scale"
-    picture = visualize.panel(
-        prediction.image, {}, prediction.values, model.tasks, depth_unit=unit
-    )
+    picture = visualize.panel(prediction.image, {}, prediction.values, model.tasks, depth_unit=unit)
     with atomic_path(panel) as temporary:
         visualize.save(temporary, picture)
     sheet = folder / f"{stem}.json"

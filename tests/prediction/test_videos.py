@@ -152,7 +152,8 @@ def test_the_command_on_a_folder(
     (pictures / "broken.png").write_bytes(b"")
     (pictures / "e.mkv").write_bytes(clip.read_bytes())
     call = ["predict", str(place), str(pictures), "--output", str(tmp_path / "out"), "--resume"]
-    assert main([*call, "--window", "32x32", "--flip"]) == 2
+    call += ["--window", "32x32", "--flip"]
+    assert main(call) == 2
     said = capsys.readouterr()
     assert "broken.png is empty" in said.err
     panels = sorted(p.name for p in (tmp_path / "out").glob("*_panel.png"))
@@ -163,6 +164,30 @@ def test_the_command_on_a_folder(
     assert main(call) == 0
     assert capsys.readouterr().out.count("left out") == 5
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
+
+
+def test_resume_refuses_other_settings(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Results of two models or of two sizes never lie mixed in one folder."""
+    from crosstask.scene_model import load
+
+    Image.new("RGB", (64, 48), (90, 20, 5)).save(tmp_path / "a.png")
+    output = ["--output", str(tmp_path / "out")]
+    call = ["predict", str(place), str(tmp_path / "a.png"), *output]
+    assert main([*call, "--flip"]) == 0
+    assert main([*call, "--resume"]) == 2
+    assert "flip: True then, False now" in capsys.readouterr().err
+    assert main([*call, "--flip", "--resume", "--batch-size", "2"]) == 0
+    other = load(place)
+    with torch.no_grad():
+        next(other.network.parameters()).add_(1)
+    other.save_pretrained(tmp_path / "other")
+    call[1] = str(tmp_path / "other")
+    assert main([*call, "--flip", "--resume"]) == 2
+    assert "model: " in capsys.readouterr().err
+    assert main([*call, "--flip"]) == 0  # without --resume everything is made again
+    assert main([*call, "--flip", "--resume"]) == 0
 
 
 def test_an_output_in_the_way(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -17,6 +17,7 @@ def main(argv: list[str]) -> int:
 
     from crosstask.hardware import choose
     from crosstask.inputs import find_inputs, is_video, output_names, writable_folder
+    from crosstask.predict import record_settings
     from crosstask.scene_model import load
 
     settings, window = _settings(args)
@@ -28,6 +29,7 @@ def main(argv: list[str]) -> int:
 
         load_av()  # says what to install before a model is loaded
     model = load(args.model, checkpoint=args.checkpoint, device=choose(args.device).device)
+    record_settings(args.output, _facts(model, settings, window), settings.resume)
     if window is not None:
         from crosstask.sliding_window import SlidingWindow
 
@@ -77,6 +79,24 @@ def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:
         intrinsics, args.fx, size, args.flip, args.batch_size, args.every, args.resume, args.video
     )
     return settings, window
+
+
+def _facts(model: Any, settings: Any, window: tuple[int, int] | None) -> dict[str, Any]:
+    """The model and the options that change a result (not how many go in together, or where)."""
+    from crosstask.predict import model_digest
+
+    camera = settings.intrinsics
+    return {
+        "tasks": [task.name for task in model.tasks],
+        "model": model_digest(model),
+        "size": settings.size,
+        "window": window,
+        "flip": settings.flip,
+        "fx": settings.fx,
+        "intrinsics": None if camera is None else camera.tolist(),
+        "every": settings.every,
+        "video": settings.video,
+    }
 
 
 def _predict(model: Any, files: list[tuple[str, Path]], folder: Path, settings: Any) -> int:
