@@ -5,6 +5,7 @@ Without Chromium, gradio or Playwright the tests skip; with CI_REQUIRE_BROWSER=1
 
 import importlib.util
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -15,7 +16,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -54,9 +54,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     from crosstask.scene_model import load
     from crosstask.web import start
     from crosstask.web_studio import Limits, Studio, render_examples
-    from test_web_studio import tiny_model
+    from fakes.served import tiny_model
 
-    torch.manual_seed(0)
     folder = tiny_model().save_pretrained(tmp_path_factory.mktemp("model"))
     with pytest.MonkeyPatch.context() as patch:
         connected: list[Any] = []
@@ -79,7 +78,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 made.page.set_default_timeout(WAIT)
                 made.page.on("request", lambda request: made.asked.append(request.url))
                 made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
-                made.page.goto(server.url)
+                answer = made.page.goto(server.url)
+                assert "default-src 'self'" in answer.headers["content-security-policy"]
                 made.page.wait_for_selector(".ct-example")
                 yield made
                 browser.close()
@@ -204,6 +204,8 @@ def test_a_bad_file_gives_a_message(
 def test_a_rendered_street_is_an_example(site: Site) -> None:
     site.page.locator(".ct-example").nth(1).click()
     site.page.wait_for_selector("text=64 x 32 pixels")
+    depth = site.page.locator(".ct-reading [data-task=depth] dd")
+    assert re.fullmatch(r"\d+\.\d\d m", depth.inner_text())  # its camera is known
 
 
 def test_nobody_else_was_asked_for_anything(site: Site) -> None:

@@ -8,28 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from crosstask import model_files
 from crosstask.cli import main
 from crosstask.images import ImageError
-from crosstask.models import create_model
-from crosstask.scene_model import SceneModel
 from crosstask.web import check_port, load_gradio
 from crosstask.web_studio import Limits, Studio, TooSlowError, deadline, render_examples
-from fakes.scenes import scene_tasks
-
-
-def tiny_model(size: tuple[int, int] = (64, 128)) -> SceneModel:
-    made = create_model(
-        "densemtl", scene_tasks(), encoder="test_resnet", pretrained=False, width=0.125
-    )
-    return SceneModel(
-        made, scene_tasks(), model_files.describe(made, scene_tasks(), size=[*size])
-    ).eval()
+from fakes.served import tiny_model
 
 
 @pytest.fixture(scope="module")
 def studio() -> Studio:
-    torch.manual_seed(0)
     return Studio(tiny_model(), Limits(upload_mb=0.5, megapixels=1, shown_pixels=5000))
 
 

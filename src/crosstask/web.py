@@ -30,6 +30,9 @@ def load_gradio() -> ModuleType:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_RUN_HISTORY"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    spared = os.environ.get("NO_PROXY", "").split(",")  # gradio asks itself whether it answers
+    spared += [own for own in ("127.0.0.1", "localhost") if own not in spared]
+    os.environ["NO_PROXY"] = ",".join(filter(None, spared))
     try:
         import gradio
         import plotly  # noqa: F401

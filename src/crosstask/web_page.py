@@ -37,7 +37,9 @@ class Page:
 
     def build(self) -> gr.Blocks:
         """The gradio Blocks."""
-        with gr.Blocks(title="crosstask", analytics_enabled=False, delete_cache=(60, 600)) as page:
+        with gr.Blocks(
+            title="crosstask", analytics_enabled=False, delete_cache=(60, SESSION_SECONDS)
+        ) as page:
             gr.HTML(web_html.header(self.model))
             self.scene = gr.State(None, time_to_live=SESSION_SECONDS)
             with gr.Row():
@@ -160,7 +162,7 @@ class Page:
     def take_click(self, scene: Scene | None, event: gr.EventData) -> list[Any]:
         """Reads the clicked pixel, and the attention there."""
         if scene is None:
-            return [gr.skip()] * 3
+            return self._forgotten()
         height, width = scene.size
         row, column = int(event.row), int(event.column)
         pixel = max(0, min(height - 1, row)), max(0, min(width - 1, column))
@@ -169,8 +171,12 @@ class Page:
     def take_level(self, scene: Scene | None, level: int) -> list[Any]:
         """Shows the attention of another exchange."""
         if scene is None:
-            return [gr.skip()] * 3
+            return self._forgotten()
         return self._pixel(replace(scene, level=level))
+
+    def _forgotten(self) -> list[Any]:
+        text = "This picture was forgotten after half an hour; take it again."
+        return [gr.skip(), web_html.message(text, error=True), gr.skip()]
 
     def _pixel(self, scene: Scene) -> list[Any]:
         return [
