@@ -130,7 +130,7 @@ class TestPredict:
         out = tmp_path / "out"
         names = sorted(p.name for p in out.iterdir())
         assert names == [
-            "street.json", "street_depth_up_to_scale.npy", "street_depth_up_to_scale.png",
+            "crosstask-predict.json", "street.json", "street_depth_up_to_scale.npy", "street_depth_up_to_scale.png",
             "street_edges.png", "street_normals.npy", "street_normals.png", "street_panel.png",
             "street_segmentation.png",
         ]  # fmt: skip
