@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 Step = Callable[[], Any]
 
@@ -37,8 +40,8 @@ def measure(
 
     Returns:
         One record a variant: latency median and p90 (ms), images a second, ratio (reference time
-        over this time, the median of the rounds' ratios), peak memory (MB; on a GPU what was
-        allocated, on a CPU what autograd keeps for the backward pass), time by part.
+        over this time, the median of the rounds' ratios), peak memory (MB, see `peak_memory`),
+        time by part.
     """
     times: dict[str, list[float]] = {v.name: [] for v in variants}
     parts: dict[str, dict[str, list[float]]] = {v.name: {} for v in variants}
@@ -128,23 +131,48 @@ class _timed_parts:
 
 
 def peak_memory(step: Step, device: str) -> int:
-    """Bytes at the peak (GPU), or kept for the backward pass (CPU)."""
+    """Bytes at the peak: all that is allocated (GPU), or above what was there before (CPU)."""
     if device == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         step()
         torch.cuda.synchronize()
         return int(torch.cuda.max_memory_allocated())
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+    with PeakMemory() as memory:
         step()
-    return sum(kept.values())
+    return memory.peak
+
+
+class PeakMemory(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations made and that are alive, forward and backward.
+
+    A processor's allocator keeps no such statistics. What was there before is not counted, nor the
+    scratch memory inside one operation.
+
+    Attributes:
+        peak: the largest sum so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {x.untyped_storage()._cdata for x in _tensors((args, kwargs))}
+        result = func(*args, **(kwargs or {}))
+        self._alive = {k: v for k, v in self._alive.items() if not v[0].expired()}
+        for tensor in _tensors(result):
+            storage = tensor.untyped_storage()
+            reference = StorageWeakRef(storage)
+            if reference.cdata not in self._alive and storage._cdata not in given:
+                self._alive[reference.cdata] = (reference, storage.nbytes())
+        self.peak = max(self.peak, sum(size for _, size in self._alive.values()))
+        return result
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def inference_step(network: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32) -> Step:

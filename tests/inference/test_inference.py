@@ -150,10 +150,25 @@ def test_bench_counts_and_times(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main([*command, "--device", "cuda"]) == (0 if torch.cuda.is_available() else 2)
 
 
-def test_kept_memory_by_hand() -> None:
-    """x * x keeps x: 1000 float32 values."""
+def test_peak_memory_by_hand() -> None:
+    """1000 float32 values are 4000 bytes; what exists before is not counted, views take nothing."""
     x = torch.ones(1000, requires_grad=True)
-    assert benchmark.peak_memory(lambda: (x * x).sum(), "cpu") == 4000
+
+    def forward() -> None:
+        y = x * x  # 4000
+        y.view(10, 100).sum()  # + 4
+        del y
+        torch.ones(500)  # autograd keeps x, which was there before: 2000 + 0
+
+    assert benchmark.peak_memory(forward, "cpu") == 4004
+
+    def backward() -> None:
+        ((x * x) * 2).sum().backward()
+
+    # x * x (4000; nothing keeps it) and its double (4000) are alive together; the backward pass has
+    # the gradient of the double (expanded: 4 bytes), twice that (4000), both halves (8000), their
+    # sum (4000).
+    assert 12000 <= benchmark.peak_memory(backward, "cpu") <= 16100
 
 
 def test_the_naive_block_is_the_block() -> None:

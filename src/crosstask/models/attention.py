@@ -249,7 +249,7 @@ class CrossTaskAttention(nn.Module):
             if self.correlation is not None:
                 parts[-1] = enlarge(parts[-1], self.downscale, size, self.upsampling)
             return self.norm(self.projection(torch.cat(parts, dim=1))).relu()
-        return self.norm(self._project(parts, size)).relu()
+        return self.norm(self._project(parts, size)).relu_()
 
     def _project(self, parts: list[Tensor], size: tuple[int, int]) -> Tensor:
         weight = self.projection.weight

@@ -110,7 +110,7 @@ class TaskExchange(Exchange):
             return tuple(layer(features[source]).relu() for layer in layers)
         weight = torch.cat([layer.weight for layer in layers])
         bias = torch.cat([cast(Tensor, layer.bias) for layer in layers])
-        merged = functional.conv2d(features[source], weight, bias, padding=1).relu()
+        merged = functional.conv2d(features[source], weight, bias, padding=1).relu_()
         return merged.chunk(len(layers), dim=1)
 
     def _part(self, source: str, target: str, feature: Tensor, extracted: Tensor) -> Tensor:

@@ -21,7 +21,10 @@ from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 Batch = Mapping[str, Any]
 Pseudo = tuple[Tensor, Tensor]
 
-TRUSTED: dict[str, float] = {"Segmentation": 0.8, "Depth": 0.95, "Normals": 0.98, "Edges": 0.8}
+# No label of a target was looked at: 0.968 is DACS's and DAFormer's; for depth and normals, on
+# labelled *source* validation scenes, the trusted pixels of a network trained on procedural streets
+# err half as often (depth, factor above 1.25) or half as far (normals) as all pixels do.
+TRUSTED: dict[str, float] = {"Segmentation": 0.968, "Depth": 0.93, "Normals": 0.99, "Edges": 0.968}
 
 
 @dataclass(frozen=True, kw_only=True)
