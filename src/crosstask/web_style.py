@@ -26,7 +26,7 @@ footer { display: none !important; }
 .ct-grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 12px; margin-top: 12px; }
 .ct-grid.ct-small { grid-template-columns: repeat(auto-fit, minmax(min(100%, 130px), 1fr)); margin: 4px 0 14px; }
 .ct-card { margin: 0; padding: 8px; background: #fff; color: #26282e; border: 1px solid #dfe1e6; border-radius: 8px; }
-.ct-card figcaption { font-weight: 600; font-size: 0.9rem; margin-bottom: 4px; }
+.ct-card figcaption { color: #26282e !important; font-weight: 600; font-size: 0.9rem; margin-bottom: 4px; }
 .ct-card p { color: #26282e; }
 .ct-legend { width: 360px; max-width: 100%; display: block; margin: 6px auto 0; }
 .ct-reading { display: flex; flex-wrap: wrap; gap: 6px; margin: 0; }
