@@ -64,7 +64,8 @@ def sheet(dataset: SceneDataset, indices: Sequence[int], width: int = 360) -> Im
     tasks = picture_tasks(dataset.classes)
     names = [name for name in TARGETS if name in dataset.modalities]
     samples = [dataset[index] for index in indices]
-    scales = {n: tasks[n].color_scale(*(s[n] for s in samples)) for n in names}
+    pixels = {n: torch.cat([s[n].flatten() for s in samples]) for n in names}
+    scales = {n: tasks[n].color_scale(pixels[n]) for n in names}
     rows = []
     for sample in samples:
         picture = (sample["image"] * 255).round().to(torch.uint8)
@@ -75,7 +76,7 @@ def sheet(dataset: SceneDataset, indices: Sequence[int], width: int = 360) -> Im
             cells.append((caption(name, sample[name]), cell))
         rows.append(_row(cells))
     keys = [_void_key(width)]
-    keys += [legend(tasks[n], [s[n] for s in samples], width, _TEXT_SIZE) for n in names]
+    keys += [legend(tasks[n], [pixels[n]], width, _TEXT_SIZE) for n in names]
     return _page([*rows, _beside(keys, width)] if names else rows)
 
 
