@@ -299,13 +299,17 @@ def test_gradient_norms_are_clipped_side_by_side() -> None:
 
 
 def test_the_teacher_follows_fast_at_first() -> None:
-    update = growing_average(0.75)
+    update = growing_average(0.75, grows_for=20_000)
     average, count = torch.tensor([1.0]), torch.tensor([4])
     update([average, count], [torch.tensor([10.0]), torch.tensor([7])], torch.tensor(2))
     assert float(average) == pytest.approx(7.75)  # decay (1 + 2) / (10 + 2): 0.25 x 1 + 0.75 x 10
     assert int(count) == 7
     update([average], [torch.tensor([11.75])], torch.tensor(10_000))
     assert float(average) == pytest.approx(8.75)  # no more than 0.75
+    update = growing_average(0.75, grows_for=2)  # at step 2 its labels are used: slow from there on
+    average = torch.tensor([1.0])
+    update([average], [torch.tensor([9.0])], torch.tensor(2))
+    assert float(average) == pytest.approx(3.0)  # 0.75 x 1 + 0.25 x 9
 
 
 def test_the_teacher_stays_in_eval_mode_and_is_not_what_is_shipped() -> None:

@@ -97,6 +97,17 @@ def test_boxes_cover_half_of_the_picture() -> None:
     assert bool(((mask.float().mean((1, 2, 3)) - 0.5).abs() < 0.03).all())
 
 
+def test_the_most_confident_share_of_each_class_counts_below_the_threshold() -> None:
+    label = torch.tensor([[[0, 0, 0, 0], [1, 1, 2, 2]]])
+    confidence = torch.tensor([[[[0.95, 0.91, 0.5, 0.4], [0.3, 0.2, 0.1, 0.15]]]])
+    target = st.void_untrusted(SEGMENTATION, (label, confidence), 0.9, least_share=0.5)
+    assert target.tolist() == [[[0, 0, 255, 255], [1, 255, 255, 2]]]
+    depth = st.void_untrusted(DEPTH, (torch.ones(1, 1, 2, 4), confidence), 0.99, least_share=0.25)
+    assert depth[0, 0].tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]
+    with pytest.raises(ValueError, match="least_share"):
+        st.SelfTrainingSettings(least_share=1.5)
+
+
 def a_batch() -> dict[str, Any]:
     generator = torch.Generator().manual_seed(1)
     labels = torch.randint(0, 3, (2, *SIZE), generator=generator)

@@ -33,6 +33,7 @@ def adaptation_experiment(
     discriminator_width: int = 64,
     pseudo_weight: float = 1.0,
     pseudo_start: int = 0,
+    pseudo_share: float = 0.5,
     mixing: Literal["class", "none"] = "class",
     mixed_jitter: float = 0.3,
     mixed_batches: bool = False,
@@ -82,6 +83,8 @@ def adaptation_experiment(
         discriminator_width: channels after a discriminator's first convolution.
         pseudo_weight: of the loss on mixed target pictures.
         pseudo_start: optimiser step from which on the teacher's labels are used.
+        pseudo_share: of the pixels of each predicted class (of all pixels, for tasks without
+            classes) the most confident so many are learned from even below the threshold.
         mixing: class (paste half of the source's classes) or none.
         mixed_jitter: strength of random colour changes on mixed pictures.
         mixed_batches: one forward pass over both domains.
@@ -142,6 +145,7 @@ def adaptation_experiment(
             start=pseudo_start,
             decay=teacher_decay,
             mixing=mixing,
+            least_share=pseudo_share,
             jitter=mixed_jitter,
         ),
         mixed_batches=mixed_batches,

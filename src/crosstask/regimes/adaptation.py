@@ -88,7 +88,7 @@ class Adaptation(Supervised):
         self.teacher = (
             AveragedModel(
                 self.network,
-                multi_avg_fn=cast(Any, growing_average(self.teaching.decay)),
+                multi_avg_fn=cast(Any, growing_average(self.teaching.decay, self.teaching.start)),
                 use_buffers=True,
             ).requires_grad_(False)
             if self.teaches
@@ -189,7 +189,9 @@ class Adaptation(Supervised):
         image, camera = self.image(batch, "target_image"), batch.get("target_intrinsics")
         pseudo = st.teach(teacher, self.tasks, image, camera)
         mask = self._mask(batch)
-        mixed = st.mix(self.tasks, batch, pseudo, mask, self.teaching.trusted)
+        mixed = st.mix(
+            self.tasks, batch, pseudo, mask, self.teaching.trusted, self.teaching.least_share
+        )
         mixed["image"] = st.recolor(mixed["image"], self.teaching.jitter)
         return mixed
 
@@ -309,17 +311,20 @@ class Adaptation(Supervised):
 
 
 def growing_average(
-    decay: float,
+    decay: float, grows_for: int
 ) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]:
-    """A moving average with decay min(`decay`, (1 + n) / (10 + n)) at update n.
+    """A moving average with decay min(`decay`, (1 + n) / (10 + n)) at update n < `grows_for`, then `decay`.
 
-    It forgets the random start of a short run: after 100 updates it looks back about 12 steps,
-    after 1000 about 110. Integer buffers are copied.
+    While nobody listens to the teacher it forgets the random start: after 100 updates it looks back
+    about 12 steps, after 1000 about 110. From the step on at which its labels are used it must be
+    slow: a teacher that follows at once learns its own mistakes back from the network within some
+    dozen steps. Integer buffers are copied.
     """
 
     @torch.no_grad()
     def update(averages: Sequence[Tensor], values: Sequence[Tensor], number: Tensor) -> None:
-        share = 1.0 - torch.clamp((1.0 + number) / (10.0 + number), max=decay)
+        grown = torch.clamp((1.0 + number) / (10.0 + number), max=decay)
+        share = 1.0 - torch.where(number < grows_for, grown, torch.full_like(grown, decay))
         for average, value in zip(averages, values, strict=True):
             if average.is_floating_point():
                 average.lerp_(value, share.to(average.dtype))

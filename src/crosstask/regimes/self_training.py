@@ -38,9 +38,13 @@ class SelfTrainingSettings:
         mixing: "class": half of the source picture's classes are pasted into the target picture
             (random boxes where segmentation is not among the tasks); "none": target pictures
             alone.
-        trusted: {kind of task: confidence from which on a pseudo label counts}: probability of
+        trusted: {kind of task: confidence from which on a pseudo label counts (`least_share` of
+            the pixels count in any case)}: probability of
             the class or of edge / no edge; for depth, the smaller over the larger of the
             teacher's two answers (picture and mirror image); for normals, their cosine.
+        least_share: of the pixels of each predicted class, or of all pixels of the other tasks, the
+            most confident so many count even below the threshold. With a threshold alone only easy
+            classes teach, and those spread (class-balanced self-training, Zou et al., ECCV 2018).
         jitter: strength of random brightness, contrast and saturation on mixed pictures.
     """
 
@@ -49,6 +53,7 @@ class SelfTrainingSettings:
     decay: float = 0.999
     mixing: str = "class"
     trusted: Mapping[str, float] = field(default_factory=lambda: dict(TRUSTED))
+    least_share: float = 0.5
     jitter: float = 0.3
 
     def __post_init__(self) -> None:
@@ -56,6 +61,8 @@ class SelfTrainingSettings:
             raise ValueError(f"`mixing` is {self.mixing!r}; expected 'class' or 'none'")
         if not 0 < self.decay < 1:
             raise ValueError(f"`decay` is {self.decay}; expected a number in (0, 1), such as 0.999")
+        if not 0 <= self.least_share <= 1:
+            raise ValueError(f"`least_share` is {self.least_share}; expected a share in [0, 1]")
         if self.weight < 0 or self.start < 0 or not 0 <= self.jitter < 1:
             raise ValueError(
                 f"`weight` is {self.weight}, `start` {self.start}, `jitter` {self.jitter}; expected "
@@ -111,13 +118,34 @@ def teach(
     return labels
 
 
-def void_untrusted(task: Task, pseudo: Pseudo, threshold: float) -> Shaped[Tensor, "b *t"]:
-    """The pseudo label with void where its confidence is below the threshold."""
+def void_untrusted(
+    task: Task, pseudo: Pseudo, threshold: float, least_share: float = 0.0
+) -> Shaped[Tensor, "b *t"]:
+    """The pseudo label with void where its confidence is below the threshold.
+
+    Args:
+        least_share: of the pixels of each predicted class (segmentation) or of all pixels, over the
+            batch, the most confident so many are kept in any case.
+    """
     label, confidence = pseudo
     trusted = confidence >= threshold
     if label.ndim == 3:
         trusted = trusted[:, 0]
+        for index in range(task.channels):
+            mine = label == index
+            trusted |= mine & _most_confident(confidence[:, 0], mine, least_share)
+    else:
+        trusted |= _most_confident(confidence, torch.ones_like(trusted), least_share)
     return torch.where(trusted, label, torch.full_like(label, int(task.void)))
+
+
+def _most_confident(confidence: Tensor, among: Tensor, share: float) -> Tensor:
+    """Where `confidence` reaches the value that the upper `share` of the pixels `among` reach."""
+    values = confidence[among]
+    count = int(share * values.numel())
+    if count == 0:
+        return torch.zeros_like(among)
+    return confidence >= values.topk(count).values[-1]
 
 
 def class_mask(
@@ -154,6 +182,7 @@ def mix(
     pseudo: Mapping[str, Pseudo],
     mask: Bool[Tensor, "b 1 h w"],
     trusted: Mapping[str, float],
+    least_share: float = 0.0,
 ) -> dict[str, Any]:
     """Source pixels where `mask` is, target pixels elsewhere, in the picture and every target.
 
@@ -166,7 +195,8 @@ def mix(
         "intrinsics": batch.get("target_intrinsics"),
     }
     for task in tasks:
-        target = void_untrusted(task, pseudo[task.name], trusted.get(type(task).__name__, 0.9))
+        threshold = trusted.get(type(task).__name__, 0.9)
+        target = void_untrusted(task, pseudo[task.name], threshold, least_share)
         own = batch[task.name]
         if isinstance(task, Depth) and task.canonical_focal is not None:
             factor = task.focal_factor(mixed["intrinsics"]) / task.focal_factor(batch["intrinsics"])
