@@ -16,7 +16,6 @@ from crosstask.data.pairs import DomainPairs
 from crosstask.data.streets import STREET_CLASSES
 from crosstask.recipes.adapting import adaptation_optimizer
 from crosstask.recipes.procedural_to_camvid import STREETS_TO_CAMVID
-from crosstask.training import train
 from fakes import camvid, cityscapes, synthia, vkitti2
 
 TINY: dict[str, Any] = {
@@ -65,25 +64,32 @@ def test_procedural_trains_resumes_and_evaluates(
         ("procedural_to_camvid", "self_training"),
     ],
 )
-def test_recipes_between_datasets_train(recipe: str, method: str, tmp_path: Path) -> None:
-    module = __import__(f"crosstask.recipes.{recipe}", fromlist=["adaptation"])
+def test_recipes_between_datasets_train_resume_and_evaluate(
+    recipe: str, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = (camvid if recipe.endswith("camvid") else cityscapes).write(tmp_path / "target")
-    options: dict[str, Any] = {**TINY, "root": str(target), "method": method, "size": "32x64"}
+    options = [f"--root={target}", f"--method={method}", "--size=32x64"]
     if recipe.startswith("synthia"):
-        options["source_root"] = str(synthia.write(tmp_path / "source"))
+        options.append(f"--source-root={synthia.write(tmp_path / 'source')}")
     elif recipe.startswith("vkitti2"):
-        options["source_root"] = str(vkitti2.write(tmp_path / "source"))
+        options.append(f"--source-root={vkitti2.write(tmp_path / 'source')}")
     else:
-        options["train_length"] = 3
+        options.append("--train-length=3")
+    run = tmp_path / "run"
+    start = ["train", f"{recipe}.adaptation", "--run", run, "--quiet", "--accelerator=cpu"]
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*has labels.*")  # they are not even opened
-        metrics = train(
-            module.adaptation(**options), tmp_path / "run", accelerator="cpu", progress=False
-        )
+        assert call(*start, *COMMAND, *options) == 0
+        assert call(*start, *COMMAND, *options, "--resume") == 0
+    metrics = json.loads((run / "metrics.json").read_text())
     assert 0 <= metrics["segmentation/miou"] <= 1
     assert metrics["trivial/segmentation/miou"] >= 0  # the majority class of the source
     second = "edges/f1" if recipe.endswith("camvid") else "depth/median_scaled/rmse"
     assert np.isfinite(metrics[second])
+    capsys.readouterr()
+    assert call("evaluate", run, "--json", "--device=cpu") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["score"] == pytest.approx(metrics["score"], abs=1e-6)
 
 
 def test_a_missing_folder_is_named() -> None:
