@@ -5,7 +5,7 @@ pixel coordinates lie at pixel centres, so the left edge of the image is u = -0.
 """
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Integer, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -117,9 +117,9 @@ def normals_from_depth(
     else:
         normal = _guided_normal(unproject(solid, intrinsics), image.float(), falloff)
     x, y, z = normal.split(1, dim=1)
-    length = (x * x + y * y + z * z).sqrt()
+    length = x.square().addcmul_(y, y).addcmul_(z, z).sqrt_()
     valid = _continuous(solid, hole, discontinuity) & (length > 0) & (length < torch.inf)
-    normal = normal * torch.where(valid, 1 / length.clamp_min(torch.finfo(length.dtype).tiny), 0.0)
+    normal = normal * length.clamp_min(torch.finfo(length.dtype).tiny).reciprocal().mul_(valid)
     return F.pad(normal, (1, 1, 1, 1)), F.pad(valid, (1, 1, 1, 1))
 
 
@@ -139,15 +139,16 @@ def _central_normal(
     total = [a + b for a, b in zip(first, second, strict=True)]
     step = [a - b for a, b in zip(first, second, strict=True)]
     forth, back = step[1] * total[3], total[1] * step[3]
-    x = step[0] * total[2] + forth - back
-    y = -(total[0] * step[2] + forth + back)
-    weight = total[0] * total[2] + 2 * total[1] * total[3]
+    x = torch.addcmul(forth - back, step[0], total[2])
+    up = torch.addcmul(forth + back, total[0], step[2])  # minus y
+    weight = torch.addcmul(total[0] * total[2], total[1], total[3], value=2)
     height, width = depth.shape[-2:]
     u = torch.arange(1, width - 1, device=depth.device, dtype=depth.dtype)
     v = torch.arange(1, height - 1, device=depth.device, dtype=depth.dtype)[:, None]
     fx, skew, cx = intrinsics[:, 0, :, None, None, None].to(depth.dtype).unbind(1)
     fy, cy = intrinsics[:, 1, 1:, None, None, None].to(depth.dtype).unbind(1)
-    return torch.cat([fx * x, skew * x + fy * y, (cx - u) * x + (cy - v) * y - weight], dim=1)
+    along = torch.addcmul(weight, u - cx, x).addcmul(cy - v, up)  # minus z
+    return torch.cat([fx * x, torch.addcmul(skew * x, -fy, up), -along], dim=1)
 
 
 def _cross(
@@ -200,7 +201,7 @@ def _neighbour(
 
 
 def edges_from_labels(
-    segmentation: Int[Tensor, "*b h w"], void: int = 255
+    segmentation: Integer[Tensor, "*b h w"], void: int = 255
 ) -> Float[Tensor, "*b 1 h w"]:
     """Semantic edges: 1 on the two pixels beside a boundary between two classes (4-neighbours).
 

@@ -196,7 +196,7 @@ class SceneDataset(Dataset[Sample], ABC):
         if tuple(value.shape[-2:]) != size:
             raise self.wrong_size(frame, name, value.shape[-2:], size)
         if name == "depth" and self.far is not None and self.protocol == "correct":
-            value = torch.where(value > self.far, 0.0, value)
+            value.masked_fill_(value > self.far, 0.0)
         return value
 
     def finish(self, sample: Sample) -> Sample:
@@ -205,9 +205,8 @@ class SceneDataset(Dataset[Sample], ABC):
             if not getattr(self.transform, "takes_bytes", False):
                 sample = _to_float(sample)
             sample = self.transform(sample)
-        sample = _to_float(sample)
         derived = {k: v for k, v in self.derived.items() if k in self.modalities}
-        sample = derive(sample, derived, self.smoothing)
+        sample = _to_float(derive(sample, derived, self.smoothing))  # labels are bytes until here
         for name in self.modalities:
             if sample["name"] in self._unlabelled.get(name, frozenset()):
                 height, width = sample[name].shape[-2:]
@@ -382,7 +381,9 @@ def _to_float(sample: Sample) -> Sample:
     sample = dict(sample)
     for name in ("image", "neighbours"):
         if name in sample and sample[name].dtype == torch.uint8:
-            sample[name] = sample[name].to(torch.float32) / 255
+            sample[name] = (
+                sample[name].to(torch.float32).div_(255)
+            )  # in place: large copies are slow
     for name in ("segmentation", "human_parts"):
         if name in sample and sample[name].dtype != torch.int64:
             sample[name] = sample[name].to(torch.int64)

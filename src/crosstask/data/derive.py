@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from crosstask import geometry
@@ -88,6 +88,6 @@ def _window_mean(value: Float[Tensor, "1 h w"], side: int) -> Float[Tensor, "1 h
     return value
 
 
-def labels_to_edges(segmentation: Int[Tensor, "h w"]) -> Float[Tensor, "1 h w"]:
+def labels_to_edges(segmentation: Integer[Tensor, "h w"]) -> Float[Tensor, "1 h w"]:
     """Semantic edges: the two pixels beside a class boundary; void beside unlabelled pixels."""
     return geometry.edges_from_labels(segmentation, void=int(KEYS["segmentation"].void or 0))

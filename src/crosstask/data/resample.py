@@ -51,7 +51,7 @@ def resize_depth(
     mean = _bilinear(maps, size)
     inverse = _bilinear(torch.where(maps > 0, maps.reciprocal(), 0.0), size)
     smooth = (mean * inverse).sub_(1).abs_() <= _SPREAD
-    result = torch.where(smooth, inverse.reciprocal(), resize_nearest(maps, size))
+    result = torch.where(smooth, inverse.reciprocal_(), resize_nearest(maps, size))
     return result.reshape(*depth.shape[:-2], *size)
 
 

@@ -144,10 +144,11 @@ root/                                (RAND_CITYSCAPES)
 
 def decode_centimetres(stored: np.ndarray, protocol: str) -> Tensor:
     """(1,H,W) metres of 16-bit centimetres; 65535 (sky, too far) is void unless `released`."""
-    metres = np.arange(1 << 16, dtype=np.float32) / 100
+    metres = stored.astype(np.float32)
+    metres /= 100
     if protocol == "correct":
-        metres[65535] = 0
-    return as_map(metres[stored])
+        metres *= stored != 65535
+    return as_map(metres)
 
 
 def read_class_ids(path: Path) -> np.ndarray:
