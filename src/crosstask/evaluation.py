@@ -11,6 +11,7 @@ from torchmetrics import Metric
 
 from crosstask.data.loading import evaluation_loader
 from crosstask.losses import precise
+from crosstask.source_metrics import SourceMetrics
 from crosstask.tasks import Task
 
 Batch = Mapping[str, Any]
@@ -113,6 +114,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Scores a network on a dataset; every sample counts exactly once.
 
+    Of a mixture, tasks that several parts label have `SOURCE/TASK/...` entries for each part too.
+
     Args:
         flip: average the raw outputs with those of the mirrored picture (test-time flip).
         listener: sees every batch's decoded predictions and the batch.
@@ -122,6 +125,7 @@ def evaluate(
     evaluator.reset()
     was_training = model.training
     model.eval().to(device)
+    by_source = SourceMetrics(tasks, dataset)
     loader: Iterable[Batch] = evaluation_loader(dataset, batch_size=batch_size, workers=workers)
     for batch in progress(loader) if progress else loader:
         batch = to_device(batch, device)
@@ -129,10 +133,11 @@ def evaluate(
         if flip:
             outputs = flip_average(model, batch["image"], outputs, tasks)
         predictions = evaluator.update(outputs, batch)
+        by_source.update(predictions, batch)
         if listener is not None:
             listener(predictions, batch)
     model.train(was_training)
-    return evaluator.compute()
+    return evaluator.compute() | by_source.compute()
 
 
 def flip_average(

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 import fakes.bsds500
 import fakes.camvid
 import fakes.cityscapes
+import fakes.nyudv2
 import fakes.sevenscenes
 from crosstask import data
 from crosstask.data import labels, transforms
@@ -142,3 +143,25 @@ def test_skip_bad_counts_and_reports(tmp_path: Path, workers: int) -> None:
         pytest.warns(RuntimeWarning, match="skipped"),
     ):
         data.SkipBad(dataset)[0]
+
+
+def test_metrics_by_dataset_and_task(tmp_path: Path) -> None:
+    """Two rooms label depth: each has its own error, and theirs together is the mixture's."""
+    from crosstask.evaluation import evaluate
+    from crosstask.tasks import Depth
+
+    class Constant(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+            return {"depth": [torch.zeros_like(image[:, :1])]}
+
+    rooms = data.SevenScenes(fakes.sevenscenes.write(tmp_path / "rooms"), modalities=("depth",))
+    nyu = data.NYUDv2(fakes.nyudv2.write(tmp_path / "nyu", size=(48, 64)), modalities=("depth",))
+    both = data.Mixture([(rooms, 1.0), (nyu, 1.0)])
+    task = Depth(near=0.2, far=10.0)
+    found = evaluate(Constant(), (task,), both, batch_size=4)
+    for part in (rooms, nyu):
+        alone = evaluate(Constant(), (task,), part, batch_size=1)
+        assert found[f"{part.source}/depth/rmse"] == pytest.approx(alone["depth/rmse"])
+        assert not any(key.startswith(part.source) for key in alone)
+    rmse = {s: found[f"{s}/depth/rmse"] for s in ("sevenscenes", "nyudv2")}
+    assert min(rmse.values()) < found["depth/rmse"] < max(rmse.values())
