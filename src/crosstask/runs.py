@@ -12,6 +12,7 @@ tensorboard/  panel.png
 import contextlib
 import csv
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -192,12 +193,34 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "commit": _commit(),
+        "code": code_version(),
         "machine": platform.machine(),
         "system": platform.system(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
     }
+
+
+# What a number depends on. Commands, reports and pages only show numbers.
+_NUMBERS = ("balancing", "data", "metrics", "models", "regimes", "tasks")
+_NUMBER_FILES = ("evaluation.py", "geometry.py", "losses.py", "photometric.py", "training.py")
+
+
+def code_version(package: Path | None = None) -> str:
+    """A hash of the sources that a run's numbers depend on: what tables call the code version.
+
+    Steadier than a commit, which also changes with a sentence in the documentation, and sharper: an
+    edit that nobody committed changes it.
+    """
+    root = package or Path(__file__).parent
+    files = [f for folder in _NUMBERS for f in (root / folder).rglob("*.py")]
+    files += [root / name for name in _NUMBER_FILES]
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda f: f.relative_to(root).as_posix()):
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def _commit() -> str | None:

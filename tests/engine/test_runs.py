@@ -1,10 +1,12 @@
 """The run directory: atomic writes, locks, curves."""
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
 
+from crosstask import runs
 from crosstask.runs import MetricsFile, Run, RunError, atomic_path, read_rows, write_json
 
 
@@ -73,3 +75,18 @@ def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
         Run(tmp_path).read_config()
     with pytest.raises(RunError, match="not finished"):
         Run(tmp_path).read_metrics()
+
+
+def test_the_code_version_follows_what_numbers_depend_on(tmp_path: Path) -> None:
+    package = tmp_path / "crosstask"
+    shutil.copytree(Path(runs.__file__).parent, package, ignore=shutil.ignore_patterns("*.pyc"))
+    before = runs.code_version(package)
+    assert before == runs.code_version() and len(before) == 12
+    (package / "commands/train.py").write_text("")
+    (package / "cli.py").write_text("")
+    assert runs.code_version(package) == before
+    losses = package / "losses.py"
+    losses.write_bytes(losses.read_bytes().replace(b"\n", b"\r\n"))
+    assert runs.code_version(package) == before  # a checkout with other line ends
+    losses.write_text(losses.read_text() + "\nEPSILON = 1\n")
+    assert runs.code_version(package) != before

@@ -73,7 +73,9 @@ class Record:
             "dataset": self.dataset,
             "training split": splits.get("train"),
             "validation split": splits.get("val"),
-            "code version": self.env.get("commit") or self.env.get("packages", {}).get("crosstask"),
+            "code version": self.env.get("code")
+            or self.env.get("commit")
+            or self.env.get("packages", {}).get("crosstask"),
         }
 
 
