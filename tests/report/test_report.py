@@ -100,6 +100,8 @@ def test_units() -> None:
     assert show(Depth(), "rmse", 6.279) == "6.28 m"
     assert show(Depth(), "abs_rel", 0.1508) == "0.151"
     assert show(Depth(), "delta1", 0.8032) == "80.3 %"
+    assert show(Depth(), "median_scaled/delta1", 0.8032) == "80.3 %"
+    assert show(Depth(), "median_scaled/rmse", 6.279) == "6.28 m"
     assert show(Normals(), "mean", 18.89) == "18.9°"
     assert show(Segmentation(3), "miou", 0.629) == "62.9 %"
     assert show(None, "score", float("nan")) == "–"

@@ -52,6 +52,7 @@ def show(task: Task | None, key: str, value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     kind = type(task).__name__ if task else ""
+    key = key.rsplit("/", 1)[-1]  # median_scaled/rmse
     if kind.endswith("Depth") and key.startswith(("rmse", "sq_rel")):
         return f"{value:.2f} m"
     if kind == "Normals" and key in ("mean", "median", "rmse"):
@@ -122,7 +123,7 @@ def _results(run: RunFacts) -> str:
             short = key.removeprefix(prefix)
             if not key.startswith(prefix) or short.startswith("iou/"):
                 continue
-            label = f"{task.name} {short.replace('_', ' ')}"
+            label = f"{task.name} {short.replace('_', ' ').replace('/', ', ')}"
             trivial = run.metrics.get(f"trivial/{key}")
             rows.append([label, show(task, short, value), show(task, short, trivial)])
     score, trivial = run.metrics.get("score"), run.metrics.get("trivial/score")
