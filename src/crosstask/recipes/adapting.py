@@ -39,6 +39,7 @@ def adaptation_experiment(
     mixed_batches: bool = False,
     domain_norms: bool = False,
     match_colors: bool = False,
+    match_noise: bool = False,
     teacher_decay: float = 0.999,
     ema: float = 0.0,
     architecture: str = "densemtl",
@@ -90,6 +91,7 @@ def adaptation_experiment(
         mixed_batches: one forward pass over both domains.
         domain_norms: batch-norm statistics of their own for each domain.
         match_colors: give source pictures the colour statistics of target pictures.
+        match_noise: add noise to source pictures until they are as noisy as target pictures.
         teacher_decay: decay of the teacher, a moving average of the network.
         ema: decay of a moving average of the weights that is validated and saved; 0 is off.
         architecture: see `crosstask models`.
@@ -151,6 +153,7 @@ def adaptation_experiment(
         mixed_batches=mixed_batches,
         domain_norms=domain_norms,
         match_colors=match_colors,
+        match_noise=match_noise,
     )
     if init_from is not None:
         from crosstask.training import initialise_from

@@ -46,6 +46,7 @@ class Adaptation(Supervised):
             target are validated and saved.
         match_colors: give source pictures the colour means and spreads of the target pictures
             beside them.
+        match_noise: add noise to source pictures until they are as noisy as the target pictures.
         other arguments: see `Supervised` and `Regime`.
 
     Raises:
@@ -64,10 +65,12 @@ class Adaptation(Supervised):
         mixed_batches: bool = False,
         domain_norms: bool = False,
         match_colors: bool = False,
+        match_noise: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.method, self.mixed_batches, self.match_colors = method, mixed_batches, match_colors
+        self.method, self.mixed_batches = method, mixed_batches
+        self.match_colors, self.match_noise = match_colors, match_noise
         self.alignment_settings = alignment or AlignmentSettings()
         self.teaching = self_training or SelfTrainingSettings()
         self.aligns = method in ("adversarial", "both")
@@ -131,6 +134,8 @@ class Adaptation(Supervised):
         self._critic = None
         if "target_image" in batch and self.match_colors and self.method != "oracle":
             batch = {**batch, "image": st.match_colors(batch["image"], batch["target_image"])}
+        if "target_image" in batch and self.match_noise and self.method != "oracle":
+            batch = {**batch, "image": st.match_noise(batch["image"], batch["target_image"])}
         mixed = self._mix(batch) if self._teaches_now() else None
         outputs = self._forward(self._pictures(batch, mixed))
         losses = self._source_losses(outputs["source"], batch)
