@@ -33,7 +33,7 @@ def adaptation_experiment(
     discriminator_width: int = 64,
     pseudo_weight: float = 1.0,
     pseudo_start: int = 0,
-    pseudo_share: float = 0.5,
+    pseudo_share: float = 0.2,
     mixing: Literal["class", "none"] = "class",
     mixed_jitter: float = 0.3,
     mixed_batches: bool = False,

@@ -53,7 +53,7 @@ class SelfTrainingSettings:
     decay: float = 0.999
     mixing: str = "class"
     trusted: Mapping[str, float] = field(default_factory=lambda: dict(TRUSTED))
-    least_share: float = 0.5
+    least_share: float = 0.2
     jitter: float = 0.3
 
     def __post_init__(self) -> None:
