@@ -50,7 +50,8 @@ def test_a_resumed_stream_continues_the_uninterrupted_one(workers: int) -> None:
 def test_two_processes_share_one_global_batch() -> None:
     whole = images(train_loader(Noisy(), batch_size=4, batches=3, seed=1))
     ranks = [
-        images(train_loader(Noisy(), batch_size=2, batches=3, seed=1, rank=r, world=2)) for r in (0, 1)
+        images(train_loader(Noisy(), batch_size=2, batches=3, seed=1, rank=r, world=2))
+        for r in (0, 1)
     ]
     for both, left, right in zip(whole, *ranks, strict=True):
         assert torch.equal(both, torch.cat([left, right]))

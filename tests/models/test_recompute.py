@@ -18,7 +18,9 @@ def losses(outputs: Mapping[str, list[Tensor]]) -> Tensor:
     return torch.stack([x.square().mean() for t in TASKS for x in outputs[t]]).sum()
 
 
-@pytest.mark.parametrize("name", ["densemtl", "densemtl_linear", "threeways_padnet", "mti_net", "atrc"])
+@pytest.mark.parametrize(
+    "name", ["densemtl", "densemtl_linear", "threeways_padnet", "mti_net", "atrc"]
+)
 def test_gradients_and_statistics_are_those_of_plain_training(name: str) -> None:
     torch.manual_seed(0)
     plain = create_model(name, TASKS, "test_resnet.r160_in1k", pretrained=False, width=0.125)
