@@ -40,7 +40,11 @@ def read_image(path: Path | str, most_pixels: int = MOST_PIXELS) -> Tensor:
             return from_pil(image)
     except UnidentifiedImageError:
         raise ImageError(f"{file} is no picture that can be read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{file} is too large ({error}); shrink it, or cut it into pieces"
+        ) from None
+    except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"{file} is cut or damaged: {error}") from error

@@ -171,17 +171,24 @@ def _prepare_network(regime: Regime, hardware: Hardware, compile: bool, recomput
         regime.network.compile(fullgraph=True)
 
 
-def _score_the_end(
-    place: Run, experiment: Experiment, hardware: Hardware, val_set: Dataset[Any], best: float
-) -> None:
-    """The last step is a candidate for the best checkpoint, also between two validations."""
+def _final_metrics(
+    experiment: Experiment, hardware: Hardware, val_set: Dataset[Any]
+) -> dict[str, float]:
+    """The validation set through the regime's network as it is, in the run's precision."""
     with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
-        metrics = experiment.regime.final_metrics(
+        return experiment.regime.final_metrics(
             val_set,
             batch_size=experiment.val_batch_size,
             workers=experiment.workers,
             device=hardware.device,
         )
+
+
+def _score_the_end(
+    place: Run, experiment: Experiment, hardware: Hardware, val_set: Dataset[Any], best: float
+) -> None:
+    """The last step is a candidate for the best checkpoint, also between two validations."""
+    metrics = _final_metrics(experiment, hardware, val_set)
     if not place.best.is_file() or metrics["score"] > best:
         with atomic_path(place.best) as temporary:
             shutil.copyfile(place.last, temporary)
@@ -199,13 +206,7 @@ def finish(
     _, weights = model_files.find(place.path)
     model_files.load_weights(network, weights, str(place.best))
     restore_companions(experiment.regime, place.best)
-    with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
-        metrics = experiment.regime.final_metrics(
-            val_set,
-            batch_size=experiment.val_batch_size,
-            workers=experiment.workers,
-            device=hardware.device,
-        )
+    metrics = _final_metrics(experiment, hardware, val_set)
     metrics |= evaluate_constants(experiment.tasks, train_set, val_set)
     metrics |= experiment.regime.trivial_metrics(train_set, val_set)
     write_json(place.path / "metrics.json", metrics)
