@@ -43,7 +43,7 @@ class CorrelationPoseNetwork(nn.Module):
         reach: tuple[int, int] = (2, 6),
         hidden: int = 48,
         scale: float = 0.01,
-        translation_scale: float = 0.01,
+        translation_scale: float = 0.05,
     ) -> None:
         super().__init__()
         self.spec = {

@@ -30,6 +30,7 @@ def self_supervised(
     pose_network: Literal["stacked", "correlation"] = "correlation",
     distance: float | str | None = None,
     camera_height: float | None = None,
+    refine_poses: bool = True,
     steps: int = 1300,
     batch_size: int = 8,
     optimizer: str = "matched",
@@ -62,6 +63,7 @@ def self_supervised(
             from scratch in many more steps.
         distance: metres between frames, or poses (from the data), to learn metric depth.
         camera_height: metres above the ground, to learn metric depth.
+        refine_poses: refine the pose network's motions against the pictures (direct alignment).
         steps: optimiser steps.
         batch_size: targets a batch.
         optimizer: matched, paper_self_supervised, adam, adamw, sgd.
@@ -101,6 +103,7 @@ def self_supervised(
         offsets=offsets,
         distance=distance,  # type: ignore[arg-type]
         camera_height=camera_height,
+        refine_poses=refine_poses,
         steps=steps,
         batch_size=batch_size,
         optimizer=optimizer,

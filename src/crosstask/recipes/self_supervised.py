@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from crosstask.balancing import create_balancer
+from crosstask.direct_alignment import DirectAlignment
 from crosstask.models.correlation_pose import CorrelationPoseNetwork
 from crosstask.models.pose import PoseNetwork
 from crosstask.recipes.building import build_network
@@ -52,6 +53,8 @@ def self_supervised_experiment(
     distance: float | Literal["poses"] | None = None,
     camera_height: float | None = None,
     scale_weight: float = 0.05,
+    refine_poses: bool = False,
+    refine_from: int = 200,
     steps: int = 40_000,
     batch_size: int = 2,
     accumulate: int = 1,
@@ -98,6 +101,8 @@ def self_supervised_experiment(
         distance: metres between frames, or poses (from the data), to learn metric depth.
         camera_height: metres above the ground, to learn metric depth.
         scale_weight: weight of the penalty that distance or camera_height brings.
+        refine_poses: refine the pose network's motions against the pictures (direct alignment).
+        refine_from: optimiser step of the first refinement in training.
         steps: optimiser steps.
         batch_size: targets a batch and process.
         accumulate: batches of one optimiser step.
@@ -124,6 +129,8 @@ def self_supervised_experiment(
         smoothness=smoothness,
         feature_distance=feature_distance,
         scale=KnownScale(distance=distance, camera_height=camera_height, weight=scale_weight),
+        refinement=DirectAlignment() if refine_poses else None,
+        refine_from=refine_from,
     )
     architecture = architecture or ("densemtl" if len(tasks) > 1 else "single_task_matched")
     levels = {"prediction_levels": prediction_levels(tasks)} if architecture in _LEVELLED else {}

@@ -1,6 +1,7 @@
 """The self-supervised regime: depth and motion from video, together with labelled tasks."""
 
 import copy
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crosstask.direct_alignment import pose_distance
 from crosstask.models.network import pad_image
 from crosstask.photometric import Reprojection, invert_pose, pose_matrix, smoothness
 from crosstask.regimes.regime import Batch
@@ -30,13 +32,22 @@ from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
 
 Number = float | int
 STILL = 1e-3  # mean difference of neighbouring frames below which a video shows no motion
+GUIDANCE = (
+    0.05  # weight of a pixel of distance between the pose network's motion and the refined one
+)
+GAUGE = 0.05  # weight of the squared logarithm by which a batch's depth leaves `start`
 
 
 class SelfSupervised(Supervised):
     """Depth learned from the photometric error of neighbouring frames; other tasks from labels.
 
     The loss of the depth task is the mean over the levels of its output of the photometric error
-    and the smoothness (spec of the paper's Table 5); that of every other task is the supervised one.
+    and the smoothness (DenseMTL, Table 5; Monodepth2); that of every other task is the supervised one.
+
+    With `supervision.refinement` the pose network's answers are refined against the pictures, from the
+    step `refine_from` on, before they warp anything; the pose network follows the refined motions. These
+    take on whatever scale depth has, so the unit is fixed: the mean logarithm of a batch's depth is
+    drawn to the task's starting depth, unless a length is known.
 
     Args:
         pose_network: two frames in temporal order -> axis-angle and translation, first -> second.
@@ -108,7 +119,7 @@ class SelfSupervised(Supervised):
         return super().final_metrics(dataset, evaluator=self._sequence_evaluator(), **options)
 
     def _sequence_evaluator(self) -> SequenceEvaluator:
-        return SequenceEvaluator(self.tasks, self.depth, self.poses, self.supervision)
+        return SequenceEvaluator(self.tasks, self.depth, self.poses, self.motion, self.supervision)
 
     def trivial_metrics(self, train: Any, val: Any) -> dict[str, float]:
         return mean_motion_errors(train, val)
@@ -141,23 +152,35 @@ class SelfSupervised(Supervised):
         neighbours = cast(Tensor, batch["neighbours"]).float()
         intrinsics = cast(Tensor, batch["intrinsics"])
         settings = self.supervision
-        poses = self.poses(target, neighbours)
+        disparities = [self.depth.disparity(level) for level in levels]
+        depths = [self.depth.depth(enlarge(d, target.shape[-2:])) for d in disparities]
+        depth, poses = depths[-1], self.poses(target, neighbours)
+        metric_poses, extra = poses, depth.new_zeros(())
+        if settings.refinement is not None:
+            if self.global_step >= settings.refine_from:
+                found = settings.refinement.refine(
+                    target, neighbours, depth.detach(), poses.detach(), intrinsics
+                )
+                # what refinement finds is proportional to the depth it is given
+                metric_poses = _stretched(found, depth.log().mean(dim=(1, 2, 3)))
+                extra = GUIDANCE * pose_distance(poses, metric_poses, depth.detach(), intrinsics)
+                poses = found
+            if not settings.scale:
+                extra = extra + GAUGE * (depth.log().mean() - math.log(self.depth.typical)).square()
         identity = identity_errors(target, neighbours, settings) if settings.auto_mask else None
         losses = []
-        for level in levels:
-            disparity = self.depth.disparity(level)
-            depth = self.depth.depth(enlarge(disparity, target.shape[-2:]))
-            _, result = reproject(target, neighbours, depth, poses, intrinsics, settings, identity)
+        for level, disparity, full in zip(levels, disparities, depths, strict=True):
+            _, result = reproject(target, neighbours, full, poses, intrinsics, settings, identity)
             stride = -(-target.shape[-1] // level.shape[-1])
             small = F.interpolate(target, size=level.shape[-2:], mode="area")
             error = result.error.sum() / result.counted.sum().clamp_min(1)
             losses.append(
                 error + float(settings.smoothness) / stride * smoothness(disparity, small)
             )
-        total = torch.stack(losses).mean()
+        total = torch.stack(losses).mean() + extra
         self._watch_motion(target, neighbours, result)
         total = total + settings.scale.penalty(
-            depth, intrinsics, poses, batch.get("poses"), settings.offsets
+            depth, intrinsics, metric_poses, batch.get("poses"), settings.offsets
         )
         if features is not None:
             total = total + float(settings.feature_distance) * self._feature_distance(
@@ -178,6 +201,14 @@ class SelfSupervised(Supervised):
         forward = pose_matrix(rotation, translation).unflatten(0, (len(offsets), len(target)))
         found = [invert_pose(forward[k]) if o < 0 else forward[k] for k, o in enumerate(offsets)]
         return torch.stack(found, dim=1)
+
+    def motion(self, batch: Batch, depth: Tensor) -> Tensor:
+        """(B,K,4,4) motions source <- target: the pose network's, refined with `depth` if so set."""
+        target, neighbours = batch["image"].float(), batch["neighbours"].float()
+        poses, refinement = self.poses(target, neighbours), self.supervision.refinement
+        if refinement is None:
+            return poses
+        return refinement.refine(target, neighbours, depth, poses, batch["intrinsics"])
 
     def _feature_distance(self, batch: Batch, features: Sequence[Tensor]) -> Tensor:
         """Mean length of the difference to the reference's deepest features."""
@@ -213,10 +244,15 @@ class SelfSupervised(Supervised):
         image = cast(Tensor, batch["image"]).float()
         output = self.inference_network().eval()(image)[self.depth.name][-1].float()
         depth = self.depth.decode(enlarge(output, image.shape[-2:]))
-        return synthesise(
-            batch, depth, self.poses(image, batch["neighbours"].float()), self.supervision
-        )
+        return synthesise(batch, depth, self.motion(batch, depth), self.supervision)
 
     def write_pictures(self, folder: Path, dataset: Any, device: Any) -> None:
         super().write_pictures(folder, dataset, device)
         write_pictures(self, folder, dataset, device)
+
+
+def _stretched(poses: Tensor, size: Tensor) -> Tensor:
+    """(B,K,4,4) `poses` as they are, whose translations carry the gradient of exp(`size`), (B,)."""
+    factor = (size - size.detach()).exp()[:, None, None]
+    last = torch.cat([poses[..., :3, 3] * factor, poses[..., 3, 3:]], dim=-1)
+    return torch.cat([poses[..., :3], last[..., None]], dim=-1)

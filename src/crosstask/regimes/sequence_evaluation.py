@@ -28,12 +28,15 @@ class SequenceEvaluator(Evaluator):
     ``photometric/unwarped`` and ``photometric/warped``: mean error of the neighbours before and after
     they are brought into the target's view, by the regime's rule, without auto-mask;
     ``pose/rotation``, ``pose/translation_direction`` (degrees) and ``pose/ate`` (metres) where the
-    samples have poses. Without any label, `score` is 1 - warped / unwarped, at least 0.
+    samples have poses. Where the motion is refined, these are errors of the refined motion, and
+    ``pose/network/...`` those of the pose network's own answer. Without any label, `score` is
+    1 - warped / unwarped, at least 0.
 
     Args:
         tasks: ordered tasks.
         depth: the one among them whose output makes the views.
-        motion: (target, neighbours) -> (B,K,4,4) predicted motions source <- target.
+        network: (target, neighbours) -> (B,K,4,4), the pose network's motions source <- target.
+        motion: (batch, depth) -> (B,K,4,4), the motions that the views are made with.
         supervision: rule, weights and offsets.
     """
 
@@ -41,16 +44,19 @@ class SequenceEvaluator(Evaluator):
         self,
         tasks: Sequence[Task],
         depth: SelfSupervisedDepth,
-        motion: Callable[[Tensor, Tensor], Tensor],
+        network: Callable[[Tensor, Tensor], Tensor],
+        motion: Callable[[Batch, Tensor], Tensor],
         supervision: SelfSupervision,
     ) -> None:
         super().__init__(tasks)
-        self.depth, self.motion, self.supervision = depth, motion, supervision
-        self.pose_error, self.unwarped, self.warped = PoseError(), MeanMetric(), MeanMetric()
+        self.depth, self.network, self.motion = depth, network, motion
+        self.supervision = supervision
+        self.pose_error, self.network_error = PoseError(), PoseError()
+        self.unwarped, self.warped = MeanMetric(), MeanMetric()
 
     def reset(self) -> None:
         super().reset()
-        for metric in (self.pose_error, self.unwarped, self.warped):
+        for metric in (self.pose_error, self.network_error, self.unwarped, self.warped):
             metric.reset()
 
     @torch.no_grad()
@@ -59,14 +65,18 @@ class SequenceEvaluator(Evaluator):
         if "neighbours" not in batch:
             return predictions
         check_batch(batch, self.supervision.offsets)
-        poses = self.motion(batch["image"].float(), batch["neighbours"].float())
         output = outputs[self.depth.name][-1].float()
         depth = self.depth.decode(enlarge(output, batch["image"].shape[-2:]))
+        poses = self.motion(batch, depth)
         found = synthesise(batch, depth, poses, self.supervision)
         self.unwarped.update(found.before)
         self.warped.update(found.after)
         if "poses" in batch:
-            self.pose_error.update(poses, batch["poses"].float())
+            truth = batch["poses"].float()
+            self.pose_error.update(poses, truth)
+            if self.supervision.refinement is not None:
+                own = self.network(batch["image"].float(), batch["neighbours"].float())
+                self.network_error.update(own, truth)
         return predictions
 
     def compute(self) -> dict[str, float]:
@@ -76,8 +86,9 @@ class SequenceEvaluator(Evaluator):
             values |= {"photometric/unwarped": before, "photometric/warped": after}
             if values["score"] != values["score"]:
                 values["score"] = max(0.0, 1.0 - after / max(before, 1e-12))
-        if int(self.pose_error.update_count):
-            values |= {f"pose/{k}": float(v) for k, v in self.pose_error.compute().items()}
+        for name, metric in (("pose", self.pose_error), ("pose/network", self.network_error)):
+            if int(metric.update_count):
+                values |= {f"{name}/{k}": float(v) for k, v in metric.compute().items()}
         return values
 
 

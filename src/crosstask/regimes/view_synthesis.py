@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from crosstask.direct_alignment import DirectAlignment
 from crosstask.photometric import (
     Reprojection,
     SourceRule,
@@ -36,6 +37,10 @@ class SelfSupervision:
         feature_distance: weight of the distance between the encoder's features and those of the
             encoder as it was created (ImageNet's); 0 is off.
         scale: a known length, if any.
+        refinement: refines the pose network's motions against the pictures; None: they are taken as
+            they are, as published.
+        refine_from: optimiser step of the first refinement in training. A flat depth map explains no
+            translation, so the networks need a start.
     """
 
     offsets: tuple[int, ...] = (-1, 1)
@@ -46,6 +51,8 @@ class SelfSupervision:
     smoothness: Number = 1e-3
     feature_distance: Number = 0.0
     scale: KnownScale = field(default_factory=KnownScale)
+    refinement: DirectAlignment | None = None
+    refine_from: int = 200
 
     def __post_init__(self) -> None:
         if not self.offsets or 0 in self.offsets:
@@ -60,6 +67,8 @@ class SelfSupervision:
             raise ValueError(f"`ssim_weight` is {self.ssim_weight}; expected a share in [0, 1]")
         if self.smoothness < 0 or self.feature_distance < 0:
             raise ValueError("`smoothness` and `feature_distance` are weights; expected 0 or more")
+        if self.refine_from < 0:
+            raise ValueError(f"`refine_from` is {self.refine_from}; expected a step, 0 or more")
 
 
 class Synthesis(NamedTuple):

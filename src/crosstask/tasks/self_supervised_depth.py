@@ -88,10 +88,14 @@ class SelfSupervisedDepth(Task):
         """Labels, colours and trivial predictor are those of metric depth."""
         return Depth(name=self.name, near=self.near, far=self.far)
 
+    @property
+    def typical(self) -> float:
+        """Depth that an untrained network predicts: `start`."""
+        return math.sqrt(self.nearest * self.farthest) if self.start is None else float(self.start)
+
     def initial_bias(self) -> tuple[float, ...]:
-        """Raw output of `start` metres."""
-        start = math.sqrt(self.nearest * self.farthest) if self.start is None else self.start
-        value = float(depth_to_disparity(torch.tensor(float(start)), self.nearest, self.farthest))
+        """Raw output of the starting depth."""
+        value = float(depth_to_disparity(torch.tensor(self.typical), self.nearest, self.farthest))
         return (math.log(value / (1.0 - value)),)
 
     def disparity(self, output: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:

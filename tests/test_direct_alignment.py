@@ -1,0 +1,125 @@
+"""Direct alignment: known motions are found again, and nothing is made worse."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from crosstask.direct_alignment import DirectAlignment, pose_distance
+from crosstask.photometric import invert_pose, pose_matrix
+from crosstask.pose_metrics import rotation_error, translation_direction_error
+from fakes.sequences import Drives
+
+
+def drive(count: int = 4, size: tuple[int, int] = (48, 96)) -> dict[str, Tensor]:
+    data = Drives(count, size=size)
+    batch = default_collate([data[i] for i in range(count)])
+    return {k: v for k, v in batch.items() if torch.is_tensor(v)}
+
+
+def refine(
+    batch: dict[str, Tensor], start: Tensor, depth: Tensor | None = None, **options: int
+) -> Tensor:
+    return DirectAlignment(iterations=8, **options).refine(
+        batch["image"],
+        batch["neighbours"],
+        batch["depth"] if depth is None else depth,
+        start,
+        batch["intrinsics"],
+    )
+
+
+def errors(found: Tensor, truth: Tensor) -> tuple[float, float]:
+    return float(rotation_error(found, truth).max()), float(
+        translation_direction_error(found, truth)[0].max()
+    )
+
+
+def test_the_motion_is_found_from_standing_still() -> None:
+    batch = drive()
+    still = torch.eye(4).expand_as(batch["poses"])
+    rotation, direction = errors(refine(batch, still), batch["poses"])
+    assert rotation < 0.05 and direction < 1.0
+    length = refine(batch, still)[..., :3, 3].norm(dim=-1)
+    torch.testing.assert_close(length, batch["poses"][..., :3, 3].norm(dim=-1), rtol=0.03, atol=0)
+
+
+def test_translation_follows_the_scale_of_depth() -> None:
+    batch = drive()
+    start = batch["poses"]
+    twice = start.clone()
+    twice[..., :3, 3] *= 2
+    found = refine(batch, twice, 2 * batch["depth"])
+    torch.testing.assert_close(found[..., :3, 3], 2 * start[..., :3, 3], atol=0.03, rtol=0.03)
+
+
+def test_depth_errors_are_allowed_for() -> None:
+    batch = drive(6)
+    torch.manual_seed(0)
+    rough = torch.nn.functional.interpolate(
+        torch.randn(6, 1, 6, 12), size=(48, 96), mode="bilinear"
+    )
+    depth = batch["depth"] * torch.exp(0.25 * rough)
+    still = torch.eye(4).expand_as(batch["poses"])
+    arguments = (batch["image"], batch["neighbours"], depth, still, batch["intrinsics"])
+    trusting = DirectAlignment(depth_deviation=1e-3, iterations=8).refine(*arguments)
+    allowing = DirectAlignment(depth_deviation=0.3, iterations=8).refine(*arguments)
+    means = [
+        float(translation_direction_error(found, batch["poses"])[0].mean())
+        for found in (trusting, allowing)
+    ]
+    assert means[1] < 0.8 * means[0]
+
+
+def test_outliers_do_not_pull() -> None:
+    batch = drive()
+    batch["neighbours"] = batch["neighbours"].clone()
+    batch["neighbours"][..., 10:30, 20:45] = torch.rand(3, 1, 1)  # something drives by
+    still = torch.eye(4).expand_as(batch["poses"])
+    rotation, direction = errors(refine(batch, still), batch["poses"])
+    assert rotation < 0.3 and direction < 4.0
+
+
+def test_what_fits_no_better_is_left_alone() -> None:
+    batch = drive()
+    blank = dict(batch, image=torch.full_like(batch["image"], 0.5))
+    blank["neighbours"] = torch.full_like(batch["neighbours"], 0.5)
+    start = batch["poses"]
+    assert torch.equal(refine(blank, start), start)  # nothing to see
+    noise = dict(batch, neighbours=torch.rand_like(batch["neighbours"]))
+    found = refine(noise, start)
+    assert torch.isfinite(found).all()
+    bad = dict(batch, image=batch["image"] * torch.nan)
+    assert torch.equal(refine(bad, start), start)
+    torch.testing.assert_close(
+        found[..., :3, :3] @ found[..., :3, :3].mT, torch.eye(3).expand(4, 2, 3, 3)
+    )
+
+
+@pytest.mark.parametrize("size", [(7, 9), (33, 61), (48, 96)])
+def test_any_size(size: tuple[int, int]) -> None:
+    batch = drive(2, size)
+    found = refine(batch, batch["poses"])
+    assert torch.isfinite(found).all()
+
+
+def test_pose_distance_by_hand() -> None:
+    depth = torch.full((1, 1, 4, 6), 10.0)
+    camera = torch.tensor([[[50.0, 0, 2.5], [0, 40, 1.5], [0, 0, 1]]])
+    still = torch.eye(4).view(1, 1, 4, 4)
+    aside = pose_matrix(torch.zeros(1, 3), torch.tensor([[0.3, 0.4, 0.0]]))[None]
+    expected = ((50 * 0.03) ** 2 + (40 * 0.04) ** 2 + 1e-4) ** 0.5
+    assert float(pose_distance(aside, still, depth, camera)) == pytest.approx(expected, rel=1e-4)
+    assert float(pose_distance(still, aside, depth, camera)) == pytest.approx(expected, rel=1e-4)
+    far = pose_matrix(torch.zeros(1, 3), torch.tensor([[30.0, 0.0, 0.0]]))[None]
+    assert float(pose_distance(far, still, depth, camera)) == 10.0
+    behind = pose_matrix(torch.zeros(1, 3), torch.tensor([[0.0, 0.0, -20.0]]))[None]
+    assert torch.isfinite(pose_distance(behind, still, depth, camera))
+    back = invert_pose(aside)
+    assert float(pose_distance(aside, back, depth, camera)) == pytest.approx(2 * expected, rel=1e-2)
+
+
+@pytest.mark.parametrize("wrong", [{"levels": 0}, {"iterations": 0}, {"outlier": -1.0}])
+def test_bad_settings(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        DirectAlignment(**wrong)
