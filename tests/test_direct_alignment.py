@@ -1,5 +1,7 @@
 """Direct alignment: known motions are found again, and nothing is made worse."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -119,7 +121,9 @@ def test_pose_distance_by_hand() -> None:
     assert float(pose_distance(aside, back, depth, camera)) == pytest.approx(2 * expected, rel=1e-2)
 
 
-@pytest.mark.parametrize("wrong", [{"levels": 0}, {"iterations": 0}, {"outlier": -1.0}])
-def test_bad_settings(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"levels": 0}, {"iterations": 0}, {"outlier": -1.0}, {"grid": (0, 2)}]
+)
+def test_bad_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DirectAlignment(**wrong)

@@ -7,10 +7,11 @@ Kerl et al. 2013) minimises, over the motion T (source <- target),
     sum_p rho( I_s(pi(K T D(p) K^-1 p)) - I_t(p) )
 
 with increments ``T <- exp(xi) T``, on a pyramid from coarse to fine. Wang et al. (CVPR 2018) brought it
-into learning depth from video. Here the depth is not trusted: an unknown factor exp(delta) on each
-pixel's depth, delta ~ N(0, deviation^2), shared by all source frames, is eliminated from the normal
-equations (Schur complement, as in bundle adjustment), so that a pixel tells about the motion across the
-direction in which its depth would move it, and little along it.
+into learning depth from video. Here the depth is not trusted: an unknown factor exp(delta + g) on each
+pixel's depth, shared by all source frames, is eliminated from the normal equations (Schur complement, as
+in bundle adjustment). delta ~ N(0, deviation^2) belongs to the pixel alone, g is interpolated from a
+coarse grid of such numbers, since a network errs in whole regions. A pixel then tells about the motion
+across the direction in which its depth would move it, and little along it.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class DirectAlignment:
     Args:
         levels: of the pyramid, each half as large as the one before.
         iterations: Gauss-Newton steps on each level.
-        depth_deviation: standard deviation of the logarithm of depth: how far depth is off, per pixel.
+        depth_deviation: standard deviation of the logarithm of depth, of a pixel and of a grid node.
+        grid: nodes (rows, columns) of the errors that whole regions share.
         outlier: residuals above so many standard deviations count little (occlusions, moving things).
         damping: Levenberg's, relative to the diagonal.
     """
@@ -44,6 +46,7 @@ class DirectAlignment:
     levels: int = 3
     iterations: int = 3
     depth_deviation: Number = 0.3
+    grid: tuple[int, int] = (4, 8)
     outlier: Number = 4.0
     damping: Number = 1e-4
 
@@ -52,6 +55,8 @@ class DirectAlignment:
             raise ValueError(
                 f"`levels`, `iterations` are {self.levels}, {self.iterations}; expected at least 1"
             )
+        if min(self.grid) < 1:
+            raise ValueError(f"`grid` is {self.grid}; expected rows and columns, at least 1")
         for name in ("depth_deviation", "outlier", "damping"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` is {getattr(self, name)}; expected a positive number")
@@ -139,12 +144,30 @@ class DirectAlignment:
         share = cross / certainty[:, None]
         normal = normal - share @ cross.mT
         right = right - (share @ pull[..., None])[..., 0]
+        # what a pixel's own unknown leaves over (prior / certainty) goes to the nodes around it
+        nodes, prior = self._nodes(depth), 1.0 / float(self.depth_deviation) ** 2
+        left = prior / certainty
+        crossed_nodes = (cross * left[:, None]) @ nodes.mT
+        stiffness = (nodes * ((certainty - prior) * left)[:, None]) @ nodes.mT
+        stiffness = stiffness + prior * torch.eye(len(nodes), device=nodes.device)
+        pulled = (pull * left) @ nodes.mT
+        share = torch.linalg.solve(stiffness, crossed_nodes.mT).mT
+        normal = normal - share @ crossed_nodes.mT
+        right = right - (share @ pulled[..., None])[..., 0]
         diagonal = torch.diag_embed(normal.diagonal(dim1=1, dim2=2))
         normal = normal + float(self.damping) * diagonal
         normal = normal + 1e-6 * torch.eye(6 * count, device=normal.device)
         motion = -torch.linalg.solve(normal, right).unflatten(1, (count, 6))
         moves = pose_matrix(motion[..., :3].flatten(0, 1), motion[..., 3:].flatten(0, 1))
         return moves.view_as(poses) @ poses
+
+    def _nodes(self, like: Tensor) -> Tensor:
+        """(G,N) bilinear weight of every grid node in every pixel."""
+        rows, columns = self.grid
+        one = torch.eye(rows * columns, device=like.device).view(-1, 1, rows, columns)
+        return F.interpolate(
+            one, size=like.shape[-2:], mode="bilinear", align_corners=False
+        ).flatten(1)
 
     def _weight(self, residual: Tensor, spread: Tensor) -> Tensor:
         """Geman-McClure weights (B,N) of residuals (B,C,N)."""

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from crosstask import model_files
 from crosstask.callbacks import Checkpoints, Panels, Progress, RunLogger
 from crosstask.data.loading import GroupedLoader, evaluation_loader, mix_seed, train_loader
-from crosstask.data.skip import SkipBad
+from crosstask.data.skip import joined_report, skipping
 from crosstask.evaluation import evaluate_constants
 from crosstask.hardware import Hardware, check_compiler, choose
 from crosstask.models.recompute import recompute_activations
@@ -139,8 +139,9 @@ def train(
             weights_only=True,
         )
         regime.check_finite()
-        if isinstance(train_set, SkipBad):
-            train_set.gather(regime.device)
+        unreadable = skipping(train_set)
+        for part in unreadable:
+            part.gather(regime.device)
         rank = trainer.global_rank
         if dist.is_available() and dist.is_initialized():
             # What follows is the first process's alone; no metric may wait for the others.
@@ -148,8 +149,8 @@ def train(
             dist.destroy_process_group()
         if rank != 0:
             return {}
-        if isinstance(train_set, SkipBad):
-            write_json(place.path / "skipped.json", train_set.report())
+        if unreadable:
+            write_json(place.path / "skipped.json", joined_report(unreadable))
         checkpoints = next(c for c in trainer.callbacks if isinstance(c, Checkpoints))  # type: ignore[attr-defined]
         if checkpoints.validated_step != trainer.global_step:
             _score_the_end(place, experiment, hardware, val_set, checkpoints.best)

@@ -92,6 +92,23 @@ def test_recipes_between_datasets_train_resume_and_evaluate(
     assert again["score"] == pytest.approx(metrics["score"], abs=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:skipped sample:RuntimeWarning")
+def test_bad_target_pictures_are_skipped_on_demand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = camvid.write(tmp_path / "target")
+    picture = root / "train/0001TP_006690.png"
+    picture.write_bytes(picture.read_bytes()[:100])
+    start = ["train", "procedural_to_camvid.adaptation", f"--root={root}", "--method=source_only"]
+    start += ["--size=32x64", "--train-length=4", "--quiet", "--accelerator=cpu", *COMMAND]
+    start += ["--steps=4"]
+    assert call(*start, "--run", tmp_path / "stops") == 2
+    assert str(picture) in capsys.readouterr().err
+    assert call(*start, "--run", tmp_path / "run", "--skip-bad") == 0
+    report = json.loads((tmp_path / "run" / "skipped.json").read_text())
+    assert report == {"skipped": 1, "of": 8, "frames": ["0001TP_006690"]}
+
+
 def test_a_missing_folder_is_named() -> None:
     from crosstask.recipes.synthia_to_cityscapes import adaptation
 

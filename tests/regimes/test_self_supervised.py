@@ -1,6 +1,7 @@
 """Self-supervised depth: direction of poses, the loss on known motion, joint training, bad input."""
 
 import json
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch.utils.data import default_collate
 from torchvision.io import decode_image
 
 from crosstask.photometric import invert_pose
+from crosstask.pose_metrics import rotation_error
 from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.self_supervised import (
     depth_task,
@@ -124,6 +126,43 @@ def test_the_loss_is_least_at_the_truth(make: Make) -> None:
         loss(1.0, invert_pose(known["poses"])),
     ):
         assert other > 2 * truth
+
+
+def test_refined_motions_warp_and_teach_the_pose_network(make: Make) -> None:
+    experiment = make(refine_poses=True, refine_from=0, smoothness=0.0)
+    regime, known = experiment.regime, batch(3, size=(48, 80))
+    raw = torch.logit((1 / known["depth"] - 0.01) / 9.99).requires_grad_()
+    plain = make(smoothness=0.0).regime
+    plain.pose_network = regime.pose_network.eval()  # knows nothing yet
+    refined = regime.motion(known, known["depth"])
+    own = plain.motion(known, known["depth"])
+    views = [synthesise(known, known["depth"], p, regime.supervision) for p in (refined, own)]
+    assert views[0].after.mean() < 0.15 * views[1].after.mean()
+    assert float(rotation_error(refined, known["poses"]).max()) < 0.1
+    regime.depth_loss([raw], known).backward()
+    assert all(p.grad is not None for p in regime.pose_network.head.parameters())
+    later = make(refine_poses=True, refine_from=5, smoothness=0.0, batch_size=2).regime
+    later.pose_network = regime.pose_network
+    gauge = 0.05 * (known["depth"].log().mean() - math.log(DEPTH.typical)) ** 2
+    losses = [float(r.depth_loss([raw], known).detach()) for r in (later, plain)]
+    assert losses[0] - losses[1] == pytest.approx(
+        float(gauge), rel=1e-2
+    )  # step 0 is before the fifth
+
+
+def test_the_unit_of_refined_motions_is_held(make: Make) -> None:
+    """A known distance pulls at depth itself, since refined motions have depth's scale."""
+    known = batch(2, size=(48, 80))
+    gradients = []
+    for factor in (0.5, 2.0):
+        regime = make(refine_poses=True, refine_from=0, smoothness=0.0, distance="poses").regime
+        with torch.no_grad():
+            regime.pose_network.head[-1].weight.zero_()
+        raw = torch.logit((1 / (factor * known["depth"]) - 0.01) / 9.99).requires_grad_()
+        regime.depth_loss([raw], known).backward()
+        assert raw.grad is not None
+        gradients.append(float(raw.grad.sum()))
+    assert gradients[0] > 0 > gradients[1]  # too near: raw disparity has to fall; too far: to rise
 
 
 def test_levels_are_averaged_and_smoothness_halves_with_each(make: Make) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,8 @@ def procedural(_: Path) -> list[str]:
         "2",
         "--tasks",
         "segmentation,depth",
+        "--refine-from",
+        "1",
     ]
 
 
@@ -94,12 +98,34 @@ def test_train_resume_evaluate(
     assert metrics["photometric/warped"] > 0 and math.isfinite(metrics["score"])
     assert (run / "photometric.png").stat().st_size > 1000
     assert ("pose/rotation" in metrics) == (name == "procedural.self_supervised")
+    assert ("pose/network/rotation" in metrics) == (name == "procedural.self_supervised")
     # the penalty of the camera's height makes depth metric; both scores are then named
     assert ("depth/abs_rel" in metrics) == (name == "cityscapes.self_supervised")
     assert "trivial/depth/median_scaled/abs_rel" in metrics
     if name == "frames.self_supervised":
         pytest.importorskip("av")
         assert (run / "depth.mp4").stat().st_size > 500
+
+
+def test_a_fresh_interpreter_loads_a_model_of_self_supervised_depth(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = ["train", "procedural.self_supervised", "--run", str(run), *TINY, *LOOP]
+    assert main([*command, *procedural(tmp_path)]) == 0
+    code = f"import crosstask; print([t.name for t in crosstask.load({str(run)!r}).tasks])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "['segmentation', 'depth']"
+
+
+@pytest.mark.filterwarnings("ignore:skipped sample:RuntimeWarning")
+def test_bad_samples_are_skipped_on_demand(tmp_path: Path) -> None:
+    options = cityscapes(tmp_path)
+    picture = sorted((tmp_path / "cityscapes").glob("leftImg8bit/train/*/*.png"))[0]
+    picture.write_bytes(picture.read_bytes()[:300])
+    command = ["train", "cityscapes.self_supervised", *TINY, *LOOP, *options]
+    assert main([*command, "--run", str(tmp_path / "stops")]) == 2
+    assert main([*command, "--run", str(tmp_path / "run"), "--skip-bad"]) == 0
+    report = json.loads((tmp_path / "run" / "skipped.json").read_text())
+    assert report["skipped"] == 1 and picture.name.startswith(report["frames"][0][:20])
 
 
 def test_frames_default_to_the_plain_mean_and_the_others_to_the_minimum(tmp_path: Path) -> None:

@@ -67,6 +67,10 @@ class DomainPairs(Dataset[dict[str, Any]]):
         return cast(Sequence[int], (own + self.sizes[0] * other).tolist())
 
     @property
+    def domains(self) -> tuple[Dataset[Any], Dataset[Any]]:
+        return self.source, self.target
+
+    @property
     def classes(self) -> ClassTable | None:
         return getattr(self.source, "classes", None)
 

@@ -1,7 +1,7 @@
 """`SkipBad`: train over files that cannot be read, and count them."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -67,6 +67,22 @@ class SkipBad(Dataset[dict[str, Any]]):
     def _name(self, index: int) -> str:
         name = getattr(self.dataset, "frame_name", None)
         return str(index) if name is None else name(index)
+
+
+def skipping(dataset: Any) -> list[SkipBad]:
+    """Every `SkipBad` that a training set consists of: itself, or those of its two domains."""
+    parts = [dataset, *getattr(dataset, "domains", ())]
+    return [part for part in parts if isinstance(part, SkipBad)]
+
+
+def joined_report(parts: Sequence[SkipBad]) -> dict[str, Any]:
+    """The sum of their reports."""
+    reports = [part.report() for part in parts]
+    return {
+        "skipped": sum(report["skipped"] for report in reports),
+        "of": sum(report["of"] for report in reports),
+        "frames": [name for report in reports for name in report["frames"]],
+    }
 
 
 def summary(report: Mapping[str, Any]) -> str:

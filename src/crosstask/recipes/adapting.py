@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from crosstask.balancing import create_balancer
 from crosstask.data.pairs import DomainPairs
-from crosstask.recipes.building import build_network
+from crosstask.recipes.building import build_network, skipping_bad
 from crosstask.recipes.experiment import Data, Experiment
 from crosstask.recipes.options import parse_names, parse_size
 from crosstask.regimes.adaptation import METHODS, Adaptation
@@ -64,6 +64,7 @@ def adaptation_experiment(
     workers: int = 2,
     channels_last: bool = True,
     init_from: str | None = None,
+    skip_bad: bool = False,
     protocol: str = "correct",
     expected: str = "",
 ) -> Experiment:
@@ -116,6 +117,7 @@ def adaptation_experiment(
         workers: loader processes.
         channels_last: memory layout of convolutions.
         init_from: a run whose weights are taken over where they fit.
+        skip_bad: count and report unreadable training samples, of both domains, instead of stopping.
         protocol: correct or released.
         expected: what this recipe reaches, for `crosstask info`.
     """
@@ -161,10 +163,13 @@ def adaptation_experiment(
         initialise_from(regime, init_from)
     modalities = tuple(task.name for task in tasks)
 
+    def domain(opened: Data) -> Dataset[Any]:
+        return skipping_bad(opened)() if skip_bad else opened()
+
     def train_data() -> Dataset[Any]:
         if method == "oracle":
-            return target(modalities)
-        return DomainPairs(source(modalities), target(()))
+            return domain(lambda: target(modalities))
+        return DomainPairs(domain(lambda: source(modalities)), domain(lambda: target(())))
 
     return Experiment(
         regime=regime,

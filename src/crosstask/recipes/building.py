@@ -127,7 +127,7 @@ def supervised_experiment(
         initialise_from(regime, init_from)
     return Experiment(
         regime=regime,
-        train_data=_skipping(train_data) if skip_bad else train_data,
+        train_data=skipping_bad(train_data) if skip_bad else train_data,
         val_data=val_data,
         steps=steps,
         batch_size=batch_size,
@@ -142,7 +142,8 @@ def supervised_experiment(
     )
 
 
-def _skipping(opened: Data) -> Data:
+def skipping_bad(opened: Data) -> Data:
+    """The same data; samples that cannot be read are counted and replaced."""
     from crosstask.data.skip import SkipBad
 
     return lambda: SkipBad(opened())

@@ -7,7 +7,7 @@ from crosstask.balancing import create_balancer
 from crosstask.direct_alignment import DirectAlignment
 from crosstask.models.correlation_pose import CorrelationPoseNetwork
 from crosstask.models.pose import PoseNetwork
-from crosstask.recipes.building import build_network
+from crosstask.recipes.building import build_network, skipping_bad
 from crosstask.recipes.experiment import Data, Experiment
 from crosstask.recipes.options import parse_names, parse_size
 from crosstask.regimes.optimization import optimizer_settings
@@ -72,6 +72,7 @@ def self_supervised_experiment(
     workers: int = 2,
     channels_last: bool = True,
     init_from: str | None = None,
+    skip_bad: bool = False,
 ) -> Experiment:
     """A self-supervised experiment from tasks and sequences.
 
@@ -120,6 +121,7 @@ def self_supervised_experiment(
         workers: loader processes.
         channels_last: memory layout of convolutions.
         init_from: a run whose weights, the pose network's too, are taken over where they fit.
+        skip_bad: count and report unreadable training samples instead of stopping.
     """
     supervision = SelfSupervision(
         offsets=parse_offsets(offsets),
@@ -168,7 +170,7 @@ def self_supervised_experiment(
         initialise_from(regime, init_from)
     return Experiment(
         regime=regime,
-        train_data=train_data,
+        train_data=skipping_bad(train_data) if skip_bad else train_data,
         val_data=val_data,
         steps=steps,
         batch_size=batch_size,

@@ -10,6 +10,7 @@ from crosstask.tasks.human_parts import HUMAN_PARTS, HumanParts
 from crosstask.tasks.normals import Normals
 from crosstask.tasks.saliency import Saliency
 from crosstask.tasks.segmentation import Segmentation
+from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
 from crosstask.tasks.task import Task, from_spec
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Normals",
     "Saliency",
     "Segmentation",
+    "SelfSupervisedDepth",
     "Task",
     "family_weights",
     "from_spec",
