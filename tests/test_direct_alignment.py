@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from crosstask.direct_alignment import DirectAlignment, pose_distance
+from crosstask.direct_alignment import DirectAlignment, level_ground, pose_distance
+from crosstask.geometry import unproject
 from crosstask.photometric import invert_pose, pose_matrix
 from crosstask.pose_metrics import rotation_error, translation_direction_error
 from fakes.sequences import Drives
@@ -103,6 +104,16 @@ def test_any_size(size: tuple[int, int]) -> None:
     batch = drive(2, size)
     found = refine(batch, batch["poses"])
     assert torch.isfinite(found).all()
+
+
+def test_a_level_ground_by_hand() -> None:
+    camera = torch.tensor([[[50.0, 0, 2.5], [0, 40, 1.5], [0, 0, 1]]])
+    depth = level_ground(camera, (8, 6), farthest=20.0)
+    assert depth.shape == (1, 1, 8, 6)
+    assert bool((depth[0, 0, :3] == 20.0).all())  # the third row: 1 / (0.5 / 40) = 80 heights
+    torch.testing.assert_close(depth[0, 0, 7], torch.full((6,), 40 / 5.5))
+    points = unproject(depth, camera)
+    torch.testing.assert_close(points[0, 1, 6:], torch.ones(2, 6))  # one height below the camera
 
 
 def test_pose_distance_by_hand() -> None:

@@ -216,6 +216,20 @@ class _Level(NamedTuple):
         )
 
 
+def level_ground(
+    intrinsics: Float[Tensor, "b 3 3"], size: tuple[int, int], farthest: Number = 30.0
+) -> Float[Tensor, "b 1 h w"]:
+    """Depth of an endless level ground under a camera that looks ahead, in heights of the camera.
+
+    From `farthest` heights on, and above the horizon, it is `farthest`. Wrong wherever something stands,
+    and yet enough to begin with: what stands near the ground moves as the ground beside it, and what is far
+    moves with the rotation alone.
+    """
+    flat = torch.ones(len(intrinsics), 1, *size, device=intrinsics.device)
+    down = unproject(flat, intrinsics.float())[:, 1:2]
+    return 1.0 / down.clamp_min(1.0 / float(farthest))
+
+
 def pose_distance(
     first: Float[Tensor, "b k 4 4"],
     second: Float[Tensor, "b k 4 4"],

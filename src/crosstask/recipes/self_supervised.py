@@ -103,7 +103,8 @@ def self_supervised_experiment(
         camera_height: metres above the ground, to learn metric depth.
         scale_weight: weight of the penalty that distance or camera_height brings.
         refine_poses: refine the pose network's motions against the pictures (direct alignment).
-        refine_from: optimiser step of the first refinement in training.
+        refine_from: optimiser step from which on the predicted depth is trusted with it; before, motions
+            are solved for under the depth of a level ground.
         steps: optimiser steps.
         batch_size: targets a batch and process.
         accumulate: batches of one optimiser step.

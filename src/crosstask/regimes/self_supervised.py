@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crosstask.direct_alignment import pose_distance
+from crosstask.direct_alignment import level_ground, pose_distance
 from crosstask.models.network import pad_image
 from crosstask.photometric import Reprojection, invert_pose, pose_matrix, smoothness
 from crosstask.regimes.regime import Batch
@@ -44,10 +44,11 @@ class SelfSupervised(Supervised):
     The loss of the depth task is the mean over the levels of its output of the photometric error
     and the smoothness (DenseMTL, Table 5; Monodepth2); that of every other task is the supervised one.
 
-    With `supervision.refinement` the pose network's answers are refined against the pictures, from the
-    step `refine_from` on, before they warp anything; the pose network follows the refined motions. These
-    take on whatever scale depth has, so the unit is fixed: the mean logarithm of a batch's depth is
-    drawn to the task's starting depth, unless a length is known.
+    With `supervision.refinement` the pose network's answers are refined against the pictures before they
+    warp anything, and the pose network follows the refined motions. Before the step `refine_from`, while
+    neither network knows anything, motions are solved for from standing still under the depth of a level
+    ground. Refined motions take on whatever scale depth has, so the unit is fixed: the mean logarithm of
+    a batch's depth is drawn to the task's starting depth, unless a length is known.
 
     Args:
         pose_network: two frames in temporal order -> axis-angle and translation, first -> second.
@@ -157,14 +158,17 @@ class SelfSupervised(Supervised):
         depth, poses = depths[-1], self.poses(target, neighbours)
         metric_poses, extra = poses, depth.new_zeros(())
         if settings.refinement is not None:
-            if self.global_step >= settings.refine_from:
-                found = settings.refinement.refine(
-                    target, neighbours, depth.detach(), poses.detach(), intrinsics
+            belief, start = depth.detach(), poses.detach()
+            if self.global_step < settings.refine_from:
+                belief = _scaled_like(
+                    level_ground(intrinsics, (target.shape[-2], target.shape[-1])), belief
                 )
-                # what refinement finds is proportional to the depth it is given
-                metric_poses = _stretched(found, depth.log().mean(dim=(1, 2, 3)))
-                extra = GUIDANCE * pose_distance(poses, metric_poses, depth.detach(), intrinsics)
-                poses = found
+                start = torch.eye(4, device=depth.device).repeat(*start.shape[:2], 1, 1)
+            found = settings.refinement.refine(target, neighbours, belief, start, intrinsics)
+            # what refinement finds is proportional to the depth it is given
+            metric_poses = _stretched(found, depth.log().mean(dim=(1, 2, 3)))
+            extra = GUIDANCE * pose_distance(poses, metric_poses, depth.detach(), intrinsics)
+            poses = found
             if not settings.scale:
                 extra = extra + GAUGE * (depth.log().mean() - math.log(self.depth.typical)).square()
         identity = identity_errors(target, neighbours, settings) if settings.auto_mask else None
@@ -256,3 +260,9 @@ def _stretched(poses: Tensor, size: Tensor) -> Tensor:
     factor = (size - size.detach()).exp()[:, None, None]
     last = torch.cat([poses[..., :3, 3] * factor, poses[..., 3, 3:]], dim=-1)
     return torch.cat([poses[..., :3], last[..., None]], dim=-1)
+
+
+def _scaled_like(depth: Tensor, like: Tensor) -> Tensor:
+    """`depth` times one factor for each picture, so that its mean logarithm is that of `like`."""
+    shift = like.log().mean(dim=(1, 2, 3)) - depth.log().mean(dim=(1, 2, 3))
+    return depth * shift.exp()[:, None, None, None]

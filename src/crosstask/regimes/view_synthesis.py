@@ -39,8 +39,8 @@ class SelfSupervision:
         scale: a known length, if any.
         refinement: refines the pose network's motions against the pictures; None: they are taken as
             they are, as published.
-        refine_from: optimiser step of the first refinement in training. A flat depth map explains no
-            translation, so the networks need a start.
+        refine_from: optimiser step from which on motions are refined under the predicted depth, from
+            the pose network's answer; before it under the depth of a level ground, from standing still.
     """
 
     offsets: tuple[int, ...] = (-1, 1)

@@ -17,11 +17,12 @@ STUDIES: dict[str, Study] = {
     "balancing": paper.balancing,
     "sca_ablation": family.sca_ablation,
     "architectures": family.architectures,
+    "linear_designs": family.linear_designs,
 }
 
 # Studies that compare architectures on equal terms unless told otherwise; the paper's own tables
 # use its optimisers.
-MATCHED = ("architectures", "sca_ablation", "balancing")
+MATCHED = ("architectures", "sca_ablation", "balancing", "linear_designs")
 
 
 # Studies on the recipe `<dataset>.adaptation`; the others are on `<dataset>.supervised`.

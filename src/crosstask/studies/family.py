@@ -4,6 +4,7 @@ from typing import Any
 
 from crosstask.studies.study import (
     S_D_N,
+    S_D_N_E,
     Row,
     Setting,
     StudyRun,
@@ -31,6 +32,29 @@ SCA_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("h-scales-first", {"order": "scales_first"}),
     ("i-all-pairs", {"pairs": "all"}),
 )
+
+# Designs of the exchange whose cost is linear in the number of tasks; the first is the default.
+LINEAR_DESIGNS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("densemtl_linear", {}),
+    ("linear-1x1-only", {"mixing": "pointwise", "gate": False, "attention": None}),
+    ("linear-no-attention", {"attention": None}),
+    ("linear-shared-attention", {"attention": "shared"}),
+    ("linear-separable", {"mixing": "separable"}),
+)
+
+
+def linear_designs(setting: Setting) -> list[StudyRun]:
+    """What an exchange of linear cost keeps of the block's gain on S-D-N-E, design by design."""
+    rows = [
+        *single_task(S_D_N_E),
+        *controls(setting, S_D_N_E),
+        *plain(("densemtl",), S_D_N_E),
+        *(
+            Row(name=name, architecture="densemtl_linear", tasks=S_D_N_E, options=options)
+            for name, options in LINEAR_DESIGNS
+        ),
+    ]
+    return runs(setting, rows)
 
 
 def sca_ablation(setting: Setting) -> list[StudyRun]:
