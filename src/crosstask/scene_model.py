@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from crosstask import geometry, model_files
+from crosstask.camera_height import rescale
 from crosstask.evaluation import flip_average, resize_output
 from crosstask.images import from_pil, read_image
 from crosstask.tasks import Task
@@ -85,6 +86,7 @@ class SceneModel(nn.Module):
         fx: float | None = None,
         size: tuple[int, int] | str | None = None,
         flip: bool = False,
+        camera_height: float | None = None,
     ) -> Any:
         """Predicts one picture, or a list of them one by one.
 
@@ -95,14 +97,26 @@ class SceneModel(nn.Module):
             size: (height, width) at which the network runs, or "native"; the training scale if
                 left out.
             flip: average with the mirrored picture.
+            camera_height: metres of the camera above a ground that fills the lower middle of the
+                picture, if known: depth is scaled to it, and is metric then. Needs a camera.
 
         Returns:
             A `Prediction` (a list of them for a list), at the picture's own size.
         """
         if isinstance(image, list | tuple):
-            return [self.predict(i, intrinsics, fx=fx, size=size, flip=flip) for i in image]
+            return [
+                self.predict(
+                    i, intrinsics, fx=fx, size=size, flip=flip, camera_height=camera_height
+                )
+                for i in image
+            ]
         return self.predict_batch(
-            to_picture(cast(Picture, image))[None], intrinsics, fx=fx, size=size, flip=flip
+            to_picture(cast(Picture, image))[None],
+            intrinsics,
+            fx=fx,
+            size=size,
+            flip=flip,
+            camera_height=camera_height,
         )[0]
 
     @torch.inference_mode()
@@ -114,12 +128,13 @@ class SceneModel(nn.Module):
         fx: float | None = None,
         size: tuple[int, int] | str | None = None,
         flip: bool = False,
+        camera_height: float | None = None,
     ) -> list[Prediction]:
         """Predicts pictures of one size and one camera (frames of a video) together.
 
         Args:
             images: (B,3,H,W) float in [0,1].
-            intrinsics, fx, size, flip: as for `predict`.
+            intrinsics, fx, size, flip, camera_height: as for `predict`.
 
         Returns:
             B predictions at the pictures' own size.
@@ -140,6 +155,8 @@ class SceneModel(nn.Module):
             for task in self.tasks
         }
         kind = self._depth_kind(camera)
+        if camera_height is not None:
+            kind = self._scale_depth(values, camera, camera_height)
         return [
             Prediction(image, {name: value[i] for name, value in values.items()}, camera, kind)
             for i, image in enumerate(images)
@@ -164,6 +181,20 @@ class SceneModel(nn.Module):
         if flip:
             outputs = flip_average(self.network, batch, outputs, self.tasks)
         return outputs, small
+
+    def _scale_depth(self, values: dict[str, Tensor], camera: Tensor | None, height: float) -> str:
+        """Depth at a known height of the camera: metric, whatever the network believed in."""
+        names = [name for name in values if name.startswith("depth")]
+        if not names:
+            raise ValueError("`camera_height` scales depth, which this model does not predict")
+        if camera is None:
+            raise ValueError(
+                "`camera_height` needs the camera: give `fx`, the focal length in pixels, or `intrinsics`"
+            )
+        for name in names:
+            cameras = camera.float().cpu().expand(len(values[name]), 3, 3)
+            values[name] = rescale(values[name], cameras, height)
+        return "metric"
 
     def _depth_kind(self, camera: Tensor | None) -> str | None:
         kinds = [t for t in self.tasks if t.name.startswith("depth")]

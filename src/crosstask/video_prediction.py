@@ -29,7 +29,7 @@ class Settings:
     """How inputs go through the model and what is written.
 
     Attributes:
-        intrinsics, fx, size, flip: as for `SceneModel.predict`.
+        intrinsics, fx, size, flip, camera_height: as for `SceneModel.predict`.
         batch_size: frames, or pictures of one size in a row, that go through together.
         every: only every so manieth frame or picture.
         resume: leave out what an earlier call has finished.
@@ -44,6 +44,7 @@ class Settings:
     every: int = 1
     resume: bool = False
     video: str = "side-by-side"
+    camera_height: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "every"):
@@ -93,7 +94,14 @@ def _predict(
         images = torch.stack([picture for _, picture in batch])
         if images.dtype == torch.uint8:
             images = images.float() / 255
-        found = model.predict_batch(images, s.intrinsics, fx=s.fx, size=s.size, flip=s.flip)
+        found = model.predict_batch(
+            images,
+            s.intrinsics,
+            fx=s.fx,
+            size=s.size,
+            flip=s.flip,
+            camera_height=s.camera_height,
+        )
         yield from zip([key for key, _ in batch], found, strict=True)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 from torchvision.io import decode_image
 
+from crosstask.camera_height import ground_distance
 from crosstask.direct_alignment import DirectAlignment
 from crosstask.photometric import invert_pose
 from crosstask.pose_metrics import rotation_error, translation_direction_error
@@ -22,7 +23,7 @@ from crosstask.recipes.self_supervised import (
     parse_offsets,
     self_supervised_experiment,
 )
-from crosstask.regimes.scale import KnownScale, ground_distance
+from crosstask.regimes.scale import KnownScale
 from crosstask.regimes.self_supervised import SelfSupervised
 from crosstask.regimes.sequence_evaluation import mean_motion_errors
 from crosstask.regimes.view_synthesis import (

@@ -38,6 +38,13 @@ def main(argv: list[str]) -> int:
         "--nms", action="store_true", help="with --boundaries: suppress non-maxima first"
     )
     parser.add_argument(
+        "--camera-height",
+        type=float,
+        metavar="METRES",
+        help="depth scaled to this height of the camera above the ground, scored beside the other as "
+        "depth/height_scaled/...",
+    )
+    parser.add_argument(
         "--submission",
         type=Path,
         help="folder for Cityscapes label-id PNGs of the pictures of the split",
@@ -99,10 +106,19 @@ class Extras:
     def __init__(self, tasks: Any, args: argparse.Namespace, dataset: Any) -> None:
         from crosstask.data.bsds500 import find_annotations
         from crosstask.metrics.boundaries import BoundaryMetric
+        from crosstask.metrics.depth import DepthMetric
         from crosstask.submission import label_ids
 
         names = [task.name for task in tasks]
         self.boundaries, self.folder = None, args.submission
+        self.height, self.depth = args.camera_height, None
+        if self.height is not None:
+            if "depth" not in names:
+                raise ValueError(
+                    "`--camera-height` needs the task depth, which this run does not have"
+                )
+            depth = tasks[names.index("depth")]
+            self.depth = DepthMetric(float(depth.near), float(depth.far))
         self.annotations = find_annotations(dataset)
         if args.boundaries is not None:
             if "edges" not in names:
@@ -118,8 +134,12 @@ class Extras:
             self.ids = label_ids(tasks[names.index("segmentation")].classes.names)
 
     def __call__(self, predictions: Any, batch: Any) -> None:
+        from crosstask.camera_height import rescale
         from crosstask.submission import write_submission
 
+        if self.depth is not None:
+            scaled = rescale(predictions["depth"].cpu(), batch["intrinsics"].cpu(), self.height)
+            self.depth.update(scaled, batch["depth"].cpu())
         if self.boundaries is not None:
             self._score_boundaries(predictions["edges"].cpu(), batch)
         if self.folder is not None:
@@ -140,9 +160,13 @@ class Extras:
             self.boundaries.update(probability[None], truth[None])
 
     def compute(self) -> dict[str, float]:
-        if self.boundaries is None:
-            return {}
-        return {f"edges/{k}": float(v) for k, v in self.boundaries.compute().items()}
+        found: dict[str, float] = {}
+        if self.boundaries is not None:
+            found |= {f"edges/{k}": float(v) for k, v in self.boundaries.compute().items()}
+        if self.depth is not None:
+            scores = self.depth.compute()
+            found |= {f"depth/height_scaled/{k}": float(v) for k, v in scores.items()}
+        return found
 
 
 def other_split(dataset: Any, split: str) -> Any:

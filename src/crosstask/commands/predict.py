@@ -44,6 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
     parser.add_argument("--fx", type=float, help="focal length in pixels of the pictures")
     parser.add_argument("--intrinsics", help="fx,fy,cx,cy or a text file with them or a 3x3 matrix")
+    parser.add_argument(
+        "--camera-height",
+        type=float,
+        metavar="METRES",
+        help="height of the camera above the ground in front of it: sets the scale of depth",
+    )
     parser.add_argument("--size", help="HEIGHTxWIDTH at which the network runs, or native")
     parser.add_argument(
         "--window",
@@ -76,7 +82,15 @@ def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:
         size = "native"
     intrinsics = read_intrinsics(args.intrinsics) if args.intrinsics else None
     settings = Settings(
-        intrinsics, args.fx, size, args.flip, args.batch_size, args.every, args.resume, args.video
+        intrinsics,
+        args.fx,
+        size,
+        args.flip,
+        args.batch_size,
+        args.every,
+        args.resume,
+        args.video,
+        args.camera_height,
     )
     return settings, window
 
@@ -94,6 +108,7 @@ def _facts(model: Any, settings: Any, window: tuple[int, int] | None) -> dict[st
         "flip": settings.flip,
         "fx": settings.fx,
         "intrinsics": None if camera is None else camera.tolist(),
+        "camera_height": settings.camera_height,
         "every": settings.every,
         "video": settings.video,
     }

@@ -30,6 +30,7 @@ def self_supervised(
     border: Literal["count", "ignore"] = "ignore",
     distance: float | None = None,
     camera_height: float | None = None,
+    refine_poses: bool = True,
     steps: int = 2000,
     batch_size: int = 4,
     optimizer: str = "matched",
@@ -62,6 +63,8 @@ def self_supervised(
         border: ignore sources that do not see a pixel, or count their repeated border.
         distance: metres between consecutive frames, if known: depth becomes metric.
         camera_height: metres above the ground, if known: depth becomes metric.
+        refine_poses: refine the pose network's motions against the pictures (direct alignment). It begins
+            with a level ground ahead, as cars and robots see it.
         steps: optimiser steps.
         batch_size: targets a batch.
         optimizer: matched, paper_self_supervised, adam, adamw, sgd.
@@ -98,6 +101,7 @@ def self_supervised(
         border=border,
         distance=distance,
         camera_height=camera_height,
+        refine_poses=refine_poses,
         steps=steps,
         batch_size=batch_size,
         optimizer=optimizer,

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from crosstask.geometry import unproject
+from crosstask.camera_height import ground_distance
 
 Number = float | int
 
@@ -73,26 +73,3 @@ class KnownScale:
             return true_poses[..., :3, 3].norm(dim=-1)
         steps = torch.tensor([abs(o) for o in offsets], dtype=poses.dtype, device=poses.device)
         return (float(self.distance or 0.0) * steps).expand(len(poses), -1)
-
-
-def ground_distance(
-    depth: Float[Tensor, "b 1 h w"], intrinsics: Float[Tensor, "b 3 3"], rounds: int = 3
-) -> Float[Tensor, " b"]:
-    """Distance of the camera from the plane through the lower middle of the picture, in depth's units.
-
-    Least squares for ``a . p = 1`` over the points of the lower third and middle half, repeated with
-    less weight on points off the plane (kerbs, cars); the distance is ``1 / |a|``. Differentiable.
-    """
-    height, width = depth.shape[-2:]
-    points = unproject(depth.float(), intrinsics.float())
-    points = points[..., 2 * height // 3 :, width // 4 : width - width // 4].flatten(2)
-    unit = points.detach().norm(dim=1).mean(dim=1)[:, None, None]
-    points = points / unit
-    weight = torch.ones_like(points[:, :1])
-    for _ in range(rounds):
-        weighted = points * weight
-        moment = weighted @ points.mT + 1e-6 * torch.eye(3, device=points.device)
-        normal = torch.linalg.solve(moment, weighted.sum(dim=2))
-        off = (torch.einsum("bc,bcn->bn", normal, points) - 1.0)[:, None].detach()
-        weight = 1.0 / (1.0 + (off / 0.05).square())
-    return unit[:, 0, 0] / normal.norm(dim=1).clamp_min(1e-6)

@@ -1,0 +1,92 @@
+"""A known height of the camera sets the scale of depth."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from crosstask.camera_height import ground_distance, rescale
+from crosstask.cli import main
+from crosstask.models import create_model
+from crosstask.scene_model import SceneModel
+from crosstask.tasks import Depth
+from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
+from fakes.scenes import scene_tasks
+from fakes.sequences import HEIGHT_ABOVE_FLOOR, Drives
+
+
+def test_any_scale_becomes_the_true_one() -> None:
+    data = Drives(3, size=(48, 80))
+    batch = default_collate([data[i] for i in range(3)])
+    wrong = batch["depth"] * torch.tensor([0.4, 1.0, 2.5]).view(3, 1, 1, 1)
+    found = rescale(wrong, batch["intrinsics"], HEIGHT_ABOVE_FLOOR)
+    torch.testing.assert_close(found, batch["depth"], rtol=2e-3, atol=0)
+    far_off = rescale(batch["depth"], batch["intrinsics"], 100 * HEIGHT_ABOVE_FLOOR)
+    torch.testing.assert_close(far_off, 4 * batch["depth"])  # no ground gives such a factor
+    with pytest.raises(ValueError, match="metres above the ground"):
+        rescale(wrong, batch["intrinsics"], 0.0)
+
+
+def model(depth: Depth | SelfSupervisedDepth) -> SceneModel:
+    network = create_model("multi_task_matched", {"depth": 1}, "test_resnet", False, width=0.0625)
+    return SceneModel(network, (depth,), {})
+
+
+@pytest.mark.parametrize("depth", [Depth(), SelfSupervisedDepth()])
+def test_predictions_at_a_known_height(depth: Depth | SelfSupervisedDepth) -> None:
+    scene = model(depth)
+    picture = torch.rand(3, 40, 72)
+    plain = scene.predict(picture, fx=60.0)
+    assert plain.depth_kind == "up to scale"
+    scaled = scene.predict(picture, fx=60.0, camera_height=1.3)
+    assert scaled.depth_kind == "metric"
+    assert scaled.intrinsics is not None
+    believed = ground_distance(plain["depth"][None], scaled.intrinsics.view(1, 3, 3))
+    factor = (1.3 / believed).clamp(0.25, 4.0)
+    torch.testing.assert_close(scaled["depth"], factor * plain["depth"])
+    (listed,) = scene.predict([picture], fx=60.0, camera_height=1.3)
+    torch.testing.assert_close(listed["depth"], scaled["depth"])
+
+
+def test_what_is_missing_is_said() -> None:
+    with pytest.raises(ValueError, match="needs the camera: give `fx`"):
+        model(Depth()).predict(torch.rand(3, 40, 72), camera_height=1.3)
+    segmentation = next(task for task in scene_tasks() if task.name == "segmentation")
+    network = create_model(
+        "multi_task_matched",
+        {"segmentation": segmentation.channels},
+        "test_resnet",
+        False,
+        width=0.0625,
+    )
+    with pytest.raises(ValueError, match="does not predict"):
+        SceneModel(network, (segmentation,), {}).predict(
+            torch.rand(3, 40, 72), fx=60.0, camera_height=1.3
+        )
+
+
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(tmp_path / "run")
+    tiny = ["--encoder", "resnet10t", "--no-pretrained", "--width", "0.0625", "--size", "32x64"]
+    tiny += ["--steps", "1", "--train-length", "2", "--val-length", "2", "--workers", "0"]
+    for tasks in ("segmentation,depth", "segmentation"):
+        command = ["train", "procedural.supervised", "--run", run + tasks[-5:], "--tasks", tasks]
+        assert main([*command, *tiny, "--architecture", "multi_task_matched", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", run + "depth", "--camera-height", "1.6", "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["depth/height_scaled/rmse"] > 0
+    assert metrics["depth/height_scaled/rmse"] != metrics["depth/rmse"]
+    assert main(["evaluate", run + "ation", "--camera-height", "1.6"]) == 2
+    assert "needs the task depth" in capsys.readouterr().err
+    picture = tmp_path / "picture.png"
+    from PIL import Image
+
+    Image.new("RGB", (96, 48), (90, 120, 90)).save(picture)
+    base = ["predict", run + "depth", str(picture), "--output", str(tmp_path / "out")]
+    assert main([*base, "--camera-height", "1.6"]) == 2
+    assert "needs the camera" in capsys.readouterr().err
+    assert main([*base, "--camera-height", "1.6", "--fx", "80"]) == 0
+    assert "depth metric" in capsys.readouterr().out
