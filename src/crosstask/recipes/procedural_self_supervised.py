@@ -16,7 +16,7 @@ from crosstask.recipes.self_supervised import (
 
 def self_supervised(
     tasks: str = "depth",
-    size: str = "64x128",
+    size: str = "96x192",
     difficulty: str = "easy",
     train_length: int = 800,
     val_length: int = 64,
@@ -31,8 +31,8 @@ def self_supervised(
     distance: float | str | None = None,
     camera_height: float | None = None,
     refine_poses: bool = True,
-    steps: int = 1300,
-    batch_size: int = 8,
+    steps: int = 1000,
+    batch_size: int = 4,
     optimizer: str = "matched",
     lr: float | None = 1e-3,
     pose_lr: float | None = 2e-3,
