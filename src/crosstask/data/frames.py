@@ -194,7 +194,7 @@ class FrameFolder(SceneDataset):
             raise DataError(
                 f"{self.root} has no frame with neighbours at offsets {self.offsets} in its {self.split!r} part "
                 f"(frames by sequence: {lengths}; share for validation: {self.validation}); expected at least "
-                f'{span} frames in a row; give a longer sequence, or `split="all"`'
+                f'{span} frames in a row; give a longer sequence, another `validation`, or `split="all"`'
             )
 
     def _place(self, frame: Frame, offset: int) -> int | None:
@@ -256,7 +256,7 @@ def gaps(names: Sequence[str]) -> tuple[int, ...]:
 
 
 def check_alike(files: Sequence[Path]) -> None:
-    """Raises `DataError` unless all pictures have one size and are all colour or all grey."""
+    """Raises `DataError` unless all readable pictures have one size and are all colour or all grey."""
     from PIL import Image
 
     first: tuple[tuple[int, int], bool] | None = None
@@ -264,8 +264,8 @@ def check_alike(files: Sequence[Path]) -> None:
         try:
             with Image.open(path) as image:
                 facts = (image.size, image.mode in _GREY)
-        except OSError as error:
-            raise DataError(f"{path} cannot be opened as a picture ({error})") from error
+        except OSError:
+            continue  # named when it is read, and left out then if the caller wants that
         first = first or facts
         if facts[0] != first[0]:
             raise DataError(
