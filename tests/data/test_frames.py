@@ -130,8 +130,10 @@ def test_frames_of_another_size_or_kind_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"000003\.png is grey.*colour"):
         FrameFolder(tmp_path, "all", intrinsics=CAMERA)
     (tmp_path / "000003.png").write_bytes(b"no picture")
+    opened = FrameFolder(tmp_path, "all", intrinsics=CAMERA)  # so that the others can be used
     with pytest.raises(DataError, match=r"000003\.png"):
-        FrameFolder(tmp_path, "all", intrinsics=CAMERA)
+        opened[1]
+    assert opened[0]["name"] == "000001"
 
 
 def test_a_video_gives_the_same_frames(tmp_path: Path) -> None:
