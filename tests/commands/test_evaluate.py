@@ -119,7 +119,7 @@ def test_boundaries_of_several_annotators(tmp_path: Path) -> None:
     sample, maps = dataset[0], dataset.load_annotations(dataset.frames[0])
     assert len(maps) == 3 and bool((sample["edges"] == 255).any())  # not drawn by all three
     lines = int(thin(maps.numpy() == 1).sum())
-    args = argparse.Namespace(boundaries=0.01, nms=False, submission=None)
+    args = argparse.Namespace(boundaries=0.01, nms=False, submission=None, camera_height=None)
     batch = {"source": [sample["source"]], "name": [sample["name"]], "edges": sample["edges"][None]}
     for opened in (dataset, Mixture([(dataset, 1.0)])):
         extra = Extras((Edges(),), args, opened)
