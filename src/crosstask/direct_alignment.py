@@ -20,12 +20,14 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from kornia.filters import filter2d_separable, spatial_gradient
 from torch import Tensor
 
 from crosstask.geometry import scale_intrinsics, unproject
 from crosstask.photometric import pose_matrix, warp
 
 Number = float | int
+_BINOMIAL = torch.tensor([[0.25, 0.5, 0.25]])
 _SMALLEST = 12  # pixels: the shorter side of the coarsest level
 _LEAST_NOISE = 3e-3  # of colours in [0, 1]: below it, residuals are quantisation
 
@@ -76,62 +78,37 @@ class DirectAlignment:
         length of a translation follows from the scale of `depth`.
         """
         with torch.autocast(target.device.type, enabled=False):
-            pyramid = [
-                _Level(
-                    _blurred(target.float()),
-                    _blurred(neighbours.float().flatten(0, 1)).view_as(neighbours),
-                    depth.float(),
-                    intrinsics.float(),
-                )
-            ]
-            while (
-                len(pyramid) < self.levels and min(pyramid[-1].target.shape[-2:]) >= 2 * _SMALLEST
-            ):
-                pyramid.append(pyramid[-1].halved())
-            found = poses.float()
-            for level in reversed(pyramid):
-                slopes = _slopes(level.target)
-                sources = [torch.cat([s, *_slopes(s)], 1) for s in level.neighbours.unbind(1)]
-                for _ in range(self.iterations):
-                    found = self._step(level, slopes, sources, found)
-            better = self._fits_better(pyramid[0], found, poses.float())
-            return torch.where(better[..., None, None], found, poses.float())
-
-    def _step(
-        self, level: "_Level", slopes: tuple[Tensor, Tensor], sources: list[Tensor], poses: Tensor
-    ) -> Tensor:
-        """One Gauss-Newton step for the motions to all source frames together."""
-        target, depth = level.target, level.depth
-        batch, channels, count = len(target), target.shape[1], len(sources)
-        fx, skew = level.intrinsics[:, 0, 0, None, None], level.intrinsics[:, 0, 1, None, None]
-        fy = level.intrinsics[:, 1, 1, None, None]
-        points = unproject(depth, level.intrinsics).flatten(2)
-        normal = points.new_zeros(batch, 6 * count, 6 * count)
-        right = points.new_zeros(batch, 6 * count)
-        certainty = points.new_full(
-            (batch, points.shape[-1]), 1.0 / float(self.depth_deviation) ** 2
-        )
-        pull, crossed = torch.zeros_like(certainty), []
-        for k, source in enumerate(sources):
-            seen = warp(source, depth, poses[:, k], level.intrinsics)
-            image, across, down = seen.image.split(channels, dim=1)
-            # mean of both pictures' slopes: second-order convergence (Malis 2004)
-            across = (0.5 * (across + slopes[0])).flatten(2)
-            down = (0.5 * (down + slopes[1])).flatten(2)
-            residual = (image - target).flatten(2)
-            turned = poses[:, k, :3, :3] @ points
-            x, y, z = (turned + poses[:, k, :3, 3:]).split(1, dim=1)
-            z = z.clamp_min(1e-2)
-            gx = fx * across / z
-            gy = (skew * across + fy * down) / z
-            gz = -(gx * x + gy * y) / z
-            # d residual / d xi, xi = (rotation, translation): p x g and g
-            jacobian = torch.stack(
-                [y * gz - z * gy, z * gx - x * gz, x * gy - y * gx, gx, gy, gz], dim=1
+            level = _Level(
+                _blurred(target.float()),
+                [_blurred(neighbour) for neighbour in neighbours.float().unbind(1)],
+                depth.float(),
+                intrinsics.float(),
             )
-            along = gx * turned[:, 0:1] + gy * turned[:, 1:2] + gz * turned[:, 2:3]
+            pyramid = [level]
+            while len(pyramid) < self.levels and min(level.target.shape[-2:]) >= 2 * _SMALLEST:
+                level = level.halved()
+                pyramid.append(level)
+            start = found = poses.float()
+            for level in reversed(pyramid):
+                scene = _Scene.of(level, self.grid)
+                for _ in range(self.iterations):
+                    found = self._step(scene, found)
+            better = self._fits_better(pyramid[0], found, start)
+            return torch.where(better[..., None, None], found, start)
+
+    def _step(self, scene: "_Scene", poses: Tensor) -> Tensor:
+        """One Gauss-Newton step for the motions to all source frames together."""
+        batch, count = poses.shape[:2]
+        prior = 1.0 / float(self.depth_deviation) ** 2
+        normal = poses.new_zeros(batch, 6 * count, 6 * count)
+        right = poses.new_zeros(batch, 6 * count)
+        certainty = torch.full_like(scene.points[:, 0], prior)
+        pull, crossed = torch.zeros_like(certainty), []
+        for k, source in enumerate(scene.sources):
+            residual, visible, jacobian, along = scene.linearised(source, poses[:, k])
             spread = _noise(residual)[:, None]
-            weight = self._weight(residual, spread) * seen.visible.flatten(1) / spread.square()
+            outlying = 1.0 + self._relative(residual, spread)  # Geman-McClure
+            weight = visible / (outlying * spread).square()
             weighted = jacobian * weight[:, None, None]
             block = slice(6 * k, 6 * k + 6)
             flat = weighted.flatten(2)
@@ -140,38 +117,20 @@ class DirectAlignment:
             crossed.append((weighted * along[:, None]).sum(dim=2))
             certainty = certainty + weight * along.square().sum(dim=1)
             pull = pull + weight * (along * residual).sum(dim=1)
-        cross = torch.cat(crossed, dim=1)
-        share = cross / certainty[:, None]
-        normal = normal - share @ cross.mT
-        right = right - (share @ pull[..., None])[..., 0]
-        # what a pixel's own unknown leaves over (prior / certainty) goes to the nodes around it
-        nodes, prior = self._nodes(depth), 1.0 / float(self.depth_deviation) ** 2
-        left = prior / certainty
-        crossed_nodes = (cross * left[:, None]) @ nodes.mT
+        # a pixel's own unknown; what it leaves over (prior / certainty) goes to the nodes around it
+        cross, left = torch.cat(crossed, dim=1), prior / certainty
+        normal, right = _without(normal, right, cross, certainty[:, None], pull)
+        nodes = scene.nodes
         stiffness = (nodes * ((certainty - prior) * left)[:, None]) @ nodes.mT
         stiffness = stiffness + prior * torch.eye(len(nodes), device=nodes.device)
         pulled = (pull * left) @ nodes.mT
-        share = torch.linalg.solve(stiffness, crossed_nodes.mT).mT
-        normal = normal - share @ crossed_nodes.mT
-        right = right - (share @ pulled[..., None])[..., 0]
-        diagonal = torch.diag_embed(normal.diagonal(dim1=1, dim2=2))
-        normal = normal + float(self.damping) * diagonal
-        normal = normal + 1e-6 * torch.eye(6 * count, device=normal.device)
-        motion = -torch.linalg.solve(normal, right).unflatten(1, (count, 6))
-        moves = pose_matrix(motion[..., :3].flatten(0, 1), motion[..., 3:].flatten(0, 1))
-        return moves.view_as(poses) @ poses
-
-    def _nodes(self, like: Tensor) -> Tensor:
-        """(G,N) bilinear weight of every grid node in every pixel."""
-        rows, columns = self.grid
-        one = torch.eye(rows * columns, device=like.device).view(-1, 1, rows, columns)
-        return F.interpolate(
-            one, size=like.shape[-2:], mode="bilinear", align_corners=False
-        ).flatten(1)
-
-    def _weight(self, residual: Tensor, spread: Tensor) -> Tensor:
-        """Geman-McClure weights (B,N) of residuals (B,C,N)."""
-        return 1.0 / (1.0 + self._relative(residual, spread)).square()
+        normal, right = _without(
+            normal, right, (cross * left[:, None]) @ nodes.mT, stiffness, pulled
+        )
+        diagonal = float(self.damping) * normal.diagonal(dim1=1, dim2=2) + 1e-6
+        motion = -torch.linalg.solve(normal + torch.diag_embed(diagonal), right)
+        motion = motion.unflatten(1, (count, 6)).flatten(0, 1)
+        return pose_matrix(motion[:, :3], motion[:, 3:]).view_as(poses) @ poses
 
     def _relative(self, residual: Tensor, spread: Tensor) -> Tensor:
         """Squared residual over the channels, relative to where outliers begin."""
@@ -185,7 +144,7 @@ class DirectAlignment:
         most of the target does not fit better.
         """
         found = []
-        for k, source in enumerate(level.neighbours.unbind(1)):
+        for k, source in enumerate(level.neighbours):
             views = [warp(source, level.depth, p[:, k], level.intrinsics) for p in (start, poses)]
             residuals = [(view.image - level.target).flatten(2) for view in views]
             spread = _noise(residuals[0])[:, None]
@@ -198,22 +157,90 @@ class DirectAlignment:
 
 
 class _Level(NamedTuple):
-    """One size of a target, its neighbours (B,K,C,H,W), its depth and its camera."""
+    """One size of a target, its neighbours, its depth and its camera."""
 
     target: Tensor
-    neighbours: Tensor
+    neighbours: list[Tensor]
     depth: Tensor
     intrinsics: Tensor
 
     def halved(self) -> "_Level":
         """Half the size, colours averaged, depth harmonically: inverse depth is linear on planes."""
-        neighbours = F.avg_pool2d(self.neighbours.flatten(0, 1), 2)
         return _Level(
             F.avg_pool2d(self.target, 2),
-            neighbours.unflatten(0, self.neighbours.shape[:2]),
+            [F.avg_pool2d(neighbour, 2) for neighbour in self.neighbours],
             1.0 / F.avg_pool2d(1.0 / self.depth, 2),
             scale_intrinsics(self.intrinsics, 0.5, 0.5),
         )
+
+
+class _Scene(NamedTuple):
+    """What does not change while motions are solved for on a level.
+
+    Attributes:
+        sources: each neighbour (B,3C,H,W) with its slopes along x and y.
+        slopes: the target's.
+        points: (B,3,N) of the target, metres.
+        nodes: (G,N) bilinear weight of every grid node in every pixel.
+    """
+
+    level: _Level
+    sources: list[Tensor]
+    slopes: tuple[Tensor, Tensor]
+    points: Tensor
+    nodes: Tensor
+
+    @classmethod
+    def of(cls, level: _Level, grid: tuple[int, int]) -> "_Scene":
+        one = torch.eye(grid[0] * grid[1], device=level.depth.device).view(-1, 1, *grid)
+        nodes = F.interpolate(one, size=level.depth.shape[-2:], mode="bilinear")
+        return cls(
+            level,
+            [torch.cat([source, *_slopes(source)], dim=1) for source in level.neighbours],
+            _slopes(level.target),
+            unproject(level.depth, level.intrinsics).flatten(2),
+            nodes.flatten(1),
+        )
+
+    def linearised(self, source: Tensor, pose: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Residuals (B,C,N), visibility (B,N), and derivatives of the residuals.
+
+        By the motion's increment, rotation first (B,6,C,N): ``p x g`` and ``g``, where g is the
+        residual's derivative by the moved point p; and by the logarithm of depth (B,C,N): ``g . R D p``.
+        """
+        target, _, depth, camera = self.level
+        seen = warp(source, depth, pose, camera)
+        image, across, down = seen.image.split(target.shape[1], dim=1)
+        # mean of both pictures' slopes: second-order convergence (Malis 2004)
+        across = (0.5 * (across + self.slopes[0])).flatten(2)
+        down = (0.5 * (down + self.slopes[1])).flatten(2)
+        turned = pose[:, :3, :3] @ self.points
+        x, y, z = (turned + pose[:, :3, 3:]).split(1, dim=1)
+        z = z.clamp_min(1e-2)
+        fx, skew, fy = (camera[:, i, j, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
+        gx = fx * across / z
+        gy = (skew * across + fy * down) / z
+        gz = -(gx * x + gy * y) / z
+        jacobian = torch.stack(
+            [y * gz - z * gy, z * gx - x * gz, x * gy - y * gx, gx, gy, gz], dim=1
+        )
+        along = gx * turned[:, 0:1] + gy * turned[:, 1:2] + gz * turned[:, 2:3]
+        return (image - target).flatten(2), seen.visible.flatten(1), jacobian, along
+
+
+def _without(
+    normal: Tensor, right: Tensor, cross: Tensor, own: Tensor, pull: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Normal equations after unknowns were eliminated (Schur complement).
+
+    Args:
+        normal, right: (B,M,M) and (B,M) of the unknowns that stay.
+        cross: (B,M,U) between those that stay and those that go.
+        own: of those that go, (B,U,U), or (B,1,U) where it is diagonal.
+        pull: (B,U), the right side of those that go.
+    """
+    share = cross / own if own.shape[1] == 1 else torch.linalg.solve(own, cross.mT).mT
+    return normal - share @ cross.mT, right - (share @ pull[..., None])[..., 0]
 
 
 def level_ground(
@@ -259,17 +286,13 @@ def _noise(residual: Float[Tensor, "b c n"]) -> Float[Tensor, " b"]:
 
 
 def _blurred(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Binomial 3x3 blur with a repeated border: slopes of what is left are those of the picture."""
-    x = F.pad(image, (1, 1, 0, 0), mode="replicate")
-    x = 0.25 * (x[..., :-2] + x[..., 2:]) + 0.5 * x[..., 1:-1]
-    x = F.pad(x, (0, 0, 1, 1), mode="replicate")
-    return 0.25 * (x[..., :-2, :] + x[..., 2:, :]) + 0.5 * x[..., 1:-1, :]
+    """Binomial 3x3 blur: slopes of what is left are those of the picture, not of its noise."""
+    return filter2d_separable(image, _BINOMIAL, _BINOMIAL, border_type="replicate")
 
 
 def _slopes(
     image: Float[Tensor, "b c h w"],
 ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]]:
-    """Central differences along x and y, a repeated border."""
-    x = F.pad(image, (1, 1, 0, 0), mode="replicate")
-    y = F.pad(image, (0, 0, 1, 1), mode="replicate")
-    return 0.5 * (x[..., 2:] - x[..., :-2]), 0.5 * (y[..., 2:, :] - y[..., :-2, :])
+    """Central differences along x and y."""
+    across, down = spatial_gradient(image, mode="diff").unbind(dim=2)
+    return across, down

@@ -136,8 +136,9 @@ def test_refined_motions_warp_and_teach_the_pose_network(make: Make) -> None:
     raw = torch.logit((1 / known["depth"] - 0.01) / 9.99).requires_grad_()
     plain = make().regime
     plain.pose_network = regime.pose_network.eval()  # knows nothing yet
-    refined = regime.motion(known, known["depth"])
-    own = plain.motion(known, known["depth"])
+    own = plain.poses(known["image"], known["neighbours"])
+    refined = regime.supervision.refined(known, known["depth"], own)
+    assert torch.equal(plain.supervision.refined(known, known["depth"], own), own)
     views = [synthesise(known, known["depth"], p, regime.supervision) for p in (refined, own)]
     assert views[0].after.mean() < 0.15 * views[1].after.mean()
     assert float(rotation_error(refined, known["poses"]).max()) < 0.1

@@ -120,7 +120,7 @@ class SelfSupervised(Supervised):
         return super().final_metrics(dataset, evaluator=self._sequence_evaluator(), **options)
 
     def _sequence_evaluator(self) -> SequenceEvaluator:
-        return SequenceEvaluator(self.tasks, self.depth, self.poses, self.motion, self.supervision)
+        return SequenceEvaluator(self.tasks, self.depth, self.poses, self.supervision)
 
     def trivial_metrics(self, train: Any, val: Any) -> dict[str, float]:
         return mean_motion_errors(train, val)
@@ -158,19 +158,7 @@ class SelfSupervised(Supervised):
         depth, poses = depths[-1], self.poses(target, neighbours)
         metric_poses, extra = poses, depth.new_zeros(())
         if settings.refinement is not None:
-            belief, start = depth.detach(), poses.detach()
-            if self.global_step < settings.refine_from:
-                belief = _scaled_like(
-                    level_ground(intrinsics, (target.shape[-2], target.shape[-1])), belief
-                )
-                start = torch.eye(4, device=depth.device).repeat(*start.shape[:2], 1, 1)
-            found = settings.refinement.refine(target, neighbours, belief, start, intrinsics)
-            # what refinement finds is proportional to the depth it is given
-            metric_poses = _stretched(found, depth.log().mean(dim=(1, 2, 3)))
-            extra = GUIDANCE * pose_distance(poses, metric_poses, depth.detach(), intrinsics)
-            poses = found
-            if not settings.scale:
-                extra = extra + GAUGE * (depth.log().mean() - math.log(self.depth.typical)).square()
+            poses, metric_poses, extra = self._refined(batch, depth, poses)
         identity = identity_errors(target, neighbours, settings) if settings.auto_mask else None
         losses = []
         for level, disparity, full in zip(levels, disparities, depths, strict=True):
@@ -192,6 +180,23 @@ class SelfSupervised(Supervised):
             )
         return total
 
+    def _refined(self, batch: Batch, depth: Tensor, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Refined motions, the same with the gradient of depth's scale, and the losses they bring.
+
+        What refinement finds is proportional to the depth that it is given.
+        """
+        intrinsics, (height, width) = batch["intrinsics"], depth.shape[-2:]
+        belief, start = depth.detach(), own.detach()
+        if self.global_step < self.supervision.refine_from:
+            belief = _scaled_like(level_ground(intrinsics, (height, width)), belief)
+            start = torch.eye(4, device=depth.device).repeat(*start.shape[:2], 1, 1)
+        found = self.supervision.refined(batch, belief, start)
+        scaled = _stretched(found, depth.log().mean(dim=(1, 2, 3)))
+        loss = GUIDANCE * pose_distance(own, scaled, depth.detach(), intrinsics)
+        if not self.supervision.scale:
+            loss = loss + GAUGE * (depth.log().mean() - math.log(self.depth.typical)).square()
+        return found, scaled, loss
+
     def poses(self, target: Tensor, neighbours: Tensor) -> Tensor:
         """(B,K,4,4) predicted motions source <- target.
 
@@ -205,14 +210,6 @@ class SelfSupervised(Supervised):
         forward = pose_matrix(rotation, translation).unflatten(0, (len(offsets), len(target)))
         found = [invert_pose(forward[k]) if o < 0 else forward[k] for k, o in enumerate(offsets)]
         return torch.stack(found, dim=1)
-
-    def motion(self, batch: Batch, depth: Tensor) -> Tensor:
-        """(B,K,4,4) motions source <- target: the pose network's, refined with `depth` if so set."""
-        target, neighbours = batch["image"].float(), batch["neighbours"].float()
-        poses, refinement = self.poses(target, neighbours), self.supervision.refinement
-        if refinement is None:
-            return poses
-        return refinement.refine(target, neighbours, depth, poses, batch["intrinsics"])
 
     def _feature_distance(self, batch: Batch, features: Sequence[Tensor]) -> Tensor:
         """Mean length of the difference to the reference's deepest features."""
@@ -248,7 +245,10 @@ class SelfSupervised(Supervised):
         image = cast(Tensor, batch["image"]).float()
         output = self.inference_network().eval()(image)[self.depth.name][-1].float()
         depth = self.depth.decode(enlarge(output, image.shape[-2:]))
-        return synthesise(batch, depth, self.motion(batch, depth), self.supervision)
+        poses = self.supervision.refined(
+            batch, depth, self.poses(image, batch["neighbours"].float())
+        )
+        return synthesise(batch, depth, poses, self.supervision)
 
     def write_pictures(self, folder: Path, dataset: Any, device: Any) -> None:
         super().write_pictures(folder, dataset, device)

@@ -35,22 +35,19 @@ class SequenceEvaluator(Evaluator):
     Args:
         tasks: ordered tasks.
         depth: the one among them whose output makes the views.
-        network: (target, neighbours) -> (B,K,4,4), the pose network's motions source <- target.
-        motion: (batch, depth) -> (B,K,4,4), the motions that the views are made with.
-        supervision: rule, weights and offsets.
+        motion: (target, neighbours) -> (B,K,4,4), the pose network's motions source <- target.
+        supervision: rule, weights and offsets, and the refinement of motions.
     """
 
     def __init__(
         self,
         tasks: Sequence[Task],
         depth: SelfSupervisedDepth,
-        network: Callable[[Tensor, Tensor], Tensor],
-        motion: Callable[[Batch, Tensor], Tensor],
+        motion: Callable[[Tensor, Tensor], Tensor],
         supervision: SelfSupervision,
     ) -> None:
         super().__init__(tasks)
-        self.depth, self.network, self.motion = depth, network, motion
-        self.supervision = supervision
+        self.depth, self.motion, self.supervision = depth, motion, supervision
         self.pose_error, self.network_error = PoseError(), PoseError()
         self.unwarped, self.warped = MeanMetric(), MeanMetric()
 
@@ -67,7 +64,8 @@ class SequenceEvaluator(Evaluator):
         check_batch(batch, self.supervision.offsets)
         output = outputs[self.depth.name][-1].float()
         depth = self.depth.decode(enlarge(output, batch["image"].shape[-2:]))
-        poses = self.motion(batch, depth)
+        own = self.motion(batch["image"].float(), batch["neighbours"].float())
+        poses = self.supervision.refined(batch, depth, own)
         found = synthesise(batch, depth, poses, self.supervision)
         self.unwarped.update(found.before)
         self.warped.update(found.after)
@@ -75,7 +73,6 @@ class SequenceEvaluator(Evaluator):
             truth = batch["poses"].float()
             self.pose_error.update(poses, truth)
             if self.supervision.refinement is not None:
-                own = self.network(batch["image"].float(), batch["neighbours"].float())
                 self.network_error.update(own, truth)
         return predictions
 

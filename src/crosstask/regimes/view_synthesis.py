@@ -70,6 +70,13 @@ class SelfSupervision:
         if self.refine_from < 0:
             raise ValueError(f"`refine_from` is {self.refine_from}; expected a step, 0 or more")
 
+    def refined(self, batch: Batch, depth: Tensor, poses: Tensor) -> Tensor:
+        """`poses` (B,K,4,4) after the refinement under `depth`; as they are without one."""
+        if self.refinement is None:
+            return poses
+        target, neighbours = batch["image"].float(), batch["neighbours"].float()
+        return self.refinement.refine(target, neighbours, depth, poses, batch["intrinsics"])
+
 
 class Synthesis(NamedTuple):
     """What the panels show of one depth map: (B,K,3,H,W) views and (B,1,H,W) maps.
