@@ -63,6 +63,12 @@ def test_table_writes_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert all(Path(file).stat().st_size > 100 for file in files)
     assert (tmp_path / "p.svg").is_file() and (tmp_path / "p.png").is_file()
     assert "+10.00" in capsys.readouterr().out
+    assert main(["table", str(runs), "--no-cost", "--against", "densemtl"]) == 0
+    assert "minus densemtl" in capsys.readouterr().out
+    assert main(["table", str(runs), "--no-cost", "--against", "densmtl"]) == 2
+    assert "did you mean densemtl" in capsys.readouterr().err
+    assert main(["table", str(runs), "--no-cost", "--per-class"]) == 2
+    assert "needs runs with segmentation" in capsys.readouterr().err
     assert main(["table", str(runs), "--write", "t.docx"]) == 2
     make_run(runs / "b", "padnet", {"segmentation": 0.6, "depth": 2.0}, protocol="released")
     assert main(["table", str(runs), "--no-cost"]) == 1

@@ -2,15 +2,17 @@
 
 import csv
 import io
+import json
 import math
 from pathlib import Path
 
 import pytest
 
 from comparison.made_up_runs import DATA, make_run
-from crosstask.comparison.formats import cells, to_csv, to_latex, to_markdown
+from crosstask.comparison.formats import cells, section_cells, to_csv, to_latex, to_markdown
 from crosstask.comparison.plot import plot
 from crosstask.comparison.records import find_runs
+from crosstask.comparison.sections import against, domain_gap, per_class
 from crosstask.comparison.statistics import paired, summarise
 from crosstask.comparison.table import ComparisonTable, ConflictError, make_table
 from crosstask.runs import RunError
@@ -248,3 +250,46 @@ def test_cost_latex_and_plot(tmp_path: Path) -> None:
     assert "dense_mtl" in svg.read_text() or "<svg" in svg.read_text()
     with pytest.raises(RunError, match="S-D-N-E"):
         plot(table, tmp_path / "plot", "S-D-N-E")
+
+
+def test_classes_pairs_and_the_gap_by_hand(tmp_path: Path) -> None:
+    values = {  # mIoU, depth RMSE of two seeds
+        "source_only": ((0.2, 10.0), (0.3, 8.0)),
+        "self_training": ((0.3, 9.0), (0.4, 9.0)),
+        "oracle": ((0.6, 5.0), (0.5, 4.0)),
+    }
+    for method, seeds in values.items():
+        for seed, (miou, rmse) in enumerate(seeds):
+            run = make_run(
+                tmp_path / f"{method}-{seed}",
+                "densemtl",
+                {S: miou, D: rmse},
+                seed=seed,
+                method=method,
+                row=method,
+            )
+            metrics = json.loads((run / "metrics.json").read_text())
+            metrics |= {"segmentation/iou/road": miou + 0.3, "segmentation/iou/sky": math.nan}
+            (run / "metrics.json").write_text(json.dumps(metrics))
+    table = make_table([tmp_path], baseline="none", cost=False)
+    classes = per_class(table.rows)
+    assert classes.columns == ("road", "sky")
+    # no picture shows sky
+    assert ["oracle", "85.0 ± 7.1", "-"] in section_cells(classes)[1]
+    pairs = dict(against(table.rows, table.metrics, "source_only").lines)
+    assert set(pairs) == {"self_training", "oracle"}
+    gained, metres = pairs["self_training"]
+    assert gained is not None and gained.mean == pytest.approx(10.0)  # points, both seeds
+    assert gained.half_width == pytest.approx(0.0, abs=1e-6)
+    assert metres is not None and metres.mean == pytest.approx(0.0)
+    gap = domain_gap(table.rows, table.metrics, "source_only", "oracle")
+    # 0.1 of 0.4 and 0.1 of 0.2; 1 m of 5 m and -1 m of 4 m
+    assert section_cells(gap)[1] == [["self_training", "37.5 ± 17.7", "-2.5 ± 31.8"]]
+    table.sections += [classes, gap]
+    for text in (to_markdown(table), to_latex(table), to_csv(table)):
+        assert "37.5" in text and "share of the gap" in text
+    with pytest.raises(RunError, match="did you mean oracle"):
+        domain_gap(table.rows, table.metrics, "source_only", "orcale")
+    only_depth = make_run(tmp_path / "other" / "d", "densemtl", {D: 2.0})
+    with pytest.raises(RunError, match="needs runs with segmentation"):
+        per_class(make_table([only_depth], baseline="none", cost=False).rows)

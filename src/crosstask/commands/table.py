@@ -34,11 +34,24 @@ def main(argv: list[str]) -> int:
         action="store_true",
         help="compare different protocols, splits or code all the same",
     )
+    parser.add_argument("--per-class", action="store_true", help="also the IoU of every class")
+    parser.add_argument(
+        "--against",
+        metavar="ROW",
+        help="also the differences to this row, paired over seeds, with 95 %% intervals",
+    )
+    parser.add_argument(
+        "--gap",
+        nargs=2,
+        metavar=("SOURCE", "ORACLE"),
+        help="also the share of the gap between these two rows that every row closes",
+    )
     parser.add_argument("--no-cost", action="store_true", help="do not count parameters and MACs")
     args = parser.parse_args(argv)
 
     from crosstask.comparison.formats import WRITERS, write
     from crosstask.comparison.plot import plot
+    from crosstask.comparison.sections import against, domain_gap, per_class
     from crosstask.comparison.table import ConflictError, make_table
 
     for file in args.write:
@@ -53,6 +66,12 @@ def main(argv: list[str]) -> int:
     except ConflictError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if args.per_class:
+        table.sections.append(per_class(table.rows))
+    if args.against:
+        table.sections.append(against(table.rows, table.metrics, args.against))
+    if args.gap:
+        table.sections.append(domain_gap(table.rows, table.metrics, *args.gap))
     _print(table)
     for file in args.write:
         write(table, file)
@@ -66,15 +85,22 @@ def _print(table: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from crosstask.comparison.formats import cells
+    from crosstask.comparison.formats import cells, section_cells
 
-    header, lines = cells(table)
-    sheet = Table(header_style="bold")
-    for index, title in enumerate(header):
-        sheet.add_column(title, justify="left" if index < 2 else "right", overflow="fold")
-    for line in lines:
-        sheet.add_row(*line)
     terminal = Console()
-    (terminal if terminal.is_terminal else Console(width=200)).print(sheet)
+    console = terminal if terminal.is_terminal else Console(width=200)
+
+    def show(header: list[str], lines: list[list[str]], names: int) -> None:
+        sheet = Table(header_style="bold")
+        for index, title in enumerate(header):
+            sheet.add_column(title, justify="left" if index < names else "right", overflow="fold")
+        for line in lines:
+            sheet.add_row(*line)
+        console.print(sheet)
+
+    show(*cells(table), 2)
     for note in table.notes:
         print(note)
+    for section in table.sections:
+        print(f"\n{section.title}")
+        show(*section_cells(section), 1)

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 from crosstask.comparison.rows import Row
+from crosstask.comparison.sections import Section
 from crosstask.comparison.statistics import Interval, Summary, summarise
 from crosstask.comparison.table import UNITS, ComparisonTable
 from crosstask.runs import atomic_path
@@ -66,23 +67,43 @@ def _interval(interval: Interval | None) -> str:
     return f"{interval.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
+def section_cells(section: Section) -> tuple[list[str], Cells]:
+    """(header, rows) of a further table as short texts."""
+    lines = [[name, *(_cell(value) for value in values)] for name, values in section.lines]
+    return ["method", *section.columns], lines
+
+
+def _cell(value: Summary | Interval | None) -> str:
+    return _interval(value) if isinstance(value, Interval) else _show(value, 1.0, 1)
+
+
 def to_markdown(table: ComparisonTable) -> str:
-    """A Markdown table with its notes."""
-    header, lines = cells(table)
+    """Markdown tables with the notes."""
+    parts = [_markdown(*cells(table)), *(note + "\n" for note in table.notes)]
+    for section in table.sections:
+        parts += [section.title + "\n", _markdown(*section_cells(section))]
+    return "\n".join(parts)
+
+
+def _markdown(header: list[str], lines: Cells) -> str:
     text = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    text += ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join([*text, "", *(note + "\n" for note in table.notes)])
+    return "\n".join([*text, *("| " + " | ".join(line) + " |" for line in lines), ""])
 
 
 def to_latex(table: ComparisonTable) -> str:
-    """A LaTeX tabular (packages: none), with the notes as comments."""
-    header, lines = cells(table)
-    rows = [" & ".join(map(_tex, line)) + r" \\" for line in lines]
+    """LaTeX tabulars (packages: none), with the notes as comments."""
     notes = [f"% {part}" for note in table.notes for part in note.splitlines()]
-    columns = "ll" + "r" * (len(header) - 2)
+    parts = ["\n".join([*notes, _latex(*cells(table), 2)])]
+    for section in table.sections:
+        parts.append(f"% {section.title}\n" + _latex(*section_cells(section), 1))
+    return "\n".join(parts)
+
+
+def _latex(header: list[str], lines: Cells, names: int) -> str:
+    rows = [" & ".join(map(_tex, line)) + r" \\" for line in lines]
+    columns = "l" * names + "r" * (len(header) - names)
     return "\n".join(
         [
-            *notes,
             rf"\begin{{tabular}}{{{columns}}}",
             r"\hline",
             " & ".join(map(_tex, header)) + r" \\",
@@ -136,6 +157,12 @@ def to_csv(table: ComparisonTable) -> str:
         for found in table.paired.values():
             line += _bounds(found.get(index))
         writer.writerow(line)
+    for section in table.sections:
+        writer.writerow([])
+        writer.writerow([section.title])
+        writer.writerow(["method", *section.columns])
+        for name, values in section.lines:
+            writer.writerow([name, *("" if v is None else v.mean for v in values)])
     return buffer.getvalue()
 
 

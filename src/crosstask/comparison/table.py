@@ -21,6 +21,7 @@ from crosstask.comparison.rows import (
     row_of,
     trivial_row,
 )
+from crosstask.comparison.sections import Section
 from crosstask.comparison.statistics import Interval, paired
 from crosstask.runs import RunError
 from crosstask.studies.study import letters
@@ -48,6 +49,7 @@ class ComparisonTable:
         sets: task sets that have a delta column, for example ("segmentation", "depth").
         paired: {control: {row index: interval}} of the row's largest delta minus the control's.
         notes: what a reader must know.
+        sections: further tables, see `crosstask.comparison.sections`.
     """
 
     rows: list[Row]
@@ -55,6 +57,7 @@ class ComparisonTable:
     sets: list[tuple[str, ...]]
     paired: dict[str, dict[int, Interval]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
 
     def set_of(self, row: Row) -> str:
         """The column of a row's full delta."""
@@ -133,7 +136,7 @@ def _check_baseline(rows: Sequence[Row], means: dict[str, dict[str, float]]) -> 
 def _names(groups: Sequence[Sequence[Record]]) -> list[str]:
     """The study's name of a row, or what tells it from the others."""
     names = [members[0].row or _own_name(members[0]) for members in groups]
-    for key in ("encoder", "optimizer", "balancing", "width", "steps", "size"):
+    for key in ("method", "encoder", "optimizer", "balancing", "width", "steps", "size"):
         if len(set(_labels(names, groups))) == len(names):
             break
         values = [_setting(members[0], key) for members in groups]

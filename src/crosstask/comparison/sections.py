@@ -1,0 +1,113 @@
+"""Further tables below the first: classes, paired differences to one row, the domain gap."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from crosstask.comparison.rows import Row
+from crosstask.comparison.statistics import Interval, Summary, paired, summarise
+from crosstask.naming import nearest
+from crosstask.runs import RunError
+
+Cell = Summary | Interval | None
+_CLASS = "segmentation/iou/"
+# Metrics that tell the scale of depth from its shape, where an evaluation has them.
+_BESIDE = ("depth/median_scaled/rmse",)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of its own: one line a row of the comparison.
+
+    Attributes:
+        title: says what the numbers are.
+        columns: titles.
+        lines: (name, cells); a number is already in the unit that the title names.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+def per_class(rows: Sequence[Row]) -> Section:
+    """IoU of every class in percent, over the seeds of each row.
+
+    Raises:
+        RunError: no run with segmentation.
+    """
+    found = {
+        k: None for row in rows for m in row.metrics.values() for k in m if k.startswith(_CLASS)
+    }
+    if not found:
+        raise RunError("`--per-class` needs runs with segmentation; none of these has it")
+    lines = [
+        (row.name, tuple(summarise(_percent(row, key)) for key in found))
+        for row in rows
+        if any(key in m for m in row.metrics.values() for key in found)
+    ]
+    return Section(
+        "IoU of every class, %", tuple(key.removeprefix(_CLASS) for key in found), tuple(lines)
+    )
+
+
+def _percent(row: Row, key: str) -> list[float]:
+    """A metric of every seed in percent; a class that no validation picture shows has none."""
+    values = [100.0 * m[key] for m in row.metrics.values() if key in m]
+    return [value for value in values if value == value]
+
+
+def against(rows: Sequence[Row], metrics: Sequence[tuple[str, str]], name: str) -> Section:
+    """Differences of every headline to the row `name`, pairs of the same seed.
+
+    Fractions (mIoU, F1) in points of a percent; metres and degrees as they are.
+    """
+    other = _row(rows, name, "--against")
+    keys = [f"{task}/{headline}" for task, headline in metrics]
+    lines = []
+    for row in rows:
+        if row is other or row.encoder == "-":
+            continue
+        cells = []
+        for key in keys:
+            factor = 100.0 if key.endswith(("miou", "f1")) else 1.0
+            cells.append(paired(_seeds(row, key, factor), _seeds(other, key, factor)))
+        lines.append((row.name, tuple(cells)))
+    title = f"minus {name}: pairs of the same seed, Student's 95 % interval"
+    return Section(title, tuple(keys), tuple(lines))
+
+
+def domain_gap(
+    rows: Sequence[Row], metrics: Sequence[tuple[str, str]], source: str, oracle: str
+) -> Section:
+    """Share of the way from `source` to `oracle` that every row goes, in percent, seed by seed.
+
+    ``(row - source) / (oracle - source)``, for metrics where more is better and where less is.
+    """
+    low, high = _row(rows, source, "--gap"), _row(rows, oracle, "--gap")
+    keys = [f"{task}/{headline}" for task, headline in metrics]
+    shown = {key for m in high.metrics.values() for key in m}
+    keys += [key for key in _BESIDE if key in shown and key not in keys]
+    lines = []
+    for row in rows:
+        if row is low or row is high or row.encoder == "-":
+            continue
+        lines.append((row.name, tuple(summarise(_shares(row, low, high, key)) for key in keys)))
+    title = f"share of the gap from {source} to {oracle} that is closed, %"
+    return Section(title, tuple(keys), tuple(lines))
+
+
+def _shares(row: Row, low: Row, high: Row, key: str) -> list[float]:
+    own, start, end = (_seeds(r, key) for r in (row, low, high))
+    common = [s for s in own if s in start and s in end and end[s] != start[s]]
+    return [100.0 * (own[s] - start[s]) / (end[s] - start[s]) for s in common]
+
+
+def _seeds(row: Row, key: str, factor: float = 1.0) -> Mapping[int, float]:
+    return {seed: factor * m[key] for seed, m in row.metrics.items() if key in m}
+
+
+def _row(rows: Sequence[Row], name: str, option: str) -> Row:
+    for row in rows:
+        if row.name == name:
+            return row
+    raise RunError(f"`{option}`: {nearest(name, [row.name for row in rows], 'row')}")
