@@ -18,8 +18,10 @@ import fakes.sevenscenes
 import fakes.synthia
 import fakes.vkitti2
 from crosstask.cli import main
+from crosstask.recipes.building import build_network
 from crosstask.recipes.catalogue import RECIPES
 from crosstask.regimes.regime import Regime
+from crosstask.tasks import Depth, Normals
 
 TINY = ["--encoder", "resnet10t", "--no-pretrained", "--width", "0.0625", "--size", "32x64"]
 STREETS = ["--train-length", "4", "--val-length", "2"]
@@ -126,3 +128,11 @@ def test_the_family_trains_with_its_own_losses_and_weights() -> None:
         "edges": 50,
     }
     assert dense.tasks[1].objective == "berhu_inverse" and dense.regime.levels == "mean"
+
+
+def test_depth_labels_of_atrc_span_what_the_task_does() -> None:
+    common = {"architecture": "atrc", "encoder": "resnet10t", "pretrained": False, "width": 0.25}
+    outdoors = build_network((Depth(near=1e-3, far=80.0), Normals()), **common)
+    assert outdoors.auxiliary.near == 0.7 and outdoors.auxiliary.far == 80.0
+    chosen = build_network((Depth(far=80.0), Normals()), **common, options={"far": 20.0})
+    assert chosen.auxiliary.far == 20.0

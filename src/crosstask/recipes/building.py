@@ -9,10 +9,12 @@ from crosstask.recipes.experiment import Data, Experiment
 from crosstask.recipes.options import choose_tasks, needed_root, parse_names, parse_size
 from crosstask.regimes.optimization import optimizer_settings
 from crosstask.regimes.supervised import Supervised
-from crosstask.tasks import Task
+from crosstask.tasks import Depth, Task
 
 # Architectures whose papers add the losses of their levels instead of averaging them.
 _SUMMED_LEVELS = ("sca_mtl", "mti_net", "mti_xtam", "atrc")
+# The least depth that ATRC's logarithmic bins tell apart, metres.
+_NEAREST_BIN = 0.7
 
 
 def build_network(
@@ -37,8 +39,16 @@ def build_network(
             pretrained=pretrained,
             width=width,
             normalization=normalization,
-            **(options or {}),
+            **(_depth_bins(architecture, tasks) | (options or {})),
         )
+
+
+def _depth_bins(architecture: str, tasks: tuple[Task, ...]) -> dict[str, Any]:
+    """ATRC's depth labels span what the task does: indoors 0.7 to 10 m, as published."""
+    depth = [task for task in tasks if isinstance(task, Depth)]
+    if architecture != "atrc" or not depth:
+        return {}
+    return {"near": max(float(depth[0].near), _NEAREST_BIN), "far": float(depth[0].far)}
 
 
 def supervised_experiment(
