@@ -10,6 +10,7 @@ import torch
 from timm.layers import to_2tuple
 from timm.layers.pool2d_same import AvgPool2dSame
 from torch import Tensor, nn
+from torch.fx.experimental import _config as symbolic
 from torch.nn import functional as F
 
 from crosstask.runs import atomic_path
@@ -107,7 +108,9 @@ def export(
     auto = torch.export.Dim.AUTO
     dynamic = {"image": {0: auto, 2: auto, 3: auto}}
     try:
-        with torch.no_grad():
+        # Sizes are not asked whether they are 0 or 1, or the answer for the example would hold for all:
+        # a coarse map of the example may be a single window of attention.
+        with torch.no_grad(), symbolic.patch(backed_size_oblivious=True):
             program = torch.export.export(flat, (example,), dynamic_shapes=dynamic, strict=False)
     except Exception as error:
         raise ExportError(

@@ -108,6 +108,27 @@ def test_export_runs_elsewhere_at_any_size(model: SceneModel, tmp_path: Path) ->
         assert torch.allclose(torch.from_numpy(found), expected[name][-1], atol=1e-3)
 
 
+def test_window_attention_is_exported_for_sizes_of_many_windows(tmp_path: Path) -> None:
+    """The example's coarse maps are a single window; the sizes compared have more."""
+    torch.manual_seed(0)
+    tasks = scene_tasks()[:2]
+    made = create_model("sca_mtl", tasks, encoder="resnet10t", pretrained=False, width=0.0625)
+    described = model_files.describe(made, tasks, size=[32, 64])
+    SceneModel(made.eval(), tasks, described).save_pretrained(tmp_path / "m")
+    result = command_line("export", str(tmp_path / "m"), "--format", "onnx", "--json")
+    assert result.returncode == 0, result.stderr[-2000:]
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "m" / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
+    image = torch.rand(1, 3, 96, 288)
+    with torch.no_grad():
+        expected = made(image)
+    for name, found in zip(expected, session.run(None, {"image": image.numpy()}), strict=True):
+        assert torch.allclose(torch.from_numpy(found), expected[name][-1], atol=1e-3)
+
+
 def test_an_export_above_the_tolerance_fails(
     model: SceneModel,
     tmp_path: Path,

@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crosstask.models.sizes import cell_count
+
 POOLINGS = ("nearest", "average", "bilinear", "max")
 CORRELATIONS = ("spatial", "channel", "both")
 SELF_ATTENTIONS = ("half", "full", None)
@@ -31,7 +33,7 @@ def pool(x: Float[Tensor, "b c h w"], factor: int, how: str) -> Float[Tensor, "b
         return functional.max_pool2d(x, factor, factor, ceil_mode=True)
     if how == "average":
         return functional.avg_pool2d(x, factor, factor, ceil_mode=True)
-    size = (-(-x.shape[-2] // factor), -(-x.shape[-1] // factor))
+    size = (cell_count(x.shape[-2], factor), cell_count(x.shape[-1], factor))
     return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from crosstask.models.encoder import Encoder
 from crosstask.models.recompute import run, run_exchange
-from crosstask.models.sizes import crop, pad_to_multiple
+from crosstask.models.sizes import cell_count, crop, pad_to_multiple
 
 SMALLEST = 32
 
@@ -184,4 +184,4 @@ def crop_output(
 ) -> Float[Tensor, "b c h w"]:
     """Cut the padding off an output of a level."""
     stride = 2**level
-    return crop(output, (-(-size[0] // stride), -(-size[1] // stride)))
+    return crop(output, (cell_count(size[0], stride), cell_count(size[1], stride)))

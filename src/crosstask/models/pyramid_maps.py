@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from crosstask.models.encoder import Encoder, create_encoder
 from crosstask.models.linear_attention import pointwise
+from crosstask.models.sizes import cell_count
 
 STRIDES = (4, 8, 16, 32)
 NECK_CHANNELS = (18, 36, 72, 144)
@@ -115,7 +116,7 @@ def fit_output(
     if height % stride == 0 and width % stride == 0:
         return output[..., : height // stride, : width // stride]
     b, c, rows, columns = output.shape
-    small = (-(-height // stride), -(-width // stride))
+    small = (cell_count(height, stride), cell_count(width, stride))
     scale_y, scale_x = height / (rows * stride), width / (columns * stride)
     theta = output.new_tensor([[scale_x, 0.0, scale_x - 1], [0.0, scale_y, scale_y - 1]])
     grid = functional.affine_grid(theta.expand(b, 2, 3), [b, c, *small], align_corners=False)

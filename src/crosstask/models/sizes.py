@@ -13,6 +13,14 @@ def pad_to_multiple(x: Float[Tensor, "b c h w"], multiple: int) -> Float[Tensor,
     return functional.pad(x, (0, right, 0, bottom), mode="replicate")
 
 
+def cell_count(length: int, side: int) -> int:
+    """How many cells of `side` pixels cover `length` pixels.
+
+    Not ``-(-length // side)``: an exported network in ONNX divides towards zero.
+    """
+    return (length + side - 1) // side
+
+
 def crop(x: Float[Tensor, "b c H W"], size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
     """The top left `size` pixels."""
     if torch.compiler.is_exporting():

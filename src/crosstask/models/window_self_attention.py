@@ -11,21 +11,30 @@ from jaxtyping import Bool, Float, Int
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from crosstask.models.sizes import cell_count
+
 
 def to_windows(x: Float[Tensor, "b h w c"], size: int) -> Float[Tensor, "bn s c"]:
     """Cuts a map whose sides are multiples of ``size`` into windows of ``size * size`` tokens."""
-    b, h, w, c = x.shape
-    x = x.reshape(b, h // size, size, w // size, size, c)
-    return x.transpose(2, 3).reshape(-1, size * size, c)
+    x = x.unflatten(2, (-1, size)).unflatten(1, (-1, size))
+    return _copy(x.transpose(2, 3)).flatten(0, 2).flatten(1, 2)
 
 
 def from_windows(
-    windows: Float[Tensor, "bn s c"], size: int, height: int, width: int
+    windows: Float[Tensor, "bn s c"], size: int, rows: int, columns: int
 ) -> Float[Tensor, "b h w c"]:
-    """Inverse of :func:`to_windows`."""
-    c = windows.shape[-1]
-    x = windows.reshape(-1, height // size, width // size, size, size, c)
-    return x.transpose(2, 3).reshape(-1, height, width, c)
+    """Inverse of :func:`to_windows`; `rows` and `columns` count windows."""
+    x = windows.unflatten(1, (size, size)).unflatten(0, (-1, rows, columns))
+    return _copy(x.transpose(2, 3)).flatten(3, 4).flatten(1, 2)
+
+
+def _copy(x: Tensor) -> Tensor:
+    """A contiguous copy, made without asking whether it is needed.
+
+    The answer depends on whether there is one row of windows or more, and an exported program would
+    be bound to the answer for its example.
+    """
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def shift_regions(
@@ -89,8 +98,8 @@ class WindowAttentionBlock(nn.Module):
         """Tokens in, tokens out; any height and width."""
         b, h, w, c = x.shape
         size = self.window
-        inner = F.pad(self.norm(x), (0, 0, 0, -w % size, 0, -h % size))
-        height, width = inner.shape[1:3]
+        rows, columns = cell_count(h, size), cell_count(w, size)
+        inner = F.pad(self.norm(x), (0, 0, 0, columns * size - w, 0, rows * size - h))
         if self.shift:
             inner = torch.roll(inner, (-self.shift, -self.shift), (1, 2))
         windows = to_windows(inner, size)
@@ -98,12 +107,12 @@ class WindowAttentionBlock(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         bias = self.position_bias[self.relative_index].permute(2, 0, 1)[None]
         if self.shift:
-            same = shift_regions(height, width, size, self.shift, x.device)
+            same = shift_regions(rows * size, columns * size, size, self.shift, x.device)
             bias = bias + torch.where(same, 0.0, -100.0).to(bias.dtype)[:, None]
             bias = bias.repeat(b, 1, 1, 1)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
-        out = self.projection(out.transpose(1, 2).reshape(-1, size**2, c))
-        out = from_windows(out, size, height, width)
+        out = self.projection(_copy(out.transpose(1, 2)).flatten(2))
+        out = from_windows(out, size, rows, columns)
         if self.shift:
             out = torch.roll(out, (self.shift, self.shift), (1, 2))
         return x + self.drop_path(out[:, :h, :w])

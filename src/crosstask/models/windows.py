@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from crosstask.models.attention import CrossTaskAttention, pool
 from crosstask.models.exchange import TaskExchange
-from crosstask.models.sizes import crop, pad_to_multiple
+from crosstask.models.sizes import cell_count, crop, pad_to_multiple
 
 
 class WindowCorrelation(nn.Module):
@@ -72,7 +72,7 @@ class WindowCorrelation(nn.Module):
         self, x: Float[Tensor, "n heads cells d"], batch: int, height: int, width: int
     ) -> Float[Tensor, "b c h w"]:
         side = self.window
-        rows, columns = -(-height // side), -(-width // side)
+        rows, columns = cell_count(height, side), cell_count(width, side)
         x = x.view(batch, rows, columns, self.heads, side, side, -1).permute(0, 3, 6, 1, 4, 2, 5)
         x = x.reshape(batch, self.outputs, rows * side, columns * side)
         return crop(x, (height, width))
@@ -91,7 +91,7 @@ class WindowCorrelation(nn.Module):
         weights = logits.softmax(-1).mean(1)
         side = self.window
         y, x = pixel[0] // self.downscale, pixel[1] // self.downscale
-        weights = weights.view(batch, -1, -(-width // side), side * side, side, side)
+        weights = weights.view(batch, -1, cell_count(width, side), side * side, side, side)
         inside = weights[:, y // side, x // side, (y % side) * side + x % side]
         top, left = y - y % side, x - x % side
         full = inside.new_zeros(batch, height + side, width + side)

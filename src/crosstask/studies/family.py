@@ -33,13 +33,16 @@ SCA_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("i-all-pairs", {"pairs": "all"}),
 )
 
+_POINTWISE: dict[str, Any] = {"mixing": "pointwise", "gate": False, "attention": None}
 # Designs of the exchange whose cost is linear in the number of tasks; the first is the default.
 LINEAR_DESIGNS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("densemtl_linear", {}),
-    ("linear-1x1-only", {"mixing": "pointwise", "gate": False, "attention": None}),
+    ("linear-1x1-only", _POINTWISE),
     ("linear-no-attention", {"attention": None}),
     ("linear-shared-attention", {"attention": "shared"}),
     ("linear-separable", {"mixing": "separable"}),
+    ("linear-separable-levels", {"mixing": "separable", "levels": [0, 1, 2, 3]}),
+    ("linear-1x1-levels", {**_POINTWISE, "levels": [0, 1, 2, 3]}),
 )
 
 
