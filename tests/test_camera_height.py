@@ -1,5 +1,6 @@
 """A known height of the camera sets the scale of depth."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from torch.utils.data import default_collate
 
 from crosstask.camera_height import ground_distance, rescale
 from crosstask.cli import main
+from crosstask.commands.evaluate import Extras
 from crosstask.models import create_model
 from crosstask.scene_model import SceneModel
 from crosstask.tasks import Depth
@@ -67,6 +69,27 @@ def test_what_is_missing_is_said() -> None:
         )
 
 
+def test_released_depth_is_refused() -> None:
+    args = argparse.Namespace(boundaries=None, nms=False, submission=None, camera_height=1.6)
+    with pytest.raises(ValueError, match="protocol is released"):
+        Extras((Depth(protocol="released"),), args, object())
+
+
+def test_the_height_that_a_network_believes_in() -> None:
+    """Two level grounds, 1.5 and 2.5 m below the camera."""
+    args = argparse.Namespace(boundaries=None, nms=False, submission=None, camera_height=1.5)
+    extra = Extras((Depth(),), args, object())
+    camera = torch.tensor([[60.0, 0, 36], [0, 60, 20], [0, 0, 1]])
+    rows = (torch.arange(40) + 0.5 - 20).clamp(min=1)
+    for height in (1.5, 2.5):
+        depth = (height * 60 / rows)[None, None, :, None].expand(1, 1, 40, 72)
+        extra({"depth": depth}, {"intrinsics": camera[None], "depth": depth * 1.5 / height})
+    found = extra.compute()
+    assert found["depth/ground/mean"] == pytest.approx(2.0, rel=0.02)
+    assert found["depth/ground/std"] == pytest.approx(0.5, rel=0.02)
+    assert found["depth/height_scaled/abs_rel"] < 0.02
+
+
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = str(tmp_path / "run")
     tiny = ["--encoder", "resnet10t", "--no-pretrained", "--width", "0.0625", "--size", "32x64"]
@@ -79,6 +102,10 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     metrics = json.loads(capsys.readouterr().out)
     assert metrics["depth/height_scaled/rmse"] > 0
     assert metrics["depth/height_scaled/rmse"] != metrics["depth/rmse"]
+    assert metrics["depth/ground/mean"] > 0 and metrics["depth/ground/std"] >= 0
+    for wrong in ("-1", "0", "nan", "inf", "high"):
+        assert main(["evaluate", run + "depth", "--camera-height", wrong]) == 2
+        assert "expected metres above 0" in capsys.readouterr().err
     assert main(["evaluate", run + "ation", "--camera-height", "1.6"]) == 2
     assert "needs the task depth" in capsys.readouterr().err
     picture = tmp_path / "picture.png"
@@ -86,6 +113,8 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
     Image.new("RGB", (96, 48), (90, 120, 90)).save(picture)
     base = ["predict", run + "depth", str(picture), "--output", str(tmp_path / "out")]
+    assert main([*base, "--camera-height", "-1", "--fx", "80"]) == 2
+    assert "expected metres above 0" in capsys.readouterr().err
     assert main([*base, "--camera-height", "1.6"]) == 2
     assert "needs the camera" in capsys.readouterr().err
     assert main([*base, "--camera-height", "1.6", "--fx", "80"]) == 0

@@ -110,7 +110,7 @@ def export(
     try:
         # Sizes are not asked whether they are 0 or 1, or the answer for the example would hold for all:
         # a coarse map of the example may be a single window of attention.
-        with torch.no_grad(), symbolic.patch(backed_size_oblivious=True):
+        with torch.no_grad(), symbolic.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
             program = torch.export.export(flat, (example,), dynamic_shapes=dynamic, strict=False)
     except Exception as error:
         raise ExportError(

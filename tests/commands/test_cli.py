@@ -52,6 +52,12 @@ def test_help_imports_nothing_heavy() -> None:
         assert command in result.stdout
 
 
+def test_python_runs_the_package() -> None:
+    command = [sys.executable, "-m", "crosstask", "trian"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2 and "did you mean train" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

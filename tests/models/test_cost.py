@@ -81,6 +81,17 @@ def test_linear_exchange_costs_less_than_a_third_at_four_tasks(size):
     assert pointwise < linear < paper / 3
 
 
+def test_linear_exchanges_at_four_levels_cost_less_than_a_third_of_one_block():
+    tasks = {"segmentation": 14, "depth": 1, "normals": 3, "edges": 1}
+    added = {}
+    with torch.device("meta"):
+        for name in ("densemtl", "densemtl_linear"):
+            model = create_model(name, tasks, encoder="resnet18", pretrained=False)
+            added[name] = count_macs(model, (128, 256))["exchanges"]["macs"]
+    assert len(model.exchanges) == 4
+    assert 0 < added["densemtl_linear"] < added["densemtl"] / 3
+
+
 def test_separate_networks_are_counted_by_part():
     model = create_model(
         "single_task",

@@ -136,7 +136,7 @@ class TestNToOne:
 
 class TestLinear:
     def test_linear_attention_equals_the_whole_matrix(self):
-        exchange = randomise(LinearExchange(TASKS, 8, downscale=2, heads=2))
+        exchange = randomise(LinearExchange(TASKS, 8, downscale=2, mixing="conv", heads=2))
         features = make_features((7, 12))
         g = {t: conv(features[t], exchange.extractors[t]).relu() for t in TASKS}
         small = {t: functional.max_pool2d(g[t], 2, ceil_mode=True) for t in TASKS}
@@ -182,7 +182,7 @@ class TestLinear:
         assert all(p.grad is not None and p.grad.abs().max() > 0 for p in exchange.parameters())
 
     def test_shared_attention_reads_one_map(self):
-        exchange = randomise(LinearExchange(TASKS, 8, 2, gate=False, attention="shared"))
+        exchange = randomise(LinearExchange(TASKS, 8, 2, "conv", gate=False, attention="shared"))
         features = make_features()
         small = {
             t: functional.max_pool2d(conv(features[t], exchange.extractors[t]).relu(), 2)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from crosstask.commands.arguments import metres
 from crosstask.commands.tables import metrics_table
 
 
@@ -39,10 +40,10 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument(
         "--camera-height",
-        type=float,
+        type=metres,
         metavar="METRES",
         help="depth scaled to this height of the camera above the ground, scored beside the other as "
-        "depth/height_scaled/...",
+        "depth/height_scaled/...; depth/ground/... is the height that the network believes in",
     )
     parser.add_argument(
         "--submission",
@@ -112,12 +113,18 @@ class Extras:
         names = [task.name for task in tasks]
         self.boundaries, self.folder = None, args.submission
         self.height, self.depth = args.camera_height, None
+        self.believed: list[Any] = []
         if self.height is not None:
             if "depth" not in names:
                 raise ValueError(
                     "`--camera-height` needs the task depth, which this run does not have"
                 )
             depth = tasks[names.index("depth")]
+            if depth.protocol == "released":
+                raise ValueError(
+                    "`--camera-height` scores metres, and the run's protocol is released; train with "
+                    "protocol correct"
+                )
             self.depth = DepthMetric(float(depth.near), float(depth.far))
         self.annotations = find_annotations(dataset)
         if args.boundaries is not None:
@@ -134,11 +141,13 @@ class Extras:
             self.ids = label_ids(tasks[names.index("segmentation")].classes.names)
 
     def __call__(self, predictions: Any, batch: Any) -> None:
-        from crosstask.camera_height import rescale
+        from crosstask.camera_height import ground_distance, rescale
         from crosstask.submission import write_submission
 
         if self.depth is not None:
-            scaled = rescale(predictions["depth"].cpu(), batch["intrinsics"].cpu(), self.height)
+            predicted, camera = predictions["depth"].cpu(), batch["intrinsics"].cpu()
+            scaled = rescale(predicted, camera, self.height)
+            self.believed.append(ground_distance(predicted, camera))
             self.depth.update(scaled, batch["depth"].cpu())
         if self.boundaries is not None:
             self._score_boundaries(predictions["edges"].cpu(), batch)
@@ -160,12 +169,17 @@ class Extras:
             self.boundaries.update(probability[None], truth[None])
 
     def compute(self) -> dict[str, float]:
+        import torch
+
         found: dict[str, float] = {}
         if self.boundaries is not None:
             found |= {f"edges/{k}": float(v) for k, v in self.boundaries.compute().items()}
         if self.depth is not None:
             scores = self.depth.compute()
             found |= {f"depth/height_scaled/{k}": float(v) for k, v in scores.items()}
+            heights = torch.cat(self.believed)
+            found["depth/ground/mean"] = float(heights.mean())
+            found["depth/ground/std"] = float(heights.std(correction=0))
         return found
 
 

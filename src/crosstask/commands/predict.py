@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from crosstask.commands.arguments import metres
+
 DESCRIPTION = """\
 Predict photographs of any size and videos, to pictures and to data. An input is a picture, a video,
 a folder of them, a pattern ("frames/**/*.png"), or - for one path a line on standard input. Of an
@@ -46,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--intrinsics", help="fx,fy,cx,cy or a text file with them or a 3x3 matrix")
     parser.add_argument(
         "--camera-height",
-        type=float,
+        type=metres,
         metavar="METRES",
         help="height of the camera above the ground in front of it: sets the scale of depth",
     )

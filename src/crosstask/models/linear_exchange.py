@@ -38,8 +38,8 @@ class LinearExchange(Exchange):
         tasks: names, in order.
         channels: C, of every task's features.
         downscale: pixels of the level per cell of the attention grid.
-        mixing: what the extractor and the gate are made of: 3x3 convolutions (``"conv"``),
-            3x3 depthwise and 1x1 (``"separable"``), or 1x1 convolutions (``"pointwise"``).
+        mixing: what the extractor and the gate are made of: 3x3 depthwise and 1x1
+            (``"separable"``), 3x3 convolutions (``"conv"``), or 1x1 convolutions (``"pointwise"``).
         gate: the gate; without it the extracted features are written as they are.
         attention: see above.
         heads: of the linear attention; divides the channels.
@@ -54,7 +54,7 @@ class LinearExchange(Exchange):
         tasks: Sequence[str],
         channels: int,
         downscale: int = 4,
-        mixing: str = "conv",
+        mixing: str = "separable",
         gate: bool = True,
         attention: str | None = "linear",
         heads: int = 4,

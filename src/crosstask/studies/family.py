@@ -35,14 +35,15 @@ SCA_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 _POINTWISE: dict[str, Any] = {"mixing": "pointwise", "gate": False, "attention": None}
 # Designs of the exchange whose cost is linear in the number of tasks; the first is the default.
+_AS_THE_BLOCK: dict[str, Any] = {"levels": [1]}
 LINEAR_DESIGNS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("densemtl_linear", {}),
     ("linear-1x1-only", _POINTWISE),
     ("linear-no-attention", {"attention": None}),
     ("linear-shared-attention", {"attention": "shared"}),
-    ("linear-separable", {"mixing": "separable"}),
-    ("linear-separable-levels", {"mixing": "separable", "levels": [0, 1, 2, 3]}),
-    ("linear-1x1-levels", {**_POINTWISE, "levels": [0, 1, 2, 3]}),
+    ("linear-one-level", _AS_THE_BLOCK),
+    ("linear-one-level-conv", {**_AS_THE_BLOCK, "mixing": "conv"}),
+    ("linear-one-level-1x1-only", {**_AS_THE_BLOCK, **_POINTWISE}),
 )
 
 
