@@ -278,13 +278,17 @@ def test_classes_pairs_and_the_gap_by_hand(tmp_path: Path) -> None:
     assert ["oracle", "85.0 ± 7.1", "-"] in section_cells(classes)[1]
     pairs = dict(against(table.rows, table.metrics, "source_only").lines)
     assert set(pairs) == {"self_training", "oracle"}
-    gained, metres = pairs["self_training"]
+    gained, metres, relative = pairs["self_training"]
     assert gained is not None and gained.mean == pytest.approx(10.0)  # points, both seeds
     assert gained.half_width == pytest.approx(0.0, abs=1e-6)
     assert metres is not None and metres.mean == pytest.approx(0.0)
+    assert relative is not None  # (50 + 10) / 2 and (33.3 - 12.5) / 2
+    assert relative.mean == pytest.approx((30 + 10.4166667) / 2)
     gap = domain_gap(table.rows, table.metrics, "source_only", "oracle")
     # 0.1 of 0.4 and 0.1 of 0.2; 1 m of 5 m and -1 m of 4 m
-    assert section_cells(gap)[1] == [["self_training", "37.5 ± 17.7", "-2.5 ± 31.8"]]
+    # all tasks: 30 of 125 and 10.4 of 58.3
+    assert section_cells(gap)[1][0][:3] == ["self_training", "37.5 ± 17.7", "-2.5 ± 31.8"]
+    assert section_cells(gap)[1][0][3].startswith("+20.93 [-18.")
     table.sections += [classes, gap]
     for text in (to_markdown(table), to_latex(table), to_csv(table)):
         assert "37.5" in text and "share of the gap" in text

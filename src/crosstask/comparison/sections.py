@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from crosstask.comparison.rows import Row
 from crosstask.comparison.statistics import Interval, Summary, paired, summarise
+from crosstask.metrics.delta import delta
 from crosstask.naming import nearest
 from crosstask.runs import RunError
 
@@ -59,7 +60,9 @@ def _percent(row: Row, key: str) -> list[float]:
 def against(rows: Sequence[Row], metrics: Sequence[tuple[str, str]], name: str) -> Section:
     """Differences of every headline to the row `name`, pairs of the same seed.
 
-    Fractions (mIoU, F1) in points of a percent; metres and degrees as they are.
+    Fractions (mIoU, F1) in points of a percent; metres and degrees as they are. The last column is
+    the mean relative gain over all tasks that both have, in percent: `delta` with that row of
+    the same seed as its baseline.
     """
     other = _row(rows, name, "--against")
     keys = [f"{task}/{headline}" for task, headline in metrics]
@@ -67,13 +70,14 @@ def against(rows: Sequence[Row], metrics: Sequence[tuple[str, str]], name: str) 
     for row in rows:
         if row is other or row.encoder == "-":
             continue
-        cells = []
+        cells: list[Cell] = []
         for key in keys:
             factor = 100.0 if key.endswith(("miou", "f1")) else 1.0
             cells.append(paired(_seeds(row, key, factor), _seeds(other, key, factor)))
+        cells.append(_interval(_gains(row, other)))
         lines.append((row.name, tuple(cells)))
     title = f"minus {name}: pairs of the same seed, Student's 95 % interval"
-    return Section(title, tuple(keys), tuple(lines))
+    return Section(title, (*keys, "mean gain %"), tuple(lines))
 
 
 def domain_gap(
@@ -81,7 +85,8 @@ def domain_gap(
 ) -> Section:
     """Share of the way from `source` to `oracle` that every row goes, in percent, seed by seed.
 
-    ``(row - source) / (oracle - source)``, for metrics where more is better and where less is.
+    ``(row - source) / (oracle - source)``, for metrics where more is better and where less is. The
+    last column is the share of the mean relative gain over all tasks, with Student's 95 % interval.
     """
     low, high = _row(rows, source, "--gap"), _row(rows, oracle, "--gap")
     keys = [f"{task}/{headline}" for task, headline in metrics]
@@ -91,9 +96,31 @@ def domain_gap(
     for row in rows:
         if row is low or row is high or row.encoder == "-":
             continue
-        lines.append((row.name, tuple(summarise(_shares(row, low, high, key)) for key in keys)))
+        own, whole = _gains(row, low), _gains(high, low)
+        shares = {s: 100.0 * own[s] / whole[s] for s in own if whole.get(s)}
+        every = {task.name for task in row.tasks} >= {task.name for task in high.tasks}
+        cells: list[Cell] = [summarise(_shares(row, low, high, key)) for key in keys]
+        lines.append((row.name, (*cells, _interval(shares) if every else None)))
     title = f"share of the gap from {source} to {oracle} that is closed, %"
-    return Section(title, tuple(keys), tuple(lines))
+    return Section(title, (*keys, "all tasks"), tuple(lines))
+
+
+def _gains(row: Row, other: Row) -> dict[int, float]:
+    """Mean relative gain over `other` of the same seed, percent, over the tasks of both."""
+    names = {task.name for task in other.tasks}
+    tasks = [task for task in row.tasks if task.name in names]
+    keys = [f"{task.name}/{task.headline}" for task in tasks]
+    return {
+        seed: delta(metrics, other.metrics[seed], tasks)
+        for seed, metrics in row.metrics.items()
+        if tasks
+        and seed in other.metrics
+        and all(k in metrics and other.metrics[seed].get(k) for k in keys)
+    }
+
+
+def _interval(values: Mapping[int, float]) -> Interval | None:
+    return paired(values, dict.fromkeys(values, 0.0))
 
 
 def _shares(row: Row, low: Row, high: Row, key: str) -> list[float]:
