@@ -102,7 +102,7 @@ def make_table(
     kind = baseline or _single_task_kind(records)
     means = {} if kind == "none" else baseline_of(records, kind)
     if kind != "none":
-        _check_baseline(rows, means)
+        _check_baseline(rows, means, kind)
     for row, members in zip(rows, groups, strict=True):
         row.baseline = members[0].architecture == kind
     trivial = [row for row in [trivial_row(records)] if row is not None]
@@ -122,13 +122,13 @@ def _single_task_kind(records: Sequence[Record]) -> str:
     return next((kind for kind in SINGLE_TASK if kind in found), SINGLE_TASK[0])
 
 
-def _check_baseline(rows: Sequence[Row], means: dict[str, dict[str, float]]) -> None:
+def _check_baseline(rows: Sequence[Row], means: dict[str, dict[str, float]], kind: str) -> None:
     for row in rows:
         missing = missing_baseline(row, means.get(row.encoder, {}))
         if missing:
             raise RunError(
-                f"the baseline of {row.name} is missing: no single-task run of {', '.join(missing)} "
-                f"on {row.encoder} among these runs; train it (`--architecture single_task --tasks "
+                f"the baseline of {row.name} is missing: no {kind} run of {', '.join(missing)} "
+                f"on {row.encoder} among these runs; train it (`--architecture {kind} --tasks "
                 f"{missing[0]} --encoder {row.encoder}`, or `crosstask study`) and give it too"
             )
 
