@@ -190,6 +190,30 @@ def test_direction_by_hand():
     assert torch.allclose(result.flatten(), torch.tensor([113.0, 0.0]).double())  # 3 + 10 + 100; -3
 
 
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_without_gradients_norms_are_folded_and_nothing_else_changes(options, monkeypatch):
+    exchange = make(**options).eval()
+    features = make_features((7, 10))
+    before = {t: f.detach().clone() for t, f in features.items()}
+    truth = naive_exchange(features, exchange, False)
+    cut = make(**options).eval()
+    cut.load_state_dict(exchange.state_dict())
+    cut.cuts = {("depth", "normals"): "zero"}
+    expected = cut(features)
+    for module in (exchange, cut):  # the norms after the two projections
+        for norm in [
+            *module.norms.values(),
+            *(d.norm for t in TASKS for d in module.directions[t].values()),
+        ]:
+            monkeypatch.setattr(norm, "forward", None)
+    with torch.no_grad():
+        ours, without = exchange(features), cut(features)
+    for task in TASKS:
+        assert (ours[task] - truth[task]).abs().max() < 1e-9
+        assert (without[task] - expected[task]).abs().max() < 1e-9
+        assert torch.equal(features[task], before[task])  # nothing was written into the inputs
+
+
 def test_running_statistics_do_not_depend_on_how_it_runs():
     plain, economical = make(), make()
     economical.load_state_dict(plain.state_dict())

@@ -48,6 +48,27 @@ def enlarge(
     return x[..., : size[0], : size[1]]
 
 
+def folds(norm: nn.Module) -> bool:
+    """Whether a batch norm is a fixed scale and shift that may go into the weights before it.
+
+    So it is in inference, where it saves a pass over the whole map.
+    """
+    fixed = isinstance(norm, nn.BatchNorm2d) and norm.affine and norm.track_running_stats
+    return fixed and not norm.training and not torch.is_grad_enabled()
+
+
+def scale_and_shift(norm: nn.Module) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+    """What a batch norm does in inference: ``x * scale + shift`` for each channel."""
+    norm = cast(nn.BatchNorm2d, norm)
+    scale = norm.weight * (cast(Tensor, norm.running_var) + norm.eps).rsqrt()
+    return scale, norm.bias - cast(Tensor, norm.running_mean) * scale
+
+
+def added(x: Tensor, y: Tensor) -> Tensor:
+    """``x + y``, in the memory of `x` where no gradient needs it."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
+
+
 def _tokens(x: Tensor) -> Tensor:
     """(B,C,H,W) to (B,1,H*W,C), contiguous, as fused attention wants it."""
     return x.flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
@@ -251,17 +272,24 @@ class CrossTaskAttention(nn.Module):
             if self.correlation is not None:
                 parts[-1] = enlarge(parts[-1], self.downscale, size, self.upsampling)
             return self.norm(self.projection(torch.cat(parts, dim=1))).relu()
-        return self.norm(self._project(parts, size)).relu_()
+        if folds(self.norm):
+            scale, shift = scale_and_shift(self.norm)
+            weight = self.projection.weight * scale[:, None, None, None]
+            return self._project(parts, size, weight, shift).relu_()
+        return self.norm(self._project(parts, size, self.projection.weight)).relu_()
 
-    def _project(self, parts: list[Tensor], size: tuple[int, int]) -> Tensor:
-        weight = self.projection.weight
+    def _project(
+        self, parts: list[Tensor], size: tuple[int, int], weight: Tensor, bias: Tensor | None = None
+    ) -> Tensor:
+        """The projection of the concatenation; `bias` must survive enlarging, so any part may have it."""
         projected = None
         if self.gate is not None:
-            projected = functional.conv2d(parts[0], weight[:, : self.gate_width])
+            projected = functional.conv2d(parts[0], weight[:, : self.gate_width], bias)
+            bias = None
         if self.correlation is not None:
-            small = functional.conv2d(parts[-1], weight[:, self.gate_width :])
+            small = functional.conv2d(parts[-1], weight[:, self.gate_width :], bias)
             attended = enlarge(small, self.downscale, size, self.upsampling)
-            projected = attended if projected is None else projected + attended
+            projected = attended if projected is None else added(projected, attended)
         assert projected is not None
         return projected
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosstask.models.attention import CrossTaskAttention
+from crosstask.models.attention import CrossTaskAttention, added, folds, scale_and_shift
 from crosstask.models.directions import Exchange
 from crosstask.models.recompute import run
 
@@ -97,11 +97,18 @@ class TaskExchange(Exchange):
             targets = self.others(source)
             for target, extracted in zip(targets, self._extract(source, features), strict=True):
                 part = run(self, self._part, source, target, features[target], extracted)
-                sums[target] = sums[target] + part if target in sums else part
+                sums[target] = added(sums[target], part) if target in sums else part
         return {
-            task: self._merge(features[task], self.norms[task](sums[task]).relu())
+            task: self._merge(features[task], self._normalised(task, sums[task]).relu_())
             for task in self.tasks
         }
+
+    def _normalised(self, task: str, x: Tensor) -> Tensor:
+        """The batch norm of a target, unless the fusion projection has already applied it."""
+        return x if self._folds(task) else self.norms[task](x)
+
+    def _folds(self, task: str) -> bool:
+        return self.economical and folds(self.norms[task])
 
     def _extract(self, source: str, features: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """The extracted source, once for each of its targets."""
@@ -128,7 +135,11 @@ class TaskExchange(Exchange):
         Summed over slots it is the convolution of the concatenation, which is never stored.
         """
         weight = cast(Tensor, self.fusions[target].weight)
-        return functional.conv2d(x, weight[:, slot * self.channels : (slot + 1) * self.channels])
+        weight, bias = weight[:, slot * self.channels : (slot + 1) * self.channels], None
+        if self._folds(target):
+            scale, shift = scale_and_shift(self.norms[target])
+            weight, bias = weight * scale[:, None, None, None], shift if slot == 0 else None
+        return functional.conv2d(x, weight, bias)
 
     def _merge(self, feature: Tensor, read: Tensor) -> Tensor:
         if self.fusion == "add":
