@@ -69,6 +69,16 @@ def test_what_is_missing_is_said() -> None:
         )
 
 
+def test_what_stands_on_the_ground_does_not_count() -> None:
+    """A wall of half the height of the camera, over a fifth of the area that is looked at."""
+    camera = torch.tensor([[[60.0, 0, 36], [0, 60, 14], [0, 0, 1]]])
+    rows = (torch.arange(48) + 0.5 - 14).clamp(min=1)
+    depth = (1.6 * 60 / rows)[None, None, :, None].expand(1, 1, 48, 72).clone()
+    assert float(ground_distance(depth, camera)) == pytest.approx(1.6, rel=0.03)
+    depth[..., 30:44, 40:48] = 2.0
+    assert float(ground_distance(depth, camera)) == pytest.approx(1.6, rel=0.05)
+
+
 def test_released_depth_is_refused() -> None:
     args = argparse.Namespace(boundaries=None, nms=False, submission=None, camera_height=1.6)
     with pytest.raises(ValueError, match="protocol is released"):

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from crosstask.direct_alignment import DirectAlignment, level_ground, pose_distance
+from crosstask.direct_alignment import (
+    DirectAlignment,
+    _Level,
+    _noise,
+    _Scene,
+    level_ground,
+    pose_distance,
+)
 from crosstask.geometry import unproject
 from crosstask.photometric import invert_pose, pose_matrix
 from crosstask.pose_metrics import rotation_error, translation_direction_error
@@ -45,6 +52,59 @@ def test_the_motion_is_found_from_standing_still() -> None:
     assert rotation < 0.05 and direction < 1.0
     length = refine(batch, still)[..., :3, 3].norm(dim=-1)
     torch.testing.assert_close(length, batch["poses"][..., :3, 3].norm(dim=-1), rtol=0.03, atol=0)
+
+
+def test_one_step_solves_for_motions_and_depth_errors_together() -> None:
+    """Against the whole system: six numbers a motion, one a pixel, one a grid node."""
+    torch.manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(3, 3, 4, 5), size=(9, 12), mode="bicubic")
+    camera = torch.tensor([[[10.0, 0, 5.5], [0, 11, 4], [0, 0, 1]]])
+    depth = 3 + torch.rand(1, 1, 9, 12)
+    level = _Level(smooth[:1], [smooth[1:2], smooth[2:]], depth, camera)
+    aside = pose_matrix(torch.tensor([[0.02, -0.03, 0.01]]), torch.tensor([[1.2, 0.1, 0.2]]))
+    poses = torch.stack([torch.eye(4)[None], aside], dim=1)
+    solver = DirectAlignment(depth_deviation=0.4, grid=(2, 3), damping=1e-9)
+    scene = _Scene.of(level, solver.grid)
+    nodes, pixels, prior = scene.nodes.double(), 9 * 12, 1 / 0.4**2
+    unknowns = 12 + pixels + 6
+    normal, right = torch.zeros(unknowns, unknowns).double(), torch.zeros(unknowns).double()
+    hidden = 0
+    for k, source in enumerate(scene.sources):
+        residual, visible, jacobian, along = (
+            x[0].double() for x in scene.linearised(source, poses[:, k])
+        )
+        hidden += int((visible == 0).sum())
+        spread = float(_noise(residual[None].float()))
+        outlying = residual.square().mean(0) / (4 * spread) ** 2
+        weight = visible / ((1 + outlying) * spread) ** 2
+        for channel in range(3):
+            row = torch.zeros(pixels, unknowns).double()
+            row[:, 6 * k : 6 * k + 6] = jacobian[:, channel].T
+            row[:, 12 : 12 + pixels] = along[channel].diag()
+            row[:, 12 + pixels :] = along[channel][:, None] * nodes.T
+            normal += row.T @ (weight[:, None] * row)
+            right += row.T @ (weight * residual[channel])
+    assert 0 < hidden < pixels
+    normal += torch.diag(torch.tensor([1e-6] * 12 + [prior] * (pixels + 6)).double())
+    motion = -torch.linalg.solve(normal, right)[:12].view(2, 6).float()
+    expected = pose_matrix(motion[:, :3], motion[:, 3:])[None] @ poses
+    torch.testing.assert_close(solver._step(scene, poses), expected, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("shift", "better"), [(20, True), (80, False)])
+def test_a_motion_that_loses_sight_of_the_target_does_not_fit_better(
+    shift: int, better: bool
+) -> None:
+    """What both motions show fits perfectly after the shift; of 96 columns it leaves 76, or 16."""
+    torch.manual_seed(0)
+    target, source = torch.rand(1, 3, 24, 96), torch.rand(1, 3, 24, 96)
+    source[..., shift:] = target[..., : 96 - shift]
+    camera = torch.tensor([[[50.0, 0, 47.5], [0, 50, 11.5], [0, 0, 1]]])
+    level = _Level(target, [source], torch.full((1, 1, 24, 96), 10.0), camera)
+    start = torch.eye(4).view(1, 1, 4, 4)
+    found = start.clone()
+    found[..., 0, 3] = 10.0 * shift / 50
+    assert DirectAlignment()._fits_better(level, found, start).item() is better
 
 
 def test_translation_follows_the_scale_of_depth() -> None:
