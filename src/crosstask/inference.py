@@ -10,22 +10,38 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class Optimized(nn.Module):
-    """A network for inference: folded norms, final outputs only, memory layout, number format.
+    """A network for inference: folded norms, final outputs only, memory layout, number format, CUDA graphs.
 
     Made by `optimize`. Image in, {task: [fine]} out, float32 whatever the inside uses.
     """
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype, channels_last: bool) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        dtype: torch.dtype,
+        channels_last: bool,
+        cuda_graphs: bool = False,
+    ) -> None:
         super().__init__()
         self.network, self.dtype, self.channels_last = network, dtype, channels_last
+        self.cuda_graphs = cuda_graphs
+        # in a list, for its weights are those of `network` and must not be listed twice
+        self._graph = (
+            [torch.compile(network, mode="reduce-overhead", fullgraph=True)] if cuda_graphs else []
+        )
 
     def forward(self, image: Tensor) -> dict[str, list[Tensor]]:
         if self.channels_last:
             image = image.contiguous(memory_format=torch.channels_last)
         enabled = self.dtype != torch.float32
         with torch.autocast(image.device.type, self.dtype if enabled else None, enabled=enabled):
-            outputs = self.network(image)
-        return {k: [o.float() for o in v[-1:]] for k, v in outputs.items() if k != "auxiliary"}
+            if self.cuda_graphs:
+                torch.compiler.cudagraph_mark_step_begin()
+            outputs = (self._graph[0] if self._graph else self.network)(image)
+        final = {k: [o.float() for o in v[-1:]] for k, v in outputs.items() if k != "auxiliary"}
+        if self.cuda_graphs:  # the graph writes its next answers into the same memory
+            return {k: [o.clone() for o in v] for k, v in final.items()}
+        return final
 
 
 def optimize(
@@ -33,6 +49,7 @@ def optimize(
     *,
     dtype: torch.dtype | None = None,
     channels_last: bool = True,
+    cuda_graphs: bool = False,
     tolerance: float = 1e-3,
 ) -> Optimized:
     """A copy of the network for inference.
@@ -44,12 +61,20 @@ def optimize(
         network: as made by `create_model`; stays as it was.
         dtype: torch.bfloat16 or torch.float32; chosen by the machine if left out.
         channels_last: memory layout of convolutions.
+        cuda_graphs: compile the network and replay its kernels as one CUDA graph, which helps where a
+            GPU waits for Python: small pictures, batch 1. One graph for each size and batch.
         tolerance: largest difference, relative to each output's largest value, that folding may
             make in float32 on random pictures.
 
     Raises:
-        ValueError: folding changed the outputs, so the network has a part it cannot handle.
+        ValueError: folding changed the outputs, so the network has a part it cannot handle; or CUDA
+            graphs for a network that is not on a GPU.
     """
+    if cuda_graphs and next(network.parameters()).device.type != "cuda":
+        raise ValueError(
+            "`cuda_graphs` needs the network on a GPU: move it there with `.to('cuda')`, or leave "
+            "it out"
+        )
     if dtype is None:
         from crosstask.hardware import cpu_has_fast_bf16
 
@@ -64,7 +89,7 @@ def optimize(
     folded.requires_grad_(False)
     if channels_last:
         folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Optimized(folded, dtype, channels_last).eval()
+    return Optimized(folded, dtype, channels_last, cuda_graphs).eval()
 
 
 def fold_batch_norms(module: nn.Module) -> int:

@@ -13,7 +13,7 @@ from torch import nn
 from crosstask import benchmark, model_files
 from crosstask.cli import main
 from crosstask.export import ExportError, export
-from crosstask.inference import fold_batch_norms, optimize
+from crosstask.inference import Optimized, fold_batch_norms, optimize
 from crosstask.models import create_model
 from crosstask.scene_model import SceneModel, load
 from fakes.scenes import scene_tasks
@@ -52,6 +52,32 @@ def test_optimised_outputs_are_the_same(name: str) -> None:
     after = sum(type(m) is nn.BatchNorm2d for m in fast.modules())
     assert after < before / 2
     assert all(not p.requires_grad for p in fast.parameters())
+
+
+def test_cuda_graphs_are_refused_without_a_gpu() -> None:
+    with pytest.raises(ValueError, match="needs the network on a GPU"):
+        optimize(network(), cuda_graphs=True)
+
+
+def test_cuda_graphs_own_their_answers_no_longer_than_one_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the graph returns lies in memory that its next call overwrites; ours must not."""
+    memory, asked = torch.zeros(1, 1, 4, 4), {}
+
+    class Graph(nn.Module):
+        def forward(self, image: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+            return {"depth": [memory.copy_(image[:, :1])]}
+
+    def compiled(module: nn.Module, **settings: object) -> nn.Module:
+        asked.update(settings)
+        return module
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    fast = Optimized(Graph(), torch.float32, channels_last=True, cuda_graphs=True)
+    first = fast(torch.ones(1, 3, 4, 4))["depth"][0]
+    fast(torch.zeros(1, 3, 4, 4))
+    assert bool((first == 1).all()) and asked == {"mode": "reduce-overhead", "fullgraph": True}
 
 
 def test_folding_by_hand() -> None:

@@ -36,6 +36,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--optimize", action="store_true", help="fold norms, drop intermediate heads (inference)"
     )
+    parser.add_argument(
+        "--cuda-graphs", action="store_true", help="with --optimize on a GPU: replay CUDA graphs"
+    )
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--plot", type=Path, help="PNG or SVG of latency against tasks or size")
     parser.add_argument("--json", action="store_true")
@@ -51,6 +54,8 @@ def main(argv: list[str]) -> int:
             "`--recompute` saves memory in plain training; give `--mode training`, without "
             "`--compile` (which plans memory itself) and `--optimize` (inference only)"
         )
+    if args.cuda_graphs and (not args.optimize or args.compile):
+        raise ValueError("`--cuda-graphs` belongs to `--optimize`, without `--compile`")
     torch.set_num_threads(args.threads)
     hardware = choose(args.device, args.precision)
     records: list[dict[str, Any]] = []
@@ -91,10 +96,15 @@ def _measure(args: Any, number: int, size: tuple[int, int], hardware: Any) -> li
         if args.channels_last:
             network.to(memory_format=torch.channels_last)
         if args.optimize:
-            network = optimize(network, dtype=dtype, channels_last=args.channels_last)
+            network = optimize(
+                network,
+                dtype=dtype,
+                channels_last=args.channels_last,
+                cuda_graphs=args.cuda_graphs,
+            )
         if args.recompute:
             recompute_activations(network)
-        parts = getattr(network, "network", network)
+        parts = None if args.cuda_graphs else getattr(network, "network", network)
         if args.compile:
             network, parts = _compiled(network, device.type), None
         make = benchmark.inference_step if args.mode == "inference" else benchmark.training_step
