@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.fx.experimental import _config as symbolic
 from torch.nn import functional as F
 
+from crosstask.models.window_self_attention import WindowAttentionBlock
 from crosstask.runs import atomic_path
 from crosstask.scene_model import SceneModel
 
@@ -108,9 +110,7 @@ def export(
     auto = torch.export.Dim.AUTO
     dynamic = {"image": {0: auto, 2: auto, 3: auto}}
     try:
-        # Sizes are not asked whether they are 0 or 1, or the answer for the example would hold for all:
-        # a coarse map of the example may be a single window of attention.
-        with torch.no_grad(), symbolic.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+        with torch.no_grad(), _sizes(flat):
             program = torch.export.export(flat, (example,), dynamic_shapes=dynamic, strict=False)
     except Exception as error:
         raise ExportError(
@@ -123,6 +123,18 @@ def export(
         run = _write_onnx(program, model, path, names)
     sizes = [(1, height, width), (2, height + multiple, width), (1, height, width + 2 * multiple)]
     return _compare(eager, run, names, sizes)
+
+
+def _sizes(network: nn.Module) -> AbstractContextManager[object]:
+    """How sizes are traced.
+
+    A coarse map of the example may be a single window of attention. With such attention, sizes are
+    not asked whether they are 0 or 1, or the answer for the example would hold for every picture.
+    """
+    windows = any(isinstance(module, WindowAttentionBlock) for module in network.modules())
+    if not windows:
+        return nullcontext()
+    return symbolic.patch(backed_size_oblivious=True)  # type: ignore[attr-defined, no-any-return]
 
 
 def _write_pt2(program: Any, model: SceneModel, path: Path) -> Any:

@@ -134,25 +134,44 @@ def test_export_runs_elsewhere_at_any_size(model: SceneModel, tmp_path: Path) ->
         assert torch.allclose(torch.from_numpy(found), expected[name][-1], atol=1e-3)
 
 
-def test_window_attention_is_exported_for_sizes_of_many_windows(tmp_path: Path) -> None:
-    """The example's coarse maps are a single window; the sizes compared have more."""
-    torch.manual_seed(0)
-    tasks = scene_tasks()[:2]
-    made = create_model("sca_mtl", tasks, encoder="resnet10t", pretrained=False, width=0.0625)
-    described = model_files.describe(made, tasks, size=[32, 64])
-    SceneModel(made.eval(), tasks, described).save_pretrained(tmp_path / "m")
-    result = command_line("export", str(tmp_path / "m"), "--format", "onnx", "--json")
-    assert result.returncode == 0, result.stderr[-2000:]
-    import onnxruntime
+WINDOWS = """
+import sys
+from pathlib import Path
+import onnxruntime, torch
+from torch import nn
+from crosstask.export import export
+from crosstask.models.window_self_attention import WindowSelfAttention
+from crosstask.scene_model import SceneModel
+from crosstask.tasks import Depth
+torch.manual_seed(0)
 
-    session = onnxruntime.InferenceSession(
-        str(tmp_path / "m" / "model.onnx"), providers=["CPUExecutionProvider"]
-    )
-    image = torch.rand(1, 3, 96, 288)
+class Coarse(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = WindowSelfAttention(12, heads=2)
+        self.last = nn.Conv2d(12, 1, 1)
+    def forward(self, image):
+        coarse = image[..., ::32, ::32].repeat(1, 4, 1, 1)
+        return {"depth": [self.last(self.attention(coarse))]}
+
+model, path = SceneModel(Coarse().eval(), (Depth(),), {}), Path(sys.argv[1])
+assert export(model, path, "onnx", (64, 128))["depth"] < 1e-4
+session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+for size in ((1, 32 * 18, 32 * 33), (3, 32, 32 * 9)):
+    image = torch.rand(size[0], 3, *size[1:])
     with torch.no_grad():
-        expected = made(image)
-    for name, found in zip(expected, session.run(None, {"image": image.numpy()}), strict=True):
-        assert torch.allclose(torch.from_numpy(found), expected[name][-1], atol=1e-3)
+        expected = model.network(image)["depth"][0]
+    (found,) = session.run(None, {"image": image.numpy()})
+    assert torch.allclose(torch.from_numpy(found), expected, atol=1e-4)
+print("equal")
+"""
+
+
+def test_window_attention_is_exported_for_sizes_of_many_windows(tmp_path: Path) -> None:
+    """The example's map is a single window of SCA-MTL's attention; the sizes compared have more."""
+    command = [sys.executable, "-c", WINDOWS, str(tmp_path / "m.onnx")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert "equal" in result.stdout, result.stderr[-2000:]
 
 
 def test_an_export_above_the_tolerance_fails(
