@@ -33,6 +33,7 @@ def plot(table: ComparisonTable, file: Path, tasks: str | None = None) -> tuple[
     for axis, (key, unit, label) in zip(figure.subplots(1, 2, sharey=True), AXES, strict=True):
         for index, row in enumerate(rows):
             _point(axis, row, chosen, (row.cost or {})[key] / unit, f"C{index % 10}")
+        _name(axis, [(r.name, (r.cost or {})[key] / unit, _mean(r, chosen)) for r in rows])
         axis.axhline(0.0, color="0.6", linewidth=0.8)
         axis.set_xlabel(label)
         axis.grid(True, color="0.93")
@@ -52,6 +53,24 @@ def _point(axis: object, row: Row, tasks: str, cost: float, color: str) -> None:
     axis.errorbar(  # type: ignore[attr-defined]
         cost, summary.mean, yerr=summary.spread, fmt=marker, color=color, capsize=3, markersize=5
     )
-    axis.annotate(  # type: ignore[attr-defined]
-        row.name, (cost, summary.mean), xytext=(5, 5), textcoords="offset points", fontsize=7
-    )
+
+
+def _mean(row: Row, tasks: str) -> float:
+    values = list(row.deltas[tasks].values())
+    return sum(values) / len(values)
+
+
+def _name(axis: object, points: list[tuple[str, float, float]]) -> None:
+    """Names beside their points; those of neighbours are moved up until they can be read."""
+    wide = max(x for _, x, _ in points) - min(x for _, x, _ in points) or 1.0
+    high = max(y for _, _, y in points) - min(y for _, _, y in points) or 1.0
+    placed: list[tuple[float, float]] = []
+    for name, x, y in sorted(points, key=lambda point: point[2]):
+        free = y
+        for other, at in placed:  # from below
+            if abs(x - other) < 0.3 * wide and free < at + 0.035 * high:
+                free = at + 0.035 * high
+        placed = sorted([*placed, (x, free)], key=lambda place: place[1])
+        axis.annotate(  # type: ignore[attr-defined]
+            name, (x, free), xytext=(5, 5), textcoords="offset points", fontsize=7
+        )
