@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from crosstask.domain_gap import domain_gap, gap_table, share_closed
+from crosstask.domain_gap import domain_gap, share_closed
 from crosstask.tasks import Depth, Normals, Segmentation
 
 TASKS = (Segmentation(3), Depth(), Normals())
@@ -22,17 +22,3 @@ def test_gap_and_shares_by_hand() -> None:
     assert share_closed({"depth/rmse": 12.0}, SOURCE, ORACLE, TASKS) == {"depth": -0.5}
     with pytest.raises(KeyError, match="`oracle` has no 'score'"):
         domain_gap(SOURCE, {})
-
-
-def test_the_table_shows_both_ends_and_delta() -> None:
-    rows = {"source only": SOURCE, "ours": OURS, "one task": {"depth/rmse": 8.0}, "oracle": ORACLE}
-    table = gap_table(
-        rows, TASKS[:2], source_only="source only", oracle="oracle", reference="source only"
-    ).splitlines()
-    assert table[0] == (
-        "|  | segmentation/miou | depth/rmse | gap closed, segmentation | gap closed, depth | delta, % |"
-    )
-    assert table[2] == "| source only | 0.200 | 10.000 | 0 % | 0 % | +0.0 |"
-    assert table[3] == "| ours | 0.300 | 7.000 | 25 % | 75 % | +40.0 |"  # (50 % + 30 %) / 2
-    assert table[4] == "| one task |  | 8.000 |  | 50 % |  |"
-    assert table[5] == "| oracle | 0.600 | 6.000 | 100 % | 100 % | +120.0 |"

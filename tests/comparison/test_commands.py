@@ -69,6 +69,8 @@ def test_table_writes_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "did you mean densemtl" in capsys.readouterr().err
     assert main(["table", str(runs), "--no-cost", "--per-class"]) == 2
     assert "needs runs with segmentation" in capsys.readouterr().err
+    assert main(["table", str(runs), "--no-cost", "--plot", str(tmp_path / "q.png")]) == 2
+    assert "leaves out" in capsys.readouterr().err
     assert main(["table", str(runs), "--write", "t.docx"]) == 2
     make_run(runs / "b", "padnet", {"segmentation": 0.6, "depth": 2.0}, protocol="released")
     assert main(["table", str(runs), "--no-cost"]) == 1

@@ -12,7 +12,7 @@ from comparison.made_up_runs import DATA, make_run
 from crosstask.comparison.formats import cells, section_cells, to_csv, to_latex, to_markdown
 from crosstask.comparison.plot import plot
 from crosstask.comparison.records import find_runs
-from crosstask.comparison.sections import against, domain_gap, per_class
+from crosstask.comparison.sections import against, gap_closed, per_class
 from crosstask.comparison.statistics import paired, summarise
 from crosstask.comparison.table import ComparisonTable, ConflictError, make_table
 from crosstask.runs import RunError
@@ -284,7 +284,7 @@ def test_classes_pairs_and_the_gap_by_hand(tmp_path: Path) -> None:
     assert metres is not None and metres.mean == pytest.approx(0.0)
     assert relative is not None  # (50 + 10) / 2 and (33.3 - 12.5) / 2
     assert relative.mean == pytest.approx((30 + 10.4166667) / 2)
-    gap = domain_gap(table.rows, table.metrics, "source_only", "oracle")
+    gap = gap_closed(table.rows, table.metrics, "source_only", "oracle")
     # 0.1 of 0.4 and 0.1 of 0.2; 1 m of 5 m and -1 m of 4 m
     # all tasks: 30 of 125 and 10.4 of 58.3
     assert section_cells(gap)[1][0][:3] == ["self_training", "37.5 ± 17.7", "-2.5 ± 31.8"]
@@ -293,7 +293,7 @@ def test_classes_pairs_and_the_gap_by_hand(tmp_path: Path) -> None:
     for text in (to_markdown(table), to_latex(table), to_csv(table)):
         assert "37.5" in text and "share of the gap" in text
     with pytest.raises(RunError, match="did you mean oracle"):
-        domain_gap(table.rows, table.metrics, "source_only", "orcale")
+        gap_closed(table.rows, table.metrics, "source_only", "orcale")
     only_depth = make_run(tmp_path / "other" / "d", "densemtl", {D: 2.0})
     with pytest.raises(RunError, match="needs runs with segmentation"):
         per_class(make_table([only_depth], baseline="none", cost=False).rows)

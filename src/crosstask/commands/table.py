@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
 
     from crosstask.comparison.formats import WRITERS, write
     from crosstask.comparison.plot import plot
-    from crosstask.comparison.sections import against, domain_gap, per_class
+    from crosstask.comparison.sections import against, gap_closed, per_class
     from crosstask.comparison.table import ConflictError, make_table
 
     for file in args.write:
@@ -66,12 +66,14 @@ def main(argv: list[str]) -> int:
     except ConflictError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if args.plot and args.no_cost:
+        raise ValueError("`--plot` draws the cost that `--no-cost` leaves out; give one of them")
     if args.per_class:
         table.sections.append(per_class(table.rows))
     if args.against:
         table.sections.append(against(table.rows, table.metrics, args.against))
     if args.gap:
-        table.sections.append(domain_gap(table.rows, table.metrics, *args.gap))
+        table.sections.append(gap_closed(table.rows, table.metrics, *args.gap))
     _print(table)
     for file in args.write:
         write(table, file)

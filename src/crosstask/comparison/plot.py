@@ -56,8 +56,9 @@ def _point(axis: object, row: Row, tasks: str, cost: float, color: str) -> None:
 
 
 def _mean(row: Row, tasks: str) -> float:
-    values = list(row.deltas[tasks].values())
-    return sum(values) / len(values)
+    summary = summarise(list(row.deltas[tasks].values()))
+    assert summary is not None  # rows without values are left out above
+    return summary.mean
 
 
 def _name(axis: object, points: list[tuple[str, float, float]]) -> None:

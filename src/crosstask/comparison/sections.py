@@ -1,18 +1,31 @@
 """Further tables below the first: classes, paired differences to one row, the domain gap."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from crosstask.comparison.rows import Row
 from crosstask.comparison.statistics import Interval, Summary, paired, summarise
-from crosstask.metrics.delta import delta
+from crosstask.domain_gap import share_closed
+from crosstask.metrics.delta import Compared, delta
 from crosstask.naming import nearest
 from crosstask.runs import RunError
 
 Cell = Summary | Interval | None
 _CLASS = "segmentation/iou/"
-# Metrics that tell the scale of depth from its shape, where an evaluation has them.
-_BESIDE = ("depth/median_scaled/rmse",)
+
+
+class _Beside(NamedTuple):
+    """A further metric that is read like a task's headline."""
+
+    name: str
+    headline: str
+    higher_is_better: bool
+
+
+# What tells the scale of depth from its shape, where an evaluation has it.
+_BESIDE = (_Beside("depth", "median_scaled/rmse", False),)
 
 
 @dataclass(frozen=True)
@@ -80,18 +93,20 @@ def against(rows: Sequence[Row], metrics: Sequence[tuple[str, str]], name: str) 
     return Section(title, (*keys, "mean gain %"), tuple(lines))
 
 
-def domain_gap(
+def gap_closed(
     rows: Sequence[Row], metrics: Sequence[tuple[str, str]], source: str, oracle: str
 ) -> Section:
     """Share of the way from `source` to `oracle` that every row goes, in percent, seed by seed.
 
-    ``(row - source) / (oracle - source)``, for metrics where more is better and where less is. The
-    last column is the share of the mean relative gain over all tasks, with Student's 95 % interval.
+    See `crosstask.domain_gap.share_closed`; a seed without a gap has none. The last column is the
+    share of the mean relative gain over all tasks, with Student's 95 % interval.
     """
     low, high = _row(rows, source, "--gap"), _row(rows, oracle, "--gap")
-    keys = [f"{task}/{headline}" for task, headline in metrics]
+    compared: tuple[Compared, ...] = (*high.tasks, *_BESIDE)
+    measured = {f"{task.name}/{task.headline}": task for task in compared}
     shown = {key for m in high.metrics.values() for key in m}
-    keys += [key for key in _BESIDE if key in shown and key not in keys]
+    keys = [f"{task}/{headline}" for task, headline in metrics]
+    keys += [key for key in measured if key in shown and key not in keys]
     lines = []
     for row in rows:
         if row is low or row is high or row.encoder == "-":
@@ -99,7 +114,10 @@ def domain_gap(
         own, whole = _gains(row, low), _gains(high, low)
         shares = {s: 100.0 * own[s] / whole[s] for s in own if whole.get(s)}
         every = {task.name for task in row.tasks} >= {task.name for task in high.tasks}
-        cells: list[Cell] = [summarise(_shares(row, low, high, key)) for key in keys]
+        cells: list[Cell] = [
+            summarise(_shares(row, low, high, measured[key])) if key in measured else None
+            for key in keys
+        ]
         lines.append((row.name, (*cells, _interval(shares) if every else None)))
     title = f"share of the gap from {source} to {oracle} that is closed, %"
     return Section(title, (*keys, "all tasks"), tuple(lines))
@@ -123,10 +141,14 @@ def _interval(values: Mapping[int, float]) -> Interval | None:
     return paired(values, dict.fromkeys(values, 0.0))
 
 
-def _shares(row: Row, low: Row, high: Row, key: str) -> list[float]:
-    own, start, end = (_seeds(r, key) for r in (row, low, high))
-    common = [s for s in own if s in start and s in end and end[s] != start[s]]
-    return [100.0 * (own[s] - start[s]) / (end[s] - start[s]) for s in common]
+def _shares(row: Row, low: Row, high: Row, task: Compared) -> list[float]:
+    own, start, end = (_seeds(r, f"{task.name}/{task.headline}") for r in (row, low, high))
+    shares = [
+        share_closed(row.metrics[s], low.metrics[s], high.metrics[s], [task])[task.name]
+        for s in own
+        if s in start and s in end
+    ]
+    return [100.0 * share for share in shares if not math.isnan(share)]
 
 
 def _seeds(row: Row, key: str, factor: float = 1.0) -> Mapping[int, float]:

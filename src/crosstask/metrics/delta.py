@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 
 @runtime_checkable
-class _Compared(Protocol):
+class Compared(Protocol):
     """What `delta` reads of a task."""
 
     @property
@@ -17,7 +17,7 @@ class _Compared(Protocol):
 
 
 def delta(
-    metrics: Mapping[str, float], baseline: Mapping[str, float], tasks: Sequence[_Compared]
+    metrics: Mapping[str, float], baseline: Mapping[str, float], tasks: Sequence[Compared]
 ) -> float:
     """Multi-task gain in percent: mean over `tasks` of the signed relative change.
 

@@ -281,7 +281,7 @@ class CrossTaskAttention(nn.Module):
     def _project(
         self, parts: list[Tensor], size: tuple[int, int], weight: Tensor, bias: Tensor | None = None
     ) -> Tensor:
-        """The projection of the concatenation; `bias` must survive enlarging, so any part may have it."""
+        """The projection of the concatenation, part by part; the first part takes the bias."""
         projected = None
         if self.gate is not None:
             projected = functional.conv2d(parts[0], weight[:, : self.gate_width], bias)
