@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from crosstask.benchmark import peak_memory
 from crosstask.models.directions import sums_of_others
 from crosstask.models.distillation import Distillation
 from crosstask.models.linear_exchange import LinearExchange
@@ -218,8 +219,20 @@ class TestLinear:
 
 def test_sums_of_others_by_hand():
     maps = [torch.tensor([x]) for x in (1.0, 10.0, 100.0, 1000.0)]
-    assert [float(x) for x in sums_of_others(maps)] == [1110, 1101, 1011, 111]
     assert [float(x) for x in sums_of_others(maps[:2])] == [10, 1]
+    assert [float(x) for x in sums_of_others(maps)] == [1110, 1101, 1011, 111]
+    assert not maps, "every map is let go"
+
+
+def test_the_linear_exchange_holds_few_maps_at_a_time():
+    """The written maps and their sums from the right; not each extracted and attended map too."""
+    tasks = tuple(f"t{i}" for i in range(8))
+    exchange = LinearExchange(tasks, 16).eval()
+    features = {task: torch.rand(1, 16, 32, 32) for task in tasks}
+    size = features["t0"].nbytes
+    with torch.no_grad():
+        peak = peak_memory(lambda: exchange(features), "cpu")
+    assert peak < 2.5 * len(tasks) * size  # 5.1 when all of them are alive at once
 
 
 def test_distillation_by_hand():

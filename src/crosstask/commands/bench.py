@@ -7,7 +7,12 @@ from typing import Any
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="crosstask bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="crosstask bench",
+        description=__doc__,
+        epilog="Peak MB: all that is allocated on a GPU; on a CPU the tensors that one step makes, "
+        "weights and image not counted.",
+    )
     parser.add_argument(
         "--architectures",
         default="multi_task_matched,densemtl",
@@ -147,7 +152,6 @@ def _print(records: list[dict[str, Any]], args: Any, machine: dict[str, Any]) ->
 
     from crosstask.commands.tables import console
 
-    memory = "peak MB" if args.device != "cpu" else "kept MB"
     title = f"{args.mode}, batch {args.batch}, {machine['precision']} bit, {machine['device']}, ms in the median"
     table = Table(title=title, title_justify="left")
     names = (
@@ -163,7 +167,7 @@ def _print(records: list[dict[str, Any]], args: Any, machine: dict[str, Any]) ->
     )
     parts = ("encoder", "exchange", "decoders and heads")
     table.add_column(names[0], min_width=18)
-    for column in (*names[1:], memory, "encoder", "exchange", "rest"):
+    for column in (*names[1:], "peak MB", "encoder", "exchange", "rest"):
         table.add_column(column, justify="right")
     for r in records:
         table.add_row(

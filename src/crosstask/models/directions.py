@@ -79,26 +79,25 @@ def check_tasks(tasks: Sequence[str]) -> None:
         )
 
 
-def sums_of_others(
-    maps: Sequence[Float[Tensor, "*shape"]],
-) -> list[Float[Tensor, "*shape"]]:
+def sums_of_others(maps: list[Float[Tensor, "*shape"]]) -> list[Float[Tensor, "*shape"]]:
     """For each of n maps the sum of the n - 1 others, in about 3n additions.
 
     Sums from the left and from the right are combined, so that nothing is subtracted and nothing
-    cancels.
+    cancels. The list is emptied on the way: a map is let go as soon as nothing needs it.
     """
-    from_left: list[Tensor | None] = [None]
-    from_right: list[Tensor | None] = [None]
-    for x, y in zip(maps[:-1], list(maps)[:0:-1], strict=True):
-        left, right = from_left[-1], from_right[-1]
-        from_left.append(x if left is None else left + x)
-        from_right.append(y if right is None else right + y)
-    sums = []
-    for left, right in zip(from_left, reversed(from_right), strict=True):
+    from_right: list[Tensor] = []
+    for x in maps[:0:-1]:
+        from_right.append(from_right[-1] + x if from_right else x)
+    sums: list[Tensor] = []
+    left: Tensor | None = None
+    while maps:
+        right = from_right.pop() if from_right else None
         if left is not None and right is not None:
             sums.append(left + right)
         else:
             only = left if left is not None else right
             assert only is not None
             sums.append(only)
+        x = maps.pop(0)
+        left = x if left is None else left + x
     return sums

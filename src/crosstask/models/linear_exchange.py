@@ -89,30 +89,48 @@ class LinearExchange(Exchange):
     def forward(
         self, features: dict[str, Float[Tensor, "b c h w"]]
     ) -> dict[str, Float[Tensor, "b c h w"]]:
-        extracted = {task: self.extractors[task](features[task]).relu() for task in self.tasks}
-        written = {
-            task: self.writers[task](self.gates[task](x) if self.gates is not None else x)
-            for task, x in extracted.items()
-        }
+        written: dict[str, Tensor] = {}
+        small: dict[str, Tensor] = {}
+        for task in self.tasks:  # one after the other: few maps of full size exist at a time
+            extracted = self.extractors[task](features[task]).relu_()
+            if self.kind is not None:
+                small[task] = pool(extracted, self.downscale, "max")
+            written[task] = self._write(task, extracted)
+            del extracted
+        attended = self._attend(features, small) if self.kind is not None else {}
         read = self._sum_others(written)
-        if self.kind is not None:
-            attended = self._attend(features, extracted)
-            read = {task: read[task] + attended[task] for task in self.tasks}
-        return {task: features[task] + self.norms[task](read[task]).relu() for task in self.tasks}
+        return {task: self._take_in(task, features[task], read, attended) for task in self.tasks}
+
+    def _write(self, task: str, extracted: Tensor) -> Tensor:
+        gated = extracted if self.gates is None else self.gates[task](extracted)
+        return self.writers[task](gated)
+
+    def _take_in(
+        self, task: str, feature: Tensor, read: dict[str, Tensor], attended: dict[str, Tensor]
+    ) -> Tensor:
+        """f_i + ReLU(BN(sum)); takes what it uses out of `read`."""
+        total = read.pop(task)
+        if task in attended:
+            size = (feature.shape[-2], feature.shape[-1])
+            total = total + enlarge(attended[task], self.downscale, size, "nearest")
+        return feature + self.norms[task](total).relu_()
 
     def _sum_others(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What each task receives: the sum of the others, less the directions that are cut."""
-        sums = dict(zip(self.tasks, sums_of_others([maps[t] for t in self.tasks]), strict=True))
-        for target in {target: None for _, target in self.cuts}:
-            others = [self.knock_out(maps[s], s, target) for s in self.others(target)]
-            sums[target] = torch.stack(others).sum(0)
-        return sums
+        """What each task receives: the sum of the others, less the directions that are cut.
 
-    def _attend(
-        self, features: dict[str, Tensor], extracted: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        size = next(iter(features.values())).shape[-2:]
-        small = {task: pool(x, self.downscale, "max") for task, x in extracted.items()}
+        The dictionary is emptied.
+        """
+        cut = {
+            target: torch.stack(
+                [self.knock_out(maps[s], s, target) for s in self.others(target)]
+            ).sum(0)
+            for target in {target: None for _, target in self.cuts}
+        }
+        sums = sums_of_others([maps.pop(task) for task in self.tasks])
+        return dict(zip(self.tasks, sums, strict=True)) | cut
+
+    def _attend(self, features: dict[str, Tensor], small: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What each task attends to, on the attention grid."""
         keys = {task: self.keys[task](x) for task, x in small.items()}
         values = {task: self.values[task](x) for task, x in small.items()}
         queries = {
@@ -124,8 +142,7 @@ class LinearExchange(Exchange):
         for task, x in attend(queries, keys, values).items():
             if task in self.alpha:
                 x = x * self.alpha[task].view(1, -1, 1, 1)
-            x = self.outputs[task](x)
-            result[task] = enlarge(x, self.downscale, (size[0], size[1]), "nearest")
+            result[task] = self.outputs[task](x)
         return result
 
     def _linear(
