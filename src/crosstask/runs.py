@@ -202,13 +202,34 @@ def environment() -> dict[str, Any]:
     }
 
 
-# What a number depends on. Commands, reports and pages only show numbers.
-_NUMBERS = ("balancing", "data", "metrics", "models", "regimes", "tasks")
-_NUMBER_FILES = ("evaluation.py", "geometry.py", "losses.py", "photometric.py", "training.py")
+# What a number depends on, of all that a training run imports. Commands, tables, reports, pages and
+# drawing (colormap, legends, visualize) only show numbers; naming words errors; this file stores.
+_NUMBERS = ("balancing", "data", "metrics", "models", "recipes", "regimes", "tasks")
+_NUMBER_FILES = (
+    "callbacks.py",
+    "camera_height.py",
+    "direct_alignment.py",
+    "evaluation.py",
+    "geometry.py",
+    "hardware.py",
+    "losses.py",
+    "model_files.py",
+    "photometric.py",
+    "pose_metrics.py",
+    "source_metrics.py",
+    "training.py",
+    "video.py",
+)
 
 
 def code_version(package: Path | None = None) -> str:
     """A hash of the sources that a run's numbers depend on: what tables call the code version.
+
+    In it are balancing, data, metrics, models, recipes, regimes and tasks, and what training reads
+    and scores with: the training loop and its callbacks, the evaluator, geometry, losses, weights
+    and devices, video files. Not in it are commands, comparison, studies (their options are in
+    config.yaml), report, web pages, prediction, export and drawing. A recipe of the user's own
+    lies outside the package and is not in it either.
 
     Steadier than a commit, which also changes with a sentence in the documentation, and sharper: an
     edit that nobody committed changes it.

@@ -1,5 +1,6 @@
 """The run directory: atomic writes, locks, curves."""
 
+import ast
 import errno
 import shutil
 from pathlib import Path
@@ -84,9 +85,51 @@ def test_the_code_version_follows_what_numbers_depend_on(tmp_path: Path) -> None
     assert before == runs.code_version() and len(before) == 12
     (package / "commands/train.py").write_text("")
     (package / "cli.py").write_text("")
+    (package / "studies/paper.py").write_text("")
     assert runs.code_version(package) == before
     losses = package / "losses.py"
     losses.write_bytes(losses.read_bytes().replace(b"\n", b"\r\n"))
     assert runs.code_version(package) == before  # a checkout with other line ends
     losses.write_text(losses.read_text() + "\nEPSILON = 1\n")
     assert runs.code_version(package) != before
+
+
+@pytest.mark.parametrize("name", ["recipes/building.py", "callbacks.py", "model_files.py"])
+def test_the_code_version_knows_how_a_run_is_put_together(tmp_path: Path, name: str) -> None:
+    package = tmp_path / "crosstask"
+    shutil.copytree(Path(runs.__file__).parent, package, ignore=shutil.ignore_patterns("*.pyc"))
+    (package / name).write_text((package / name).read_text() + "\nEXTRA = ()\n")
+    assert runs.code_version(package) != runs.code_version()
+
+
+def imported(root: Path, start: list[Path]) -> set[str]:
+    """Files of the package that `start` import, directly or not, from their syntax trees."""
+    found: set[str] = set()
+    waiting = list(start)
+    while waiting:
+        file = waiting.pop()
+        name = file.relative_to(root).as_posix()
+        if name in found or name == "__init__.py":
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("cross"):
+                continue
+            place = root.joinpath(*(node.module or "").split(".")[1:])
+            places = [place, *(place / alias.name for alias in node.names)]
+            waiting += [
+                p for q in places for p in (q.with_suffix(".py"), q / "__init__.py") if p.is_file()
+            ]
+    return found
+
+
+def test_the_code_version_leaves_out_only_what_shows_numbers_or_words_errors() -> None:
+    """A new file that training imports must be put on one side or the other."""
+    root = Path(runs.__file__).parent
+    start = [root / "training.py", *(root / "recipes").glob("*.py")]
+    left_out = {
+        name
+        for name in imported(root, start)
+        if name.split("/")[0] not in (*runs._NUMBERS, *runs._NUMBER_FILES)
+    }
+    assert left_out == {"colormap.py", "legends.py", "naming.py", "runs.py", "visualize.py"}
