@@ -202,6 +202,17 @@ class TestLinear:
         truth = features["b"] + norm(bus + grow(read, 2), exchange.norms["b"]).relu()
         assert torch.allclose(exchange(features)["b"], truth, atol=1e-9)
 
+    @pytest.mark.parametrize("attention", ["linear", "shared", None])
+    def test_a_mean_cut_changes_nothing_where_nothing_varies(self, attention):
+        """Not even with channels of very different levels, whose summaries must not be mixed."""
+        exchange = randomise(LinearExchange(TASKS, 8, 2, "pointwise", False, attention, heads=2))
+        levels = {t: torch.randn(1, 8, 1, 1, dtype=torch.double) * 3 for t in TASKS}
+        features = {t: x.repeat(2, 1, 4, 6) for t, x in levels.items()}
+        whole = exchange(features)
+        with exchange.cut("a", "b", "mean"), exchange.cut("c", "b", "mean"):
+            cut = exchange(features)
+        assert all(torch.allclose(cut[t], whole[t], atol=1e-9) for t in TASKS)
+
     def test_pointwise_sees_its_own_position_alone(self):
         exchange = randomise(LinearExchange(TASKS, 8, 2, "pointwise", False, None))
         features = make_features()

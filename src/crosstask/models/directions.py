@@ -58,16 +58,33 @@ class Exchange(nn.Module):
         """Learned scales of the directions (source, target), where the exchange has any."""
         return {}
 
+    def singled_out(self) -> tuple[str, ...]:
+        """Targets into which a direction is cut, in order: what they read is formed on its own."""
+        cut = [target for _, target in self.cuts]
+        return tuple(task for task in self.tasks if task in cut)
+
     def knock_out(
-        self, x: Float[Tensor, "b c *h"], source: str, target: str
+        self,
+        x: Float[Tensor, "b c *h"],
+        source: str,
+        target: str,
+        part: str = "",
+        positions: bool = True,
     ) -> Float[Tensor, "b c *h"]:
-        """What `target` reads from `source`, without its content if that direction is cut."""
+        """What `target` reads from `source`, without its content if that direction is cut.
+
+        Args:
+            part: which one, where a direction reads several things.
+            positions: whether the axes after the second are positions. A summary of whole
+                pictures has none, and is averaged over pictures alone.
+        """
         mode = self.cuts.get((source, target))
         if mode is None:
             return x
         if mode == "zero":
             return torch.zeros_like(x)
-        return x.mean((0, *range(2, x.ndim)), keepdim=True).expand_as(x)
+        axes = (0, *range(2, x.ndim)) if positions else (0,)
+        return x.mean(axes, keepdim=True).expand_as(x)
 
 
 def check_tasks(tasks: Sequence[str]) -> None:

@@ -98,7 +98,7 @@ class LinearExchange(Exchange):
             written[task] = self._write(task, extracted)
             del extracted
         attended = self._attend(features, small) if self.kind is not None else {}
-        read = self._sum_others(written)
+        read = self._sum_others(written, "written")
         return {task: self._take_in(task, features[task], read, attended) for task in self.tasks}
 
     def _write(self, task: str, extracted: Tensor) -> Tensor:
@@ -115,16 +115,18 @@ class LinearExchange(Exchange):
             total = total + enlarge(attended[task], self.downscale, size, "nearest")
         return feature + self.norms[task](total).relu_()
 
-    def _sum_others(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _sum_others(
+        self, maps: dict[str, Tensor], part: str, positions: bool = True
+    ) -> dict[str, Tensor]:
         """What each task receives: the sum of the others, less the directions that are cut.
 
-        The dictionary is emptied.
+        The dictionary is emptied. `part` and `positions` are those of `knock_out`.
         """
         cut = {
             target: torch.stack(
-                [self.knock_out(maps[s], s, target) for s in self.others(target)]
+                [self.knock_out(maps[s], s, target, part, positions) for s in self.others(target)]
             ).sum(0)
-            for target in {target: None for _, target in self.cuts}
+            for target in self.singled_out()
         }
         sums = sums_of_others([maps.pop(task) for task in self.tasks])
         return dict(zip(self.tasks, sums, strict=True)) | cut
@@ -154,8 +156,9 @@ class LinearExchange(Exchange):
             contexts = {
                 t: kernels[t].transpose(-1, -2) @ _float(self._heads(values[t])) for t in self.tasks
             }
-            context = self._sum_others(contexts)
-            normaliser = self._sum_others({t: kernels[t].sum(-2) for t in self.tasks})
+            sums = {t: kernels[t].sum(-2) for t in self.tasks}
+            context = self._sum_others(contexts, "context", positions=False)
+            normaliser = self._sum_others(sums, "normaliser", positions=False)
             result = {}
             for task in self.tasks:
                 query = functional.elu(_float(self._heads(queries[task]))) + 1
