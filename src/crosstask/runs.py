@@ -61,6 +61,33 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
+_WRITE_AGAIN = "write it again with `crosstask train ... --resume`, or delete the directory"
+_PUT_BACK = "put the file back from a copy, or delete the directory and train again"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a run directory.
+
+    Raises:
+        RunError: missing, cut, damaged or no object; names the file and says what to do.
+    """
+    if not path.is_file():
+        raise RunError(f"{path.parent} has no {path.name}: the run was cut off; {_WRITE_AGAIN}")
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}); {_WRITE_AGAIN}") from error
+    return _mapping(path, value, _WRITE_AGAIN)
+
+
+def _mapping(path: Path, value: Any, what_to_do: str) -> dict[str, Any]:
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return value
+    shown = repr(value)
+    short = shown if len(shown) < 40 else shown[:37] + "..."
+    raise RunError(f"{path} is damaged (expected names with values, found {short}); {what_to_do}")
+
+
 class Run:
     """A run directory.
 
@@ -100,26 +127,70 @@ class Run:
                 ) from None
             yield
 
-    def read_config(self) -> dict[str, Any]:
+    def read_config(self, *needed: str) -> dict[str, Any]:
+        """The recipe's name and options.
+
+        Args:
+            needed: keys that the caller cannot do without, for example "recipe" and "seed".
+
+        Raises:
+            RunError: missing, cut off, damaged, or without a needed key.
+        """
         if not self.config_file.is_file():
             raise RunError(
                 f"{self.path} is no run directory (no config.yaml); train one with "
                 f"`crosstask train RECIPE --run {self.path}`"
             )
-        return dict(yaml.safe_load(self.config_file.read_text()))
+        try:
+            text = self.config_file.read_text()
+            config = _mapping(self.config_file, yaml.safe_load(text), _PUT_BACK)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            line = str(error).splitlines()[0]
+            raise RunError(f"{self.config_file} is damaged ({line}); {_PUT_BACK}") from error
+        if not text.endswith("\n"):  # it is written with one: a lost end would be a lost option
+            raise RunError(f"{self.config_file} is cut off (no line end); {_PUT_BACK}")
+        if lost := [key for key in needed if key not in config]:
+            raise RunError(f"{self.config_file} has no `{lost[0]}`; {_PUT_BACK}")
+        return config
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         with atomic_path(self.config_file) as temporary:
             temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
 
     def read_metrics(self) -> dict[str, float]:
+        """The final metrics.
+
+        Raises:
+            RunError: the run is not finished, or the file is damaged or holds no numbers.
+        """
         path = self.path / "metrics.json"
         if not path.is_file():
             raise RunError(
                 f"{self.path} has no metrics.json: the run is not finished; continue it "
                 "with `--resume`, or run `crosstask evaluate`"
             )
-        return dict(json.loads(path.read_text()))
+        metrics = read_json(path)
+        if not metrics:
+            raise RunError(f"{path} is damaged (it holds no numbers); {_WRITE_AGAIN}")
+        for name, value in metrics.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise RunError(
+                    f"{path} is damaged (`{name}` is {value!r}, no number); {_WRITE_AGAIN}"
+                )
+        return metrics
+
+    def read_environment(self) -> dict[str, Any]:
+        """What env.json says of versions, machine and data.
+
+        Raises:
+            RunError: missing or damaged.
+        """
+        path = self.path / "env.json"
+        environment = read_json(path)
+        data = _mapping(path, environment.get("data", {}), _WRITE_AGAIN)
+        for facts in data.values():
+            _mapping(path, facts, _WRITE_AGAIN)
+        return environment
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """{name: [(step, value), ...]} from metrics.csv."""

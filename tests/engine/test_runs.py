@@ -2,6 +2,7 @@
 
 import ast
 import errno
+import math
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,66 @@ def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
         Run(tmp_path).read_config()
     with pytest.raises(RunError, match="not finished"):
         Run(tmp_path).read_metrics()
+
+
+CONFIG = {
+    "recipe": "procedural.supervised",
+    "seed": 3,
+    "tasks": "segmentation,depth",
+    "x": "y" * 60,
+}
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"a: [1", b"- a\n", b"1: a\n", b"depth\n", b"a: \xff\n", b"null\n"]
+)
+def test_a_damaged_config_is_named(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "config.yaml").write_bytes(text)
+    with pytest.raises(RunError, match=r"config\.yaml is damaged.*delete the directory"):
+        Run(tmp_path).read_config()
+
+
+def test_a_config_that_lost_its_end_is_not_taken_for_whole(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.write_config(CONFIG)
+    assert run.read_config("recipe", "seed") == CONFIG
+    whole = run.config_file.read_text()
+    run.config_file.write_text(whole[:100])
+    with pytest.raises(RunError, match=r"config\.yaml is cut off"):
+        run.read_config()
+    run.config_file.write_text("recipe: procedural.supervised\n")  # cut between two lines
+    assert run.read_config()["recipe"] == "procedural.supervised"
+    with pytest.raises(RunError, match=r"config\.yaml has no `seed`"):
+        run.read_config("recipe", "seed")
+
+
+@pytest.mark.parametrize("text", ["null", "{}", "[]", '{"score": null}', '{"score": true}', '{"sc'])
+def test_damaged_metrics_are_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(RunError, match=r"metrics\.json is damaged.*train .*--resume"):
+        Run(tmp_path).read_metrics()
+
+
+def test_metrics_may_be_no_number_at_all(tmp_path: Path) -> None:
+    """A task without labels in the validation split."""
+    write_json(tmp_path / "metrics.json", {"score": 1, "depth/rmse": float("nan")})
+    metrics = Run(tmp_path).read_metrics()
+    assert metrics["score"] == 1 and math.isnan(metrics["depth/rmse"])
+
+
+@pytest.mark.parametrize("text", ["null", '{"data": null}', '{"data": {"train": null}}', "{"])
+def test_a_damaged_environment_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "env.json").write_text(text)
+    with pytest.raises(RunError, match=r"env\.json is damaged.*train .*--resume"):
+        Run(tmp_path).read_environment()
+
+
+def test_the_environment_of_a_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no env\.json"):
+        Run(tmp_path).read_environment()
+    environment = {"code": "c0ffee", "data": {"train": {"size": 4}}}
+    write_json(tmp_path / "env.json", environment)
+    assert Run(tmp_path).read_environment() == environment
 
 
 def test_the_code_version_follows_what_numbers_depend_on(tmp_path: Path) -> None:
