@@ -1,7 +1,11 @@
 """Every method on losses whose gradients are written down by hand."""
 
+import importlib.util
 import io
 import math
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +28,13 @@ METHODS = (
     "imtl_l",
     "gradvac",
 )
+# Methods of TorchJD that solve a program, and what they need for it.
+SOLVERS = {
+    "upgrad": ("qpsolvers", "quadprog"),
+    "dualproj": ("qpsolvers", "quadprog"),
+    "cagrad:c=0.5": ("cvxpy",),
+    "nashmtl": ("cvxpy", "ecos"),
+}
 
 
 class Toy(nn.Module):
@@ -225,3 +236,35 @@ def test_without_torchjd_the_error_says_how_to_install(monkeypatch: pytest.Monke
     with pytest.raises(ImportError, match=r"TorchJD is 0\.19\.1; expected 0\.18"):
         create_balancer("pcgrad", TASKS)
     assert create_balancer("paper", TASKS) is not None
+
+
+@pytest.mark.parametrize(("name", "packages"), SOLVERS.items())
+def test_without_a_solver_the_error_says_how_to_install(
+    name: str, packages: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hidden(package: str) -> Any:
+        return None if package in packages else importlib.util.find_spec(package)
+
+    monkeypatch.setattr("torchjd._mixins.find_spec", hidden)
+    expected = rf"`balancing` is '{name.split(':')[0]}'; .*{packages[-1]}.*"
+    with pytest.raises(ImportError, match=expected + r'pip install "crosstask\[balancing\]"') as e:
+        create_balancer(name, TASKS)
+    assert "torchjd[" not in str(e.value)
+
+
+def test_the_extra_installs_every_solver() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    extra = project["project"]["optional-dependencies"]["balancing"]
+    installed = {re.split("[<>=!]", requirement)[0] for requirement in extra}
+    assert {package for needed in SOLVERS.values() for package in needed} <= installed
+
+
+@pytest.mark.parametrize(("name", "packages"), SOLVERS.items())
+def test_methods_with_a_solver_do_not_follow_one_task_against_another(
+    name: str, packages: tuple[str, ...]
+) -> None:
+    for package in packages:
+        pytest.importorskip(package)
+    toy = Toy([[1.0, 0.0], [-1.0, 1.0]])
+    direction = step(unweighted(name), toy)
+    assert (toy.rows @ direction >= -1e-3).all() and direction.norm() > 0.1

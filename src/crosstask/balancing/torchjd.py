@@ -66,6 +66,10 @@ def create(
         tasks: names of the tasks, in order.
         weights: constant weights applied to the losses before.
         options: of the method's constructor; the number of tasks is filled in.
+
+    Raises:
+        ValueError: unknown method or option.
+        ImportError: the method needs a solver that is not installed.
     """
     known = methods()
     key = name.lower().replace("_", "").replace("-", "")
@@ -78,10 +82,19 @@ def create(
         )
     given = dict(options)
     epoch = int(given.pop("epoch", EPOCH)) if hasattr(known[key], "step") else 0
-    method = known[key](**_arguments(name, known[key], len(tasks), given))
+    method = _build(name, known[key], _arguments(name, known[key], len(tasks), given))
     if isinstance(method, torchjd_part("aggregation").Aggregator):
         return TorchJDAggregator(method, tasks, weights)
     return TorchJDScalarizer(method, tasks, weights, epoch)
+
+
+def _build(name: str, kind: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:
+    """The method; where its solver is not installed, an error with this library's extra."""
+    try:
+        return kind(**arguments)
+    except ImportError as error:
+        reason = str(error).partition(" Install")[0].rstrip(".")
+        raise ImportError(f"`balancing` is {name!r}; {reason}; install it: {INSTALL}") from error
 
 
 def _arguments(
