@@ -203,6 +203,18 @@ class TestLinear:
         assert torch.allclose(exchange(features)["b"], truth, atol=1e-9)
 
     @pytest.mark.parametrize("attention", ["linear", "shared", None])
+    def test_a_cut_source_says_nothing(self, attention):
+        exchange = randomise(LinearExchange(TASKS, 8, 2, attention=attention, heads=2))
+        features = make_features()
+        other = {**features, "a": torch.randn_like(features["a"])}
+        with exchange.cut("a", "b", "zero"):
+            first, second = exchange(features), exchange(other)
+        assert torch.equal(first["b"], second["b"])
+        assert not torch.allclose(first["c"], second["c"])
+        whole = exchange(features)
+        assert torch.equal(first["c"], whole["c"]) and not torch.allclose(first["b"], whole["b"])
+
+    @pytest.mark.parametrize("attention", ["linear", "shared", None])
     def test_a_mean_cut_changes_nothing_where_nothing_varies(self, attention):
         """Not even with channels of very different levels, whose summaries must not be mixed."""
         exchange = randomise(LinearExchange(TASKS, 8, 2, "pointwise", False, attention, heads=2))

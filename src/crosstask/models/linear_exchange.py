@@ -31,7 +31,8 @@ class LinearExchange(Exchange):
       source is summed up once as sum_p phi(k_p) v_p^T and sum_p phi(k_p); a target adds up the
       summaries of the others. Linear in pixels too. Computed in float32.
     * ``"shared"``: softmax attention over one key map and one value map, to which every task
-      contributes (its own too); the N x N matrix is never stored.
+      contributes (its own too); the N x N matrix is never stored. A target into which a
+      direction is cut gets maps of its own, without what the cut source contributes.
     * None: no attention, the bus alone.
 
     Args:
@@ -170,13 +171,26 @@ class LinearExchange(Exchange):
     def _shared(
         self, queries: dict[str, Tensor], keys: dict[str, Tensor], values: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        key = _tokens(torch.stack([keys[task] for task in self.tasks]).sum(0).relu())
-        value = _tokens(torch.stack([values[task] for task in self.tasks]).sum(0).relu())
+        common = _sum_of_all(keys), _sum_of_all(values)
+        apart = self.singled_out()
         result = {}
         for task, query in queries.items():
+            key, value = (
+                (self._heard_by(task, keys, "key"), self._heard_by(task, values, "value"))
+                if task in apart
+                else common
+            )
             attended = functional.scaled_dot_product_attention(_tokens(query.relu()), key, value)
             result[task] = attended.squeeze(1).transpose(1, 2).reshape(query.shape)
         return result
+
+    def _heard_by(
+        self, target: str, maps: dict[str, Tensor], part: str
+    ) -> Float[Tensor, "b 1 n c"]:
+        """The shared map as `target` reads it: contributions whose direction is cut are replaced."""
+        return _sum_of_all(
+            {t: x if t == target else self.knock_out(x, t, target, part) for t, x in maps.items()}
+        )
 
     def _heads(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b heads n d"]:
         batch, channels = x.shape[:2]
@@ -219,6 +233,11 @@ def _mixer(mixing: str, inputs: int, outputs: int, bias: bool) -> nn.Module:
 
 def _pointwise(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 1, bias=False)
+
+
+def _sum_of_all(maps: dict[str, Float[Tensor, "b c h w"]]) -> Float[Tensor, "b 1 n c"]:
+    """One map of what every task contributes, as tokens."""
+    return _tokens(torch.stack(list(maps.values())).sum(0).relu())
 
 
 def _tokens(x: Tensor) -> Tensor:
