@@ -228,6 +228,25 @@ def test_propagation_adds_a_gated_shared_message(gate: str) -> None:
 # ---- across scales --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("gate", ["convolution", "attention"])
+@pytest.mark.parametrize("grouping", ["released", "intended"])
+def test_a_message_without_a_cut_source(gate: str, grouping: str) -> None:
+    module = FeaturePropagation(("a", "b", "c"), 8, gate, grouping).eval()
+    features = {task: torch.rand(2, 8, 5, 6) for task in "abc"}
+    other = {**features, "a": torch.rand(2, 8, 5, 6)}
+    whole = module(features)
+    with module.cut("a", "b", "zero"):
+        first, second = module(features), module(other)
+    empty = module({**features, "a": torch.zeros(2, 8, 5, 6)})
+    assert torch.equal(first["b"], second["b"]) and torch.equal(first["b"], empty["b"])
+    assert not torch.allclose(first["b"], whole["b"])
+    assert torch.equal(first["a"], whole["a"]) and torch.equal(first["c"], whole["c"])
+    flat = {task: torch.rand(1, 8, 1, 1).repeat(2, 1, 5, 6) for task in "abc"}
+    expected = module(flat)["b"]
+    with module.cut("a", "b", "mean"), module.cut("c", "b", "mean"):
+        torch.testing.assert_close(module(flat)["b"], expected)
+
+
 def test_scales_read_coarser_ones_only() -> None:
     module = ScaleAttention((6, 8, 10)).eval()
     maps = [torch.randn(1, c, s, s, requires_grad=True) for c, s in ((6, 8), (8, 4), (10, 2))]

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from crosstask.models.directions import Exchange
 from crosstask.models.residual_block import ResidualBlock
 from crosstask.models.window_self_attention import WindowSelfAttention
 
@@ -65,11 +66,15 @@ def attention_gate(channels: int) -> WindowSelfAttention:
     return WindowSelfAttention(channels, heads=4, blocks=1, drop_path=0.0)
 
 
-class FeaturePropagation(nn.Module):
+class FeaturePropagation(Exchange):
     """FPM / FPMA: one shared message of all tasks, handed to each task through its own gate.
 
     ``message_t = SE_t(merge(softmax(gate(stack)) * stack)) + f_t``, the stack being all maps
     concatenated in task order. The caller upsamples the messages.
+
+    The shared message is joint: no part of it belongs to one source. Into a task with a cut
+    direction (see `Exchange.cut`) goes a message of its own, made by the same layers from a stack
+    in which the maps of the cut sources are replaced; the others' messages stay as they are.
 
     Args:
         tasks: ordered task names; at least two.
@@ -78,7 +83,7 @@ class FeaturePropagation(nn.Module):
         grouping: of the softmax, see :func:`group_softmax`.
 
     Raises:
-        ValueError: an unknown gate or grouping.
+        ValueError: an unknown gate or grouping, fewer than two tasks.
     """
 
     def __init__(
@@ -88,12 +93,11 @@ class FeaturePropagation(nn.Module):
         gate: str,
         grouping: str = "released",
     ) -> None:
-        super().__init__()
+        super().__init__(tasks)
         if gate not in ("convolution", "attention"):
             raise ValueError(f"`gate` is {gate!r}; expected 'convolution' or 'attention'.")
         if grouping not in GROUPINGS:
             raise ValueError(f"`grouping` is {grouping!r}; expected one of {GROUPINGS}.")
-        self.tasks = tuple(tasks)
         self.grouping: str = grouping
         stacked = channels * len(self.tasks)
         self.gate = attention_gate(stacked) if gate == "attention" else convolution_gate(stacked)
@@ -104,7 +108,19 @@ class FeaturePropagation(nn.Module):
         self, features: dict[str, Float[Tensor, "b c h w"]]
     ) -> dict[str, Float[Tensor, "b c h w"]]:
         """Messages of the same shape as the features."""
-        stack = torch.cat([features[task] for task in self.tasks], 1)
+        shared = self._mix([features[task] for task in self.tasks])
+        own = {task: self._heard_by(task, features) for task in self.singled_out()}
+        return {
+            task: self.excite[task](own.get(task, shared)) + features[task] for task in self.tasks
+        }
+
+    def _mix(self, maps: list[Float[Tensor, "b c h w"]]) -> Float[Tensor, "b c h w"]:
+        """The shared message of all maps, in task order."""
+        stack = torch.cat(maps, 1)
         weights = group_softmax(self.gate(stack), len(self.tasks), self.grouping)
-        shared = self.merge(weights * stack)
-        return {task: self.excite[task](shared) + features[task] for task in self.tasks}
+        return self.merge(weights * stack)
+
+    def _heard_by(self, target: str, features: dict[str, Tensor]) -> Float[Tensor, "b c h w"]:
+        """The shared message with the maps of the sources cut from `target` replaced."""
+        maps = ((task, features[task]) for task in self.tasks)
+        return self._mix([x if t == target else self.knock_out(x, t, target) for t, x in maps])
