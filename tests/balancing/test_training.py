@@ -44,7 +44,7 @@ def run(balancing: str, place: Path, resume: bool = False) -> dict[str, Any]:
     return read_checkpoint(Run(place).last)["state_dict"]
 
 
-@pytest.mark.parametrize("balancing", ["dwa:epoch=1", "gradnorm"])
+@pytest.mark.parametrize("balancing", ["dwa", "dwa:epoch=2", "gradnorm"])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     balancing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,5 +65,38 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     for key, value in whole.items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(resumed[key], value), key
+    if balancing.startswith("dwa"):  # by hand: two epochs of history after eight batches
+        assert len(whole["balancer._extra_state"][""]["_previous_averages"]) == 2
     if balancing == "gradnorm":
         assert not torch.equal(whole["balancer.value"], torch.ones(2))
+
+
+def weights_move_at(balancing: str, **options: Any) -> int:
+    """The first batch at which the weights are no longer equal, when one loss falls; or 0."""
+    made = supervised(tasks="segmentation,depth", width=0.125, balancing=balancing, **options)
+    made.train_data()
+    balancer = made.regime.balancer
+    balancer.weights = {}
+    for batch in range(1, made.steps * made.accumulate + 1):
+        segmentation, depth = torch.tensor(100.0 / batch), torch.tensor(1.0)
+        total = balancer.combine({"segmentation": segmentation, "depth": depth})
+        if not torch.isclose(total, segmentation + depth, rtol=1e-3):
+            return batch
+    return 0
+
+
+def test_dwa_acts_within_a_run_of_the_default_length() -> None:
+    # 400 batches: epochs of a tenth, shorter than a pass of 2000 scenes in batches of 4
+    assert weights_move_at("dwa") == 2 * 40 + 1
+    # a pass of 20 batches is shorter than the tenth
+    assert weights_move_at("dwa", train_length=80) == 2 * 20 + 1
+    assert weights_move_at("dwa:epoch=150") == 2 * 150 + 1
+
+
+def test_a_run_too_short_for_dwa_is_announced() -> None:
+    with pytest.warns(UserWarning, match="two epochs of 200 batches, and the run has 400"):
+        assert weights_move_at("dwa:epoch=200") == 0
+    with pytest.warns(UserWarning, match="its weights never move; train longer"):
+        assert weights_move_at("dwa", steps=2, val_every=1) == 0
+    with pytest.raises(ValueError, match="epoch=0; expected a number of batches"):
+        weights_move_at("dwa:epoch=0")

@@ -1,6 +1,7 @@
 """The interface of every balancing method."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import torch.distributed as dist
@@ -14,6 +15,17 @@ class Balancer(nn.Module):
     *aggregator* looks at each task's gradient and combines those: it also writes `backward` and
     `finish`. State that must survive a resume lives in buffers, parameters or extra state.
     """
+
+    compares_gradients: ClassVar[bool] = False
+    """Whether it looks at each task's gradient of the parameters that all tasks share."""
+
+    def plan(self, batches: int, one_pass: int) -> None:
+        """Called before training, for methods that count epochs.
+
+        Args:
+            batches: of the whole run, in one process.
+            one_pass: batches of one pass over the training data, of all processes.
+        """
 
     def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The total of the (weighted) losses, a scalar; what is logged and differentiated."""
@@ -53,6 +65,12 @@ def check_weights(weights: Mapping[str, float]) -> dict[str, float]:
     return dict(weights)
 
 
+def processes() -> int:
+    """How many processes share every batch."""
+    ready = dist.is_available() and dist.is_initialized()
+    return dist.get_world_size() if ready else 1
+
+
 def synchronised(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Losses with the value of the whole batch and the gradient of this process's part.
 
@@ -60,11 +78,11 @@ def synchronised(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
     the same value everywhere, or the processes drift apart. Averaging the gradients (what the
     trainer does) then gives the gradient of the whole batch, for non-linear methods too.
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if processes() == 1:
         return dict(losses)
     values = torch.stack([loss.detach().float() for loss in losses.values()])
     dist.all_reduce(values)
-    values /= dist.get_world_size()
+    values /= processes()
     return {
         name: loss + (value - loss.detach()).to(loss.dtype)
         for (name, loss), value in zip(losses.items(), values.unbind(), strict=True)
@@ -73,14 +91,14 @@ def synchronised(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def mean_over_processes(value: Tensor) -> Tensor:
     """The average over all processes; the tensor itself where there is one."""
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if processes() > 1:
         dist.all_reduce(value)
-        value /= dist.get_world_size()
+        value /= processes()
     return value
 
 
 def same_on_processes(value: Tensor) -> Tensor:
     """The first process's value on all of them: for methods that draw random numbers."""
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if processes() > 1:
         dist.broadcast(value, 0)
     return value

@@ -22,7 +22,8 @@ def create_balancer(name: str, tasks: Sequence[Task]) -> Balancer:
     "uncertainty", "gradnorm": learned; "mgda", "dwa", "pcgrad" and every other scalariser or
     aggregator of TorchJD by its name. All but "equal" and "fixed" start from the published
     weights, which bring the losses to one scale. Options follow a colon: "gradnorm:alpha=0.5",
-    "cagrad:c=0.4", "dwa:temperature=2.0,epoch=500" (batches).
+    "cagrad:c=0.4", "dwa:temperature=2.0,epoch=500" (batches; if left out, one pass over the data,
+    at most a tenth of the run).
 
     Raises:
         ValueError: unknown name or option; the nearest are named.

@@ -6,6 +6,7 @@ The only file that knows TorchJD, whose names change with every release. The lib
 
 import importlib
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any, cast
@@ -17,6 +18,7 @@ from crosstask.balancing.balancer import (
     Balancer,
     check_weights,
     mean_over_processes,
+    processes,
     same_on_processes,
     synchronised,
     weighted,
@@ -25,7 +27,10 @@ from crosstask.naming import nearest
 
 RELEASE = "0.18"
 INSTALL = 'pip install "crosstask[balancing]"'
+# Batches of an epoch for methods that compare epochs (DWA), where nobody told the run's length;
+# else an epoch is one pass over the data, but no longer than so small a part of the run.
 EPOCH = 250
+EPOCHS_OF_A_RUN = 10
 
 
 def torchjd_part(part: str) -> Any:
@@ -81,11 +86,19 @@ def create(
             "step; this trainer does not do that; take dwa, uncertainty or gradnorm"
         )
     given = dict(options)
-    epoch = int(given.pop("epoch", EPOCH)) if hasattr(known[key], "step") else 0
+    epoch = _asked_epoch(name, given) if hasattr(known[key], "step") else 0
     method = _build(name, known[key], _arguments(name, known[key], len(tasks), given))
     if isinstance(method, torchjd_part("aggregation").Aggregator):
         return TorchJDAggregator(method, tasks, weights)
     return TorchJDScalarizer(method, tasks, weights, epoch)
+
+
+def _asked_epoch(name: str, options: dict[str, Any]) -> int | None:
+    """Takes `epoch` out of the options; None where it is not given."""
+    epoch = options.pop("epoch", None)
+    if epoch is not None and (epoch != int(epoch) or epoch < 1):
+        raise ValueError(f"`balancing` is {name}:epoch={epoch}; expected a number of batches")
+    return None if epoch is None else int(epoch)
 
 
 def _build(name: str, kind: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:
@@ -177,7 +190,8 @@ class TorchJDScalarizer(TorchJDMethod):
     """A scalariser: the losses become one number.
 
     Args:
-        epoch: batches after which `step` is called on methods that compare epochs (DWA); 0 never.
+        epoch: batches after which `step` is called on methods that compare epochs (DWA); 0 never;
+            None one pass over the data or a tenth of the run (see `plan`), whatever is shorter.
     """
 
     def __init__(
@@ -185,17 +199,35 @@ class TorchJDScalarizer(TorchJDMethod):
         method: nn.Module,
         tasks: Sequence[str],
         weights: Mapping[str, float],
-        epoch: int = 0,
+        epoch: int | None = 0,
     ) -> None:
         super().__init__(method, tasks, weights)
-        self.epoch = epoch
+        self.asked, self.one_pass, self.longest = epoch, EPOCH, EPOCH
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def epoch(self) -> int:
+        """Batches of an epoch in this process; 0 where the method knows none."""
+        if self.asked is not None:
+            return self.asked
+        return max(1, min(self.one_pass // processes(), self.longest))
+
+    def plan(self, batches: int, one_pass: int) -> None:
+        self.one_pass, self.longest = one_pass, batches // EPOCHS_OF_A_RUN
+        if 2 * self.epoch >= batches:
+            warnings.warn(
+                f"{type(self.method).__name__} compares two epochs of {self.epoch} batches, and the "
+                f"run has {batches}: its weights never move; train longer"
+                + (", or leave `epoch` out" if self.asked else ""),
+                stacklevel=2,
+            )
 
     def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
         values = torch.stack(list(self.rows(synchronised(losses)).values()))
         total = cast(Tensor, self.method(values))
         self.batches: Tensor = self.batches + 1
-        if self.epoch and int(self.batches) % self.epoch == 0:
+        epoch = self.epoch
+        if epoch and int(self.batches) % epoch == 0:
             cast(Any, self.method).step()
         return total
 

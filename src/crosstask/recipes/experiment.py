@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch.utils.data import Dataset
 
@@ -49,6 +49,16 @@ class Experiment:
     protocol: str = "correct"
     expected: str = ""
     notes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._opened, self.train_data = self.train_data, self._open_train_data
+
+    def _open_train_data(self) -> Dataset[Any]:
+        """Opens the training set, and tells the balancer how long the run and an epoch are."""
+        data = self._opened()
+        one_pass = max(1, len(cast(Any, data)) // self.batch_size)
+        self.regime.balancer.plan(self.steps * self.accumulate, one_pass)
+        return data
 
     @property
     def tasks(self) -> tuple[Task, ...]:
