@@ -100,3 +100,12 @@ def test_a_run_too_short_for_dwa_is_announced() -> None:
         assert weights_move_at("dwa", steps=2, val_every=1) == 0
     with pytest.raises(ValueError, match="epoch=0; expected a number of batches"):
         weights_move_at("dwa:epoch=0")
+
+
+@pytest.mark.parametrize("balancing", ["mgda", "pcgrad", "gradnorm"])
+def test_networks_that_share_nothing_are_refused_gradient_balancing(balancing: str) -> None:
+    options: dict[str, Any] = {"architecture": "single_task", "width": 0.125}
+    with pytest.raises(ValueError, match="share nothing; take paper, equal"):
+        supervised(tasks="segmentation,depth", balancing=balancing, **options)
+    assert supervised(tasks="depth", balancing=balancing, **options).regime is not None
+    assert supervised(tasks="segmentation,depth", balancing="dwa", **options).regime is not None

@@ -35,6 +35,7 @@ class GradNorm(Balancer):
         lr: rate at which the weights v move.
     """
 
+    compares_gradients = True
     value: Tensor
     initial: Tensor
 

@@ -245,6 +245,8 @@ class TorchJDAggregator(TorchJDMethod):
     Memory: one gradient of the shared parameters per task.
     """
 
+    compares_gradients = True
+
     def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
         return torch.stack(list(self.rows(losses).values())).sum()
 

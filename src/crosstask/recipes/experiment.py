@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch.utils.data import Dataset
 
+from crosstask.models.separate import SeparateNetworks
 from crosstask.tasks import Task
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Experiment:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_balancing(self.regime)
         self._opened, self.train_data = self.train_data, self._open_train_data
 
     def _open_train_data(self) -> Dataset[Any]:
@@ -63,3 +65,14 @@ class Experiment:
     @property
     def tasks(self) -> tuple[Task, ...]:
         return self.regime.tasks
+
+
+def _check_balancing(regime: "Regime") -> None:
+    """Refuses methods that compare gradients of shared parameters where nothing is shared."""
+    separate = isinstance(regime.network, SeparateNetworks) and len(regime.tasks) > 1
+    if separate and regime.balancer.compares_gradients:
+        raise ValueError(
+            "`balancing` compares the tasks' gradients of a shared encoder, and this architecture "
+            "has one network per task, which share nothing; take paper, equal, fixed or "
+            "uncertainty, or an architecture with one encoder"
+        )
