@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from crosstask.comparison.sections import against, gap_closed, per_class
 from crosstask.comparison.statistics import paired, summarise
 from crosstask.comparison.table import ComparisonTable, ConflictError, make_table
 from crosstask.runs import RunError
+from crosstask.tasks import Depth, Segmentation
 
 S, D, N = "segmentation", "depth", "normals"
 # DenseMTL, Table 1: (mIoU, RMSE, mean angle or None) and the printed gains (S-D, S-D-N or None).
@@ -54,9 +57,11 @@ def values(numbers: tuple[float, ...]) -> dict[str, float]:
     return dict(zip((S, D, N), (numbers[0] / 100, *numbers[1:]), strict=False))
 
 
-def single_tasks(folder: Path, numbers: dict[str, float], seed: int = 0) -> list[Path]:
+def single_tasks(
+    folder: Path, numbers: dict[str, float], seed: int = 0, **config: Any
+) -> list[Path]:
     return [
-        make_run(folder / f"stl-{task}-{seed}", "single_task", {task: value}, seed=seed)
+        make_run(folder / f"stl-{task}-{seed}", "single_task", {task: value}, seed=seed, **config)
         for task, value in numbers.items()
     ]
 
@@ -247,9 +252,95 @@ def test_cost_latex_and_plot(tmp_path: Path) -> None:
     assert latex.count(r"\\") == len(body) + 1
     png, svg = plot(table, tmp_path / "plot.pdf")
     assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert "dense_mtl" in svg.read_text() or "<svg" in svg.read_text()
+    for name in ("dense_mtl", "multi_task_matched"):  # glyphs are drawn, their text is beside them
+        assert f"<!-- {name} -->" in svg.read_text()
     with pytest.raises(RunError, match="S-D-N-E"):
         plot(table, tmp_path / "plot", "S-D-N-E")
+
+
+def test_class_sets_and_ranges_are_not_mixed(tmp_path: Path, monkeypatch: Any) -> None:
+    single_tasks(tmp_path, {S: 0.5, D: 2.0})
+    coarse = {S: Segmentation(2), D: Depth(far=10.0, objective="l1")}
+    monkeypatch.setattr("comparison.made_up_runs.TASKS", coarse)
+    make_run(tmp_path / "a", "densemtl", {S: 0.8, D: 1.0})
+    with pytest.raises(ConflictError) as error:
+        make_table([tmp_path], cost=False)
+    assert "what segmentation measures" in str(error.value)
+    assert '"far": 10.0' in str(error.value)
+    # another loss measures the same
+    monkeypatch.setattr(
+        "comparison.made_up_runs.TASKS", {S: Segmentation(3), D: Depth(objective="l1")}
+    )
+    shutil.rmtree(tmp_path / "a")
+    make_run(tmp_path / "a", "densemtl", {S: 0.8, D: 1.0})
+    assert make_table([tmp_path], cost=False).rows[-1].deltas
+
+
+def test_a_control_shares_all_settings_and_rows_are_named_by_what_differs(tmp_path: Path) -> None:
+    single_tasks(tmp_path, {S: 0.5, D: 2.0})
+    for lr, miou in ((1e-5, 0.4), (2e-3, 0.6)):
+        make_run(tmp_path / f"plain{lr}", "multi_task_matched", {S: miou, D: 2.0}, lr=lr)
+    make_run(tmp_path / "ours", "densemtl", {S: 0.7, D: 2.0}, lr=2e-3)
+    table = make_table([tmp_path], cost=False)
+    names = [row.name for row in table.rows]
+    assert {"multi_task_matched, lr 1e-05", "multi_task_matched, lr 0.002"} < set(names)
+    ours = names.index("densemtl, lr 0.002")
+    assert table.paired["multi_task_matched"][ours].mean == pytest.approx(10.0)  # 0.1 of 0.5, half
+    assert len(table.paired["multi_task_matched"]) == 1
+    make_run(tmp_path / "twin", "multi_task_matched", {S: 0.1, D: 2.0}, lr=2e-3, options={"x": 1})
+    table = make_table([tmp_path], cost=False)
+    assert "multi_task_matched" not in table.paired
+    assert any("compared with none" in note for note in table.notes)
+
+
+def test_differing_settings_are_noted(tmp_path: Path) -> None:
+    single_tasks(tmp_path, {S: 0.5, D: 2.0}, ema=0.0)
+    make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0}, ema=0.99)
+    assert "Mind: runs differ in ema (0.0, 0.99)." in make_table([tmp_path], cost=False).notes
+
+
+def test_the_baseline_is_the_row_that_is_shown(tmp_path: Path) -> None:
+    for seed, miou in enumerate((0.3, 0.4, 0.5)):
+        make_run(tmp_path / f"s{seed}", "single_task", {S: miou}, seed=seed)
+    make_run(tmp_path / "d0", "single_task", {D: 4.0}, seed=0)
+    make_run(tmp_path / "m0", "densemtl", {S: 0.3, D: 4.0}, seed=0)
+    table = make_table([tmp_path], cost=False)
+    baseline, row = table.rows
+    assert baseline.baseline and baseline.metrics == {
+        0: {"segmentation/miou": 0.3, "depth/rmse": 4}
+    }
+    assert row.deltas["S-D"][0] == pytest.approx(0.0)  # not against the mean mIoU of three seeds
+    assert any("left out: 1, 2" in note for note in table.notes)
+
+
+def test_any_row_may_be_the_baseline(tmp_path: Path) -> None:
+    for row, miou in (("source", 0.2), ("ours", 0.3)):
+        make_run(tmp_path / row, "densemtl", {S: miou, D: 2.0}, row=row, method=row)
+    table = make_table([tmp_path], baseline="source", cost=False)
+    assert {row.name: row.deltas["S-D"][0] for row in table.rows} == pytest.approx(
+        {"source": 0.0, "ours": 25.0}
+    )
+    with pytest.raises(RunError, match="did you mean source"):
+        make_table([tmp_path], baseline="sorce", cost=False)
+    (tmp_path / "list.json").write_text(
+        json.dumps({"runs": ["source", "ours"], "baseline": "source"})
+    )
+    listed = make_table([tmp_path / "list.json"], cost=False)
+    assert [row.name for row in listed.rows if row.baseline] == ["source"]
+
+
+def test_the_csv_has_the_spreads_and_intervals_of_every_section(tmp_path: Path) -> None:
+    for seed, (plain, ours) in enumerate(((0.3, 0.4), (0.4, 0.6))):
+        make_run(tmp_path / f"a{seed}", "multi_task_matched", {S: plain, D: 2.0}, seed=seed)
+        make_run(tmp_path / f"b{seed}", "densemtl", {S: ours, D: 2.0}, seed=seed)
+    table = make_table([tmp_path], baseline="none", cost=False)
+    table.sections.append(against(table.rows, table.metrics, "multi_task_matched"))
+    header, line = to_csv(table).splitlines()[-2:]
+    found = dict(zip(header.split(","), line.split(","), strict=True))
+    assert float(found["segmentation/miou"]) == pytest.approx(15.0)
+    half = 12.7062 * 10.0 / math.sqrt(2) / math.sqrt(2)  # t(0.975, 1), differences 10 and 20
+    assert float(found["segmentation/miou low"]) == pytest.approx(15.0 - half, abs=1e-2)
+    assert float(found["segmentation/miou high"]) == pytest.approx(15.0 + half, abs=1e-2)
 
 
 def test_classes_pairs_and_the_gap_by_hand(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--plot-tasks", help="task set of the plot, for example S-D-N")
     parser.add_argument(
         "--baseline",
-        choices=("single_task", "single_task_matched", "none"),
-        help="the single-task runs that delta is measured against",
+        metavar="ROW",
+        help="what delta is measured against: single_task, single_task_matched, the name of another "
+        "row, or none",
     )
     parser.add_argument(
         "--force",

@@ -158,12 +158,27 @@ def to_csv(table: ComparisonTable) -> str:
             line += _bounds(found.get(index))
         writer.writerow(line)
     for section in table.sections:
-        writer.writerow([])
-        writer.writerow([section.title])
-        writer.writerow(["method", *section.columns])
-        for name, values in section.lines:
-            writer.writerow([name, *("" if v is None else v.mean for v in values)])
+        writer.writerows([[], [section.title], *_section_numbers(section)])
     return buffer.getvalue()
+
+
+def _section_numbers(section: Section) -> list[list[object]]:
+    """Header and lines; a column of means has its spreads beside it, one of intervals both ends."""
+    columns = list(zip(*(values for _, values in section.lines), strict=True))
+    ends = [any(isinstance(value, Interval) for value in column) for column in columns]
+    header: list[object] = ["method"]
+    for name, interval in zip(section.columns, ends, strict=bool(columns)):
+        header += [name, *((f"{name} low", f"{name} high") if interval else (f"{name} std",))]
+    lines = []
+    for name, values in section.lines:
+        line: list[object] = [name]
+        for value, interval in zip(values, ends, strict=True):
+            if interval:
+                line += _bounds(value if isinstance(value, Interval) else None)
+            else:
+                line += _numbers(value if isinstance(value, Summary) else None)
+        lines.append(line)
+    return [header, *lines]
 
 
 def _numbers(summary: Summary | None) -> list[object]:

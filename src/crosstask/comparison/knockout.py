@@ -27,8 +27,9 @@ def knockout(
 
     Args:
         network: with at least one exchange.
-        evaluate: scores the network as it is.
-        mode: "mean" replaces what is read by its mean; "zero" by zeros. See `Exchange.cut`.
+        evaluate: scores the network as it is, on the same pictures each time.
+        mode: "mean" replaces what is read by its mean over those pictures, which the first
+            evaluation (nothing cut) records; "zero" by zeros. See `Exchange.cut`.
 
     Returns:
         JSON-safe: `loss[target][source]` is what the target's headline metric loses, in percent of
@@ -45,7 +46,10 @@ def knockout(
             "densemtl, padnet, threeways_padnet, window, n_to_one or another that exchanges"
         )
     names = [task.name for task in tasks]
-    whole = dict(evaluate())
+    with ExitStack() as stack:
+        for module in modules if mode == "mean" else ():
+            stack.enter_context(cast(Any, module).record_means())
+        whole = dict(evaluate())
     metrics: dict[str, dict[str, float]] = {}
     losses: dict[str, dict[str, float | None]] = {name: {} for name in names}
     for target in tasks:

@@ -9,7 +9,10 @@ from typing import Any
 from crosstask.runs import RESUME_MAY_CHANGE, Run, RunError
 from crosstask.tasks import Task, from_spec
 
+NO_EXCHANGE, MATCHED_COMPUTE = "multi_task_matched", "compute_matched"
 SINGLE_TASK = ("single_task", "single_task_matched")
+# What may differ between the runs of one row.
+NOT_A_SETTING = (*RESUME_MAY_CHANGE, "seed", "cache")
 # What a dataset says of itself that depends on the tasks asked, or on the machine.
 _NOT_THE_SPLIT = ("modalities", "classes", "offsets", "root")
 
@@ -55,14 +58,27 @@ class Record:
     def single_task(self) -> bool:
         return self.architecture in SINGLE_TASK
 
+    @property
+    def control(self) -> str | None:
+        """ "multi_task_matched" (no exchange) or "compute_matched" (and widened); None for others."""
+        if self.architecture != NO_EXCHANGE:
+            return None
+        return MATCHED_COMPUTE if (self.config.get("options") or {}).get("match") else NO_EXCHANGE
+
     def key(self) -> str:
         """Equal for runs that differ in the seed only (single-task runs: and in their tasks)."""
-        left_out = (*RESUME_MAY_CHANGE, "seed", "cache", *(("tasks",) if self.single_task else ()))
-        kept = {k: v for k, v in self.config.items() if k not in left_out}
+        return self._without("tasks") if self.single_task else self._without()
+
+    def setting(self) -> str:
+        """Equal for runs that differ in seed, tasks, architecture and its options only."""
+        return self._without("tasks", "architecture", "options")
+
+    def _without(self, *left_out: str) -> str:
+        kept = {k: v for k, v in self.config.items() if k not in (*NOT_A_SETTING, *left_out)}
         return json.dumps([self.encoder, kept], sort_keys=True, default=str)
 
     def conditions(self) -> dict[str, Any]:
-        """What must be equal for two runs to be compared."""
+        """What must be equal for two runs to be compared; of tasks, what both have."""
         data = self.env.get("data", {})
         splits = {
             split: {k: v for k, v in facts.items() if k not in _NOT_THE_SPLIT}
@@ -76,6 +92,7 @@ class Record:
             "code version": self.env.get("code")
             or self.env.get("commit")
             or self.env.get("packages", {}).get("crosstask"),
+            **{f"what {task.name} measures": task.measured() for task in self.tasks},
         }
 
 
@@ -147,14 +164,28 @@ def find_runs(places: Iterable[Path | str], finished: bool = True) -> list[Path]
     return list(found)
 
 
+def listed_baseline(places: Iterable[Path | str]) -> str | None:
+    """The baseline that a study's list names, if one of the places is such a list."""
+    lists = [_json(p) for p in map(Path, places) if p.suffix == ".json" and p.is_file()]
+    named = dict.fromkeys(found["baseline"] for found in lists if found.get("baseline"))
+    if len(named) > 1:
+        raise RunError(
+            f"these studies are measured against different rows ({', '.join(named)}); choose with "
+            "`--baseline`"
+        )
+    return next(iter(named), None)
+
+
 def conflicts(records: Sequence[Record]) -> list[str]:
     """One line for each condition in which the runs differ, saying which and how."""
     lines = []
-    for condition in records[0].conditions() if records else {}:
+    of_each = [(record.path.name, record.conditions()) for record in records]
+    for condition in dict.fromkeys(key for _, conditions in of_each for key in conditions):
         groups: dict[str, list[str]] = {}
-        for record in records:
-            value = json.dumps(record.conditions()[condition], sort_keys=True)
-            groups.setdefault(value, []).append(record.path.name)
+        for name, conditions in of_each:
+            if condition in conditions:
+                value = json.dumps(conditions[condition], sort_keys=True)
+                groups.setdefault(value, []).append(name)
         if len(groups) > 1:
             shown = "\n".join(f"    {_short(v)}: {_names(names)}" for v, names in groups.items())
             lines.append(f"  {condition}:\n{shown}")

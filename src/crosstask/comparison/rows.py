@@ -24,6 +24,9 @@ class Row:
         metrics: {seed: {metric: value}}, only seeds that have every task.
         cost: {"parameters": ..., "macs": ...} of one picture; None for a trivial predictor.
         deltas: {task set ("S-D"): {seed: percent}}.
+        control: which control it is, see `Record.control`.
+        setting: see `Record.setting`.
+        left_out: seeds without a run for every task.
     """
 
     name: str
@@ -33,6 +36,9 @@ class Row:
     cost: dict[str, int] | None = None
     baseline: bool = False
     deltas: dict[str, dict[int, float]] = field(default_factory=dict)
+    control: str | None = None
+    setting: str = ""
+    left_out: tuple[int, ...] = ()
 
     def summary(self, metric: str) -> Summary | None:
         return summarise([m[metric] for m in self.metrics.values() if metric in m])
@@ -78,6 +84,9 @@ def row_of(records: Sequence[Record], name: str, cost: bool = True) -> Row:
         tasks=ordered,
         metrics=complete or dict(sorted(joined.items())),
         cost=_cost(records) if cost else None,
+        control=records[0].control,
+        setting=records[0].setting(),
+        left_out=tuple(seed for seed in sorted(joined) if complete and seed not in complete),
     )
 
 
@@ -100,7 +109,7 @@ def trivial_row(records: Sequence[Record]) -> Row | None:
 def baseline_of(
     records: Sequence[Record], architecture: str | None = None
 ) -> dict[str, dict[str, float]]:
-    """{encoder: {metric: mean over the seeds of the single-task runs}}.
+    """{encoder: {metric: mean over the seeds of the single-task runs}}, of seeds with every task.
 
     Args:
         architecture: "single_task" or "single_task_matched"; by default the first that has runs.
@@ -119,9 +128,10 @@ def baseline_of(
             if len({r.key() for r in mine}) > 1:
                 raise RunError(
                     f"the {kind} runs on {encoder} differ in more than task and seed: "
-                    f"{', '.join(r.path.name for r in mine)}; give those of one setting"
+                    f"{', '.join(r.path.name for r in mine)}; give those of one setting, or name "
+                    "the row of the table to measure against: `--baseline ROW`"
                 )
-            found[encoder] = _means(mine)
+            found[encoder] = means(row_of(mine, kind, cost=False))
     return found
 
 
@@ -144,14 +154,10 @@ def missing_baseline(row: Row, baseline: Metrics) -> list[str]:
     return [task.name for task in row.tasks if _headline(task) not in baseline]
 
 
-def _means(records: Sequence[Record]) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for record in records:
-        for task in record.tasks:
-            key = _headline(task)
-            if key in record.metrics:
-                values.setdefault(key, []).append(record.metrics[key])
-    return {key: sum(found) / len(found) for key, found in values.items()}
+def means(row: Row) -> dict[str, float]:
+    """{headline: mean over the seeds}, as the row shows it."""
+    found = {_headline(task): row.summary(_headline(task)) for task in row.tasks}
+    return {key: summary.mean for key, summary in found.items() if summary is not None}
 
 
 def _headline(task: Task) -> str:

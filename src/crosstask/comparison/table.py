@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crosstask.comparison.records import (
+    MATCHED_COMPUTE,
+    NO_EXCHANGE,
+    NOT_A_SETTING,
     SINGLE_TASK,
     Record,
     conflicts,
     find_runs,
+    listed_baseline,
     read_record,
 )
 from crosstask.comparison.rows import (
@@ -17,12 +21,14 @@ from crosstask.comparison.rows import (
     baseline_of,
     fill_deltas,
     group,
+    means,
     missing_baseline,
     row_of,
     trivial_row,
 )
 from crosstask.comparison.sections import Section
 from crosstask.comparison.statistics import Interval, paired
+from crosstask.naming import nearest
 from crosstask.runs import RunError
 from crosstask.studies.study import letters
 
@@ -33,7 +39,6 @@ UNITS = {
     "mean": ("mErr °", 1.0, 2, "↓"),
     "f1": ("F1 %", 100.0, 2, "↑"),
 }
-NO_EXCHANGE, MATCHED_COMPUTE = "multi_task_matched", "compute_matched"
 
 
 class ConflictError(RunError):
@@ -76,13 +81,14 @@ def make_table(
     Args:
         places: run directories, study lists, or folders of runs.
         force: compare runs of different protocol, split or code version all the same.
-        baseline: architecture of the single-task runs: single_task or single_task_matched; by
-            default the first that is there; "none" leaves delta out.
+        baseline: what delta is measured against: "single_task" or "single_task_matched", the
+            name of any other row, or "none", which leaves delta out. By default what the study's
+            list says, else the single-task runs that are there.
         cost: count parameters and multiply-accumulates.
 
     Raises:
         ConflictError: runs that must not be compared.
-        RunError: unfinished or damaged runs, or a missing single-task baseline.
+        RunError: unfinished or damaged runs, or a missing baseline.
     """
     records = [read_record(path) for path in find_runs(places)]
     notes = []
@@ -99,21 +105,41 @@ def make_table(
     rows = [
         row_of(members, name, cost) for members, name in zip(groups, _names(groups), strict=True)
     ]
-    kind = baseline or _single_task_kind(records)
-    means = {} if kind == "none" else baseline_of(records, kind)
-    if kind != "none":
-        _check_baseline(rows, means, kind)
-    for row, members in zip(rows, groups, strict=True):
-        row.baseline = members[0].architecture == kind
+    kind = baseline or listed_baseline(places) or _single_task_kind(records)
+    reference = _reference(rows, groups, records, kind)
     trivial = [row for row in [trivial_row(records)] if row is not None]
     rows.sort(key=lambda row: (not row.baseline, len(row.tasks), row.encoder))
     table = ComparisonTable([*trivial, *rows], _columns(rows), _sets(rows), notes=notes)
     for row in table.rows:
-        only = next(iter(means.values()), {}) if len(means) == 1 else {}
-        fill_deltas(row, means.get(row.encoder, only), table.sets)
+        only = next(iter(reference.values()), {}) if len(reference) == 1 else {}
+        fill_deltas(row, reference.get(row.encoder, only), table.sets)
     _pair(table)
     _note(table, records, kind)
     return table
+
+
+def _reference(
+    rows: Sequence[Row], groups: Sequence[Sequence[Record]], records: Sequence[Record], kind: str
+) -> dict[str, dict[str, float]]:
+    """{encoder: {metric: value}} that delta is measured against; marks the rows it comes from."""
+    if kind == "none":
+        return {}
+    if kind not in SINGLE_TASK:
+        named = [row for row in rows if row.name == kind]
+        if not named:
+            names = [*dict.fromkeys(row.name for row in rows), *SINGLE_TASK, "none"]
+            raise RunError(nearest(kind, names, "baseline"))
+        for row in named:
+            row.baseline = True
+        found: dict[str, dict[str, float]] = {}
+        for row in sorted(named, key=lambda row: len(row.tasks)):
+            found.setdefault(row.encoder, {}).update(means(row))
+        return found
+    for row, members in zip(rows, groups, strict=True):
+        row.baseline = members[0].architecture == kind
+    found = baseline_of(records, kind)
+    _check_baseline(rows, found, kind)
+    return found
 
 
 def _single_task_kind(records: Sequence[Record]) -> str:
@@ -136,11 +162,12 @@ def _check_baseline(rows: Sequence[Row], means: dict[str, dict[str, float]], kin
 def _names(groups: Sequence[Sequence[Record]]) -> list[str]:
     """The study's name of a row, or what tells it from the others."""
     names = [members[0].row or _own_name(members[0]) for members in groups]
-    for key in ("method", "encoder", "optimizer", "balancing", "width", "steps", "size"):
-        if len(set(_labels(names, groups))) == len(names):
-            break
+    first = ("method", "encoder", "optimizer", "balancing", "width", "steps", "size")
+    others = dict.fromkeys(key for members in groups for key in members[0].config)
+    for key in (*first, *(k for k in others if k not in (*first, *NOT_A_SETTING, "tasks"))):
+        labels = _labels(names, groups)
         values = [_setting(members[0], key) for members in groups]
-        if len(set(values)) > 1:
+        if len(set(zip(labels, values, strict=True))) > len(set(labels)):
             names = [f"{name}, {key} {value}" for name, value in zip(names, values, strict=True)]
     return names
 
@@ -155,7 +182,7 @@ def _labels(names: Sequence[str], groups: Sequence[Sequence[Record]]) -> list[tu
 
 def _own_name(record: Record) -> str:
     options = record.config.get("options") or {}
-    if record.architecture == NO_EXCHANGE and options.get("match"):
+    if record.control == MATCHED_COMPUTE:
         return MATCHED_COMPUTE
     shown = " ".join(f"{key}={value}" for key, value in options.items())
     return f"{record.architecture} {shown}".strip()
@@ -179,27 +206,44 @@ def _sets(rows: Sequence[Row]) -> list[tuple[str, ...]]:
 
 
 def _pair(table: ComparisonTable) -> None:
-    """Paired differences of the full delta to both controls with the same tasks and encoder."""
-    for control in (NO_EXCHANGE, MATCHED_COMPUTE):
+    """Paired differences of the full delta to the controls that share all but the architecture."""
+    for kind in (NO_EXCHANGE, MATCHED_COMPUTE):
         found: dict[int, Interval] = {}
+        dearer: list[str] = []
         for index, row in enumerate(table.rows):
-            key = table.set_of(row)
-            other = next(
-                (
-                    r
-                    for r in table.rows
-                    if r.name == control + "".join(row.name.partition(",")[1:])
-                    and (r.encoder, r.tasks) == (row.encoder, row.tasks)
-                ),
-                None,
-            )
-            if other is None or other is row or row.baseline:
+            controls = [other for other in table.rows if _is_control(other, kind, row)]
+            if row.baseline or row.control == kind or not controls:
                 continue
-            interval = paired(row.deltas.get(key, {}), other.deltas.get(key, {}))
+            if len(controls) > 1:
+                names = ", ".join(other.name for other in controls)
+                table.notes.append(f"{row.name} is compared with none of its {kind} rows: {names}.")
+                continue
+            key = table.set_of(row)
+            interval = paired(row.deltas.get(key, {}), controls[0].deltas.get(key, {}))
             if interval is not None:
                 found[index] = interval
+                if _costs_more(row, controls[0]):
+                    dearer.append(row.name)
         if found:
-            table.paired[control] = found
+            table.paired[kind] = found
+        if kind == MATCHED_COMPUTE and dearer:
+            table.notes.append(f"More arithmetic than their {kind}: {', '.join(dearer)}.")
+
+
+def _is_control(other: Row, kind: str, row: Row) -> bool:
+    return (
+        other is not row
+        and other.control == kind
+        and other.setting == row.setting
+        and {task.name for task in other.tasks} == {task.name for task in row.tasks}
+    )
+
+
+def _costs_more(row: Row, control: Row) -> bool:
+    """More than a twentieth above the control's multiply-accumulates."""
+    if row.cost is None or control.cost is None:
+        return False
+    return row.cost["macs"] > 1.05 * control.cost["macs"]
 
 
 def _note(table: ComparisonTable, records: Sequence[Record], kind: str) -> None:
@@ -216,10 +260,23 @@ def _note(table: ComparisonTable, records: Sequence[Record], kind: str) -> None:
         table.notes.append(
             "vs: difference of the full Δ, pairs of the same seed, with Student's 95 % interval."
         )
-    for key in ("steps", "batch_size", "accumulate", "size", "width"):
-        values = dict.fromkeys(str(r.config.get(key)) for r in records)
-        if len(values) > 1:
-            table.notes.append(f"Mind: runs differ in {key} ({', '.join(values)}).")
+    table.notes += _differing_settings(records)
+    for row in table.rows:
+        if row.left_out:
+            seeds = ", ".join(map(str, row.left_out))
+            table.notes.append(f"{row.name}: seeds without a run for every task left out: {seeds}.")
     fewer = [r.name for r in table.rows if r.encoder != "-" and len(r.metrics) < max(numbers)]
     if fewer:
         table.notes.append(f"Fewer seeds than the others: {', '.join(dict.fromkeys(fewer))}.")
+
+
+def _differing_settings(records: Sequence[Record]) -> list[str]:
+    """A note on the options, of those that all the runs have, in which they differ."""
+    asked = [r.config for r in records]
+    expected = (*NOT_A_SETTING, "tasks", "architecture", "options", "encoder")
+    lines = []
+    for key in asked[0]:
+        values = sorted({str(config.get(key)) for config in asked})
+        if key not in expected and len(values) > 1 and all(key in config for config in asked):
+            lines.append(f"{key} ({', '.join(values)})")
+    return [f"Mind: runs differ in {'; '.join(lines)}."] if lines else []

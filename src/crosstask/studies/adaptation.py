@@ -1,6 +1,6 @@
 """Table 6 of DenseMTL: the ladder of domain adaptation, and the rungs that the paper lacks."""
 
-from crosstask.studies.study import S_D, Setting, StudyRun
+from crosstask.studies.study import S_D, Setting, StudyRun, compute_matched
 
 # row: (architecture, method); a single-task row is one run per task
 LADDER: dict[str, tuple[str, str]] = {
@@ -13,6 +13,8 @@ LADDER: dict[str, tuple[str, str]] = {
     "single_task-adversarial": ("single_task", "adversarial"),
     "multi_task-adversarial": ("multi_task", "adversarial"),
     "densemtl-adversarial": ("densemtl", "adversarial"),
+    "multi_task_matched-adversarial": ("multi_task_matched", "adversarial"),
+    "compute_matched-adversarial": ("multi_task_matched", "adversarial"),
     "single_task-self_training": ("single_task", "self_training"),
     "densemtl-self_training": ("densemtl", "self_training"),
     "densemtl-both": ("densemtl", "both"),
@@ -31,8 +33,10 @@ MATCHED: dict[str, object] = {
 def table6(setting: Setting, tasks: tuple[str, ...] = S_D) -> list[StudyRun]:
     """Table 6: source only, target oracle, STL-UDA (the reference of delta), MTL-UDA and DenseMTL.
 
-    Beyond the paper: DenseMTL without adaptation, self-training alone, both together, and
-    self-training on source pictures that have the target's colours and noise. The recipe is `<dataset>.adaptation`: synthia_to_cityscapes, vkitti2_to_cityscapes or procedural.
+    Beyond the paper: DenseMTL without adaptation, the controls without an exchange, self-training
+    alone, both together, and self-training on source pictures that have the target's colours and
+    noise. The recipe is `<dataset>.adaptation`: synthia_to_cityscapes, vkitti2_to_cityscapes or
+    procedural.
     """
     return [
         StudyRun(
@@ -43,6 +47,7 @@ def table6(setting: Setting, tasks: tuple[str, ...] = S_D) -> list[StudyRun]:
                 "tasks": ",".join(names),
                 "method": method,
                 **(MATCHED if row.endswith("matched_self_training") else {}),
+                **({"options": compute_matched(setting)} if row.startswith("compute") else {}),
             },
             seed=seed,
         )

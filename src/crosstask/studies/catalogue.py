@@ -27,6 +27,8 @@ MATCHED = ("architectures", "sca_ablation", "balancing", "linear_designs")
 
 # Studies on the recipe `<dataset>.adaptation`; the others are on `<dataset>.supervised`.
 ADAPTATION = ("table6",)
+# What delta is measured against where it is not the single-task networks: "none", or a row.
+BASELINES = {"table5": "none", "table6": "single_task-adversarial"}
 # Studies on the recipe `<dataset>.self_supervised`.
 SELF_SUPERVISED = ("table5",)
 

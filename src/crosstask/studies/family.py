@@ -63,7 +63,8 @@ def linear_designs(setting: Setting) -> list[StudyRun]:
 
 def sca_ablation(setting: Setting) -> list[StudyRun]:
     """What SCA-MTL adds to MTI-Net, part by part, at equal widths (rows a to i)."""
-    rows = [*single_task(S_D_N), Row(name="a-mti_net", architecture="mti_net", tasks=S_D_N)]
+    rows = [*single_task(S_D_N), *controls(setting, S_D_N)]
+    rows.append(Row(name="a-mti_net", architecture="mti_net", tasks=S_D_N))
     rows += [
         Row(name=name, architecture="sca_mtl", tasks=S_D_N, options=options)
         for name, options in SCA_STEPS

@@ -92,7 +92,7 @@ def task_weights(setting: Setting) -> list[StudyRun]:
 
 def balancing(setting: Setting) -> list[StudyRun]:
     """DenseMTL under other balancing methods than the published weights."""
-    rows = [*single_task(S_D_N), *plain(("densemtl",), S_D_N)]
+    rows = [*single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
     for name in ("equal", "uncertainty", "gradnorm", "mgda", "dwa", "pcgrad"):
         rows.append(
             Row(

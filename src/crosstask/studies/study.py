@@ -108,11 +108,20 @@ def controls(setting: Setting, tasks: tuple[str, ...]) -> list[Row]:
     The same decoder without exchange; and the same without exchange, widened to the same
     multiply-accumulates.
     """
-    match = {"match": "densemtl", "match_size": list(setting.size)}
     return [
         Row(name="multi_task_matched", architecture="multi_task_matched", tasks=tasks),
-        Row(name="compute_matched", architecture="multi_task_matched", tasks=tasks, options=match),
+        Row(
+            name="compute_matched",
+            architecture="multi_task_matched",
+            tasks=tasks,
+            options=compute_matched(setting),
+        ),
     ]
+
+
+def compute_matched(setting: Setting) -> dict[str, Any]:
+    """Options that widen `multi_task_matched` to DenseMTL's multiply-accumulates."""
+    return {"match": "densemtl", "match_size": list(setting.size)}
 
 
 def plain(names: Sequence[str], tasks: tuple[str, ...]) -> list[Row]:

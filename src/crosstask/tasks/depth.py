@@ -75,6 +75,13 @@ class Depth(Task):
     target_channels: ClassVar[int] = 1
     headline: ClassVar[str] = "rmse"
     higher_is_better: ClassVar[bool] = False
+    training_only: ClassVar[tuple[str, ...]] = (
+        "objective",
+        "berhu_threshold",
+        "activation",
+        "canonical_focal",
+        "start",
+    )
     legend_note: ClassVar[str] = "bright: near, dark: far"
 
     def __init__(

@@ -37,6 +37,7 @@ class Edges(Task):
     headline: ClassVar[str] = "f1"
     higher_is_better: ClassVar[bool] = True
     default_weight: ClassVar[float] = 50.0
+    training_only: ClassVar[tuple[str, ...]] = ("logits", "positive_weight")
     legend_note: ClassVar[str] = "black: edge"
 
     def __post_init__(self) -> None:

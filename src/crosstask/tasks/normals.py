@@ -39,6 +39,7 @@ class Normals(Task):
     headline: ClassVar[str] = "mean"
     higher_is_better: ClassVar[bool] = False
     default_weight: ClassVar[float] = 100.0
+    training_only: ClassVar[tuple[str, ...]] = ("objective",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -60,6 +60,10 @@ class Segmentation(Task):
     def channels(self) -> int:
         return len(self.classes)
 
+    def measured(self) -> dict[str, Any]:
+        names = list(self.classes.names)
+        return {**super().measured(), "classes": len(names), "names": names}
+
     def loss_terms(
         self,
         output: Float[Tensor, "b c h w"],

@@ -45,6 +45,8 @@ class Task(ABC):
     """The metric that the multi-task gain (delta) compares."""
     higher_is_better: ClassVar[bool]
     default_weight: ClassVar[float] = 1.0
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Fields that shape training and change nothing in what a metric measures."""
     legend_note: ClassVar[str] = ""
     """What the colours of `colorize` mean, where a line of text says it."""
 
@@ -156,6 +158,11 @@ class Task(ABC):
         if output.shape[-2:] == size:
             return output
         return F.interpolate(output, size=tuple(size), mode="bilinear", align_corners=False)
+
+    def measured(self) -> dict[str, Any]:
+        """What must be equal for two metrics of this task to be compared: classes, range, protocol."""
+        spec = self.to_spec()
+        return {key: value for key, value in spec.items() if key not in self.training_only}
 
     def to_spec(self) -> dict[str, Any]:
         """JSON-safe description, read back by `from_spec`."""
