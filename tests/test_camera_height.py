@@ -52,6 +52,17 @@ def test_predictions_at_a_known_height(depth: Depth | SelfSupervisedDepth) -> No
     torch.testing.assert_close(listed["depth"], scaled["depth"])
 
 
+def test_the_ground_is_found_in_float32_under_autocast() -> None:
+    camera = torch.tensor([[[60.0, 0, 36], [0, 60, 14], [0, 0, 1]]])
+    rows = (torch.arange(48) - 14.0).clamp(min=1)
+    depth = (1.5 * 60 / rows)[None, None, :, None].expand(1, 1, 48, 72)
+    exact = ground_distance(depth, camera)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ground_distance(depth, camera)
+    torch.testing.assert_close(found, exact)
+    assert float(found) == pytest.approx(1.5, rel=1e-3)
+
+
 def test_what_is_missing_is_said() -> None:
     with pytest.raises(ValueError, match="needs the camera: give `fx`"):
         model(Depth()).predict(torch.rand(3, 40, 72), camera_height=1.3)

@@ -192,6 +192,19 @@ def test_pose_distance_by_hand() -> None:
     assert float(pose_distance(aside, back, depth, camera)) == pytest.approx(2 * expected, rel=1e-2)
 
 
+def test_pose_distance_and_its_gradient_are_the_same_under_autocast() -> None:
+    batch = drive(2)
+    true = batch["poses"].float()
+    found = []
+    for half in (False, True):
+        turn = torch.full((len(true.flatten(0, 1)), 3), 5e-4, requires_grad=True)
+        near = pose_matrix(turn, torch.zeros_like(turn)).view_as(true) @ true
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            distance = pose_distance(near, true, batch["depth"], batch["intrinsics"])
+        found.append([distance, *torch.autograd.grad(distance, turn)])
+    torch.testing.assert_close(found[1], found[0])
+
+
 @pytest.mark.parametrize(
     "wrong", [{"levels": 0}, {"iterations": 0}, {"outlier": -1.0}, {"grid": (0, 2)}]
 )

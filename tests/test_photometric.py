@@ -46,6 +46,17 @@ def motion() -> Tensor:
     return pose_matrix(axis_angle, torch.tensor([[0.25, -0.1, -0.4]]))
 
 
+def test_motions_are_float32_under_autocast(motion: Tensor) -> None:
+    axis_angle, translation = torch.tensor([[0.02, -0.05, 0.03]]), torch.tensor([[0.25, -0.1, 1.3]])
+    exact = pose_matrix(axis_angle, translation)
+    back = invert_pose(exact)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(pose_matrix(axis_angle, translation), exact)
+        torch.testing.assert_close(invert_pose(exact), back)
+    assert invert_pose(motion.double()).dtype == torch.float64
+    assert invert_pose(motion.bfloat16()).dtype == torch.float32
+
+
 def test_a_plane_seen_from_elsewhere_warps_back_onto_the_target(motion: Tensor) -> None:
     depth = 4.0
     target = plane_view(torch.eye(4), depth)[None]

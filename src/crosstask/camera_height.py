@@ -38,7 +38,8 @@ def ground_distance(
     """Distance of the camera from the plane through the lower middle of the picture, in depth's units.
 
     Least squares for ``a . p = 1`` over the points of the lower third and middle half, repeated with
-    less weight on points off the plane (kerbs, cars); the distance is ``1 / |a|``. Differentiable.
+    less weight on points off the plane (kerbs, cars); the distance is ``1 / |a|``. Differentiable;
+    computed in float32 whatever autocast says.
     """
     height, width = depth.shape[-2:]
     points = unproject(depth.float(), intrinsics.float())
@@ -46,10 +47,11 @@ def ground_distance(
     unit = points.detach().norm(dim=1).mean(dim=1)[:, None, None]
     points = points / unit
     weight = torch.ones_like(points[:, :1])
-    for _ in range(rounds):
-        weighted = points * weight
-        moment = weighted @ points.mT + 1e-6 * torch.eye(3, device=points.device)
-        normal = torch.linalg.solve(moment, weighted.sum(dim=2))
-        off = (torch.einsum("bc,bcn->bn", normal, points) - 1.0)[:, None].detach()
-        weight = 1.0 / (1.0 + (off / 0.05).square())
+    with torch.autocast(depth.device.type, enabled=False):
+        for _ in range(rounds):
+            weighted = points * weight
+            moment = weighted @ points.mT + 1e-6 * torch.eye(3, device=points.device)
+            normal = torch.linalg.solve(moment, weighted.sum(dim=2))
+            off = (torch.einsum("bc,bcn->bn", normal, points) - 1.0)[:, None].detach()
+            weight = 1.0 / (1.0 + (off / 0.05).square())
     return unit[:, 0, 0] / normal.norm(dim=1).clamp_min(1e-6)

@@ -267,15 +267,17 @@ def pose_distance(
     """How far apart two motions put the pixels of the target: mean distance in pixels.
 
     It weighs rotation against translation by what they do to the picture. Distances above `largest`
-    count as `largest`; differentiable in the poses.
+    count as `largest`; differentiable in the poses. Computed in float32 whatever autocast says: close
+    motions differ by less than half precision tells apart.
     """
     points = unproject(depth.float(), intrinsics.float()).flatten(2)[:, None]
     camera = intrinsics.float()[:, None]
     ends = []
-    for pose in (first, second):
-        moved = pose[..., :3, :3].float() @ points + pose[..., :3, 3:].float()
-        ahead = torch.maximum(moved[:, :, 2:], 0.05 * points[:, :, 2:])
-        ends.append((camera[..., :2, :2] @ moved[:, :, :2]) / ahead)
+    with torch.autocast(depth.device.type, enabled=False):
+        for pose in (first, second):
+            moved = pose[..., :3, :3].float() @ points + pose[..., :3, 3:].float()
+            ahead = torch.maximum(moved[:, :, 2:], 0.05 * points[:, :, 2:])
+            ends.append((camera[..., :2, :2] @ moved[:, :, :2]) / ahead)
     distance = ((ends[0] - ends[1]).square().sum(dim=2) + 1e-4).sqrt()
     return distance.clamp(max=float(largest)).mean()
 

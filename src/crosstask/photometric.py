@@ -17,6 +17,7 @@ from kornia.geometry.conversions import axis_angle_to_rotation_matrix
 from torch import Tensor
 
 from crosstask.geometry import project, unproject
+from crosstask.losses import precise
 
 SourceRule = Literal["minimum", "mean"]
 MINIMUM_DEPTH = 1e-3  # metres: nearer than this, or behind the camera, a point is not seen
@@ -39,17 +40,20 @@ class Warped(NamedTuple):
 def pose_matrix(
     axis_angle: Float[Tensor, "b 3"], translation: Float[Tensor, "b 3"]
 ) -> Float[Tensor, "b 4 4"]:
-    """Rigid motion from axis-angle (radians) and translation (metres): ``p -> R p + t``."""
-    rotation = axis_angle_to_rotation_matrix(axis_angle.float())
+    """Rigid motion from axis-angle (radians) and translation (metres): ``p -> R p + t``; float32."""
+    with torch.autocast(axis_angle.device.type, enabled=False):
+        rotation = axis_angle_to_rotation_matrix(axis_angle.float())
     upper = torch.cat([rotation, translation.float()[:, :, None]], dim=2)
     last = upper.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(upper), 1, 4)
     return torch.cat([upper, last], dim=1)
 
 
 def invert_pose(pose: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 4 4"]:
-    """Inverse of a rigid motion, exact and differentiable: ``R^T``, ``-R^T t``."""
+    """Inverse of a rigid motion, exact and differentiable: ``R^T``, ``-R^T t``; at least float32."""
+    pose = precise(pose)
     rotation = pose[..., :3, :3].mT
-    translation = -rotation @ pose[..., :3, 3:]
+    with torch.autocast(pose.device.type, enabled=False):
+        translation = -rotation @ pose[..., :3, 3:]
     return torch.cat([torch.cat([rotation, translation], dim=-1), pose[..., 3:, :]], dim=-2)
 
 

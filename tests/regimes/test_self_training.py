@@ -183,6 +183,14 @@ def test_noise_is_measured_and_matched() -> None:
     assert torch.equal(st.match_noise(noisy.clamp(0, 1), ramp), noisy.clamp(0, 1))
 
 
+def test_noise_is_the_same_under_autocast() -> None:
+    torch.manual_seed(0)
+    picture = (torch.linspace(0.3, 0.7, 64) + 1e-3 * torch.randn(1, 3, 64, 64)).clamp(0, 1)
+    exact = st.noise_level(picture)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(st.noise_level(picture), exact)
+
+
 def test_colours_take_over_mean_and_spread() -> None:
     image, like = torch.rand(2, 3, 16, 16) * 0.3 + 0.3, torch.rand(2, 3, 16, 16) * 0.4 + 0.2
     moved = st.match_colors(image, like)

@@ -257,11 +257,13 @@ def noise_level(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 1 1"]:
     """Standard deviation of each channel's pixel noise, from the median of a second difference.
 
     The mask of Immerkaer (1996) takes constant and linear parts away and has norm 6; the median
-    ignores edges, which cover few pixels.
+    ignores edges, which cover few pixels. Computed in float32 whatever autocast says: the rounding
+    of half precision looks like noise.
     """
-    line = torch.tensor([1.0, -2.0, 1.0], dtype=image.dtype, device=image.device)
+    line = torch.tensor([1.0, -2.0, 1.0], device=image.device)
     mask = (line[:, None] * line).expand(3, 1, 3, 3)
-    response = torch.nn.functional.conv2d(image, mask, groups=3).abs().flatten(2)
+    with torch.autocast(image.device.type, enabled=False):
+        response = torch.nn.functional.conv2d(image.float(), mask, groups=3).abs().flatten(2)
     return (response.median(dim=2).values / (0.6745 * 6))[..., None, None]
 
 
