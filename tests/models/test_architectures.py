@@ -14,6 +14,7 @@ from crosstask.models import (
     create_model_from_spec,
     list_models,
 )
+from crosstask.models.architectures.densemtl import _check_levels
 from crosstask.models.deeplab import DeepLabHead
 from crosstask.models.flops import count_macs
 from crosstask.models.registry import ARCHITECTURES
@@ -314,6 +315,7 @@ def test_trunks_of_the_baselines():
         ({"levels": (5,)}, "levels"),
         ({"levels": ()}, "levels"),
         ({"levels": (1, 1)}, "levels"),
+        ({"levels": 5}, r"`levels` is 5; expected different ones out of \(4, 3, 2, 1, 0\)"),
         ({"prediction_levels": (1,)}, "prediction_levels"),
         ({"prediction_levels": (7, 0)}, "prediction_levels"),
         ({"fusion": "sum"}, "fusion"),
@@ -337,6 +339,7 @@ def test_wrong_options_are_refused(options, message):
         ({"depth map": 1, "normals": 3}, "depth map"),
         ({"values": 1, "normals": 3}, "PyTorch"),
         ({"depth": 0, "normals": 3}, "channels"),
+        (("segmentation", "depth"), r"holds 'segmentation'.*task objects.*mapping from name"),
     ],
 )
 def test_wrong_tasks_are_refused(tasks, message):
@@ -353,6 +356,20 @@ def test_an_exchange_at_the_last_level_reaches_the_prediction():
     model = awake(tiny("densemtl", levels=(0,))).train()
     sum(tensor.square().sum() for tensor in flatten(model(torch.rand(2, 3, 32, 32)))).backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.exchanges.parameters())
+
+
+@pytest.mark.parametrize("name", [n for n in EXCHANGING if n != "padnet"])
+def test_one_level_needs_no_brackets(name):
+    model = tiny(name, levels=2)
+    assert list(model.exchanges) == ["2"]
+    assert list(create_model_from_spec(json.loads(json.dumps(model.spec))).exchanges) == ["2"]
+
+
+@pytest.mark.parametrize("levels", ["2,1", [1.0], [True], None])
+def test_levels_that_are_no_numbers_are_refused(levels):
+    """As a command line hands them over, past the checks of annotations."""
+    with pytest.raises(ValueError, match="`levels` is"):
+        _check_levels(levels, (4, 3, 2, 1, 0))
 
 
 def test_first_predictions_are_read_before_the_exchange():

@@ -92,8 +92,8 @@ def create_model(
         the network; ``spec`` on it says how it was made and rebuilds it.
 
     Raises:
-        ValueError: unknown name or option (the nearest are given), tasks without an order, twice
-            the same task, one task for an architecture that exchanges.
+        ValueError: unknown name or option (the nearest are given), tasks without an order or
+            channels, twice the same task, one task for an architecture that exchanges.
     """
     if name not in ARCHITECTURES:
         raise ValueError(_unknown("model", name, list(ARCHITECTURES)))
@@ -138,11 +138,7 @@ def task_channels(tasks: Collection[Any] | Mapping[str, int]) -> dict[str, int]:
     """Names and output channels of the tasks, in order, checked."""
     if isinstance(tasks, set | frozenset):
         raise ValueError("`tasks` is a set, which has no order; expected a tuple, list or mapping.")
-    pairs = (
-        list(tasks.items())
-        if isinstance(tasks, Mapping)
-        else [(t.name, t.channels) for t in cast(Sequence[Any], tasks)]
-    )
+    pairs = list(tasks.items()) if isinstance(tasks, Mapping) else _pairs(tasks)
     names = [name for name, _ in pairs]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"`tasks` is {tuple(names)}; expected at least one, each name once.")
@@ -155,6 +151,18 @@ def task_channels(tasks: Collection[Any] | Mapping[str, int]) -> dict[str, int]:
         if count < 1:
             raise ValueError(f"task {name!r} has {count} output channels; expected at least 1.")
     return dict(pairs)
+
+
+def _pairs(tasks: Collection[Any]) -> list[tuple[str, int]]:
+    """(name, output channels) of task objects."""
+    for task in tasks:
+        if not hasattr(task, "name") or not hasattr(task, "channels"):
+            raise ValueError(
+                f"`tasks` holds {task!r}, which is no task; expected task objects, such as "
+                "crosstask.Depth(), or a mapping from name to output channels, such as "
+                '{"segmentation": 19, "depth": 1}.'
+            )
+    return [(task.name, task.channels) for task in tasks]
 
 
 def set_initial_bias(model: nn.Module, task: str, bias: Sequence[float] | None) -> None:

@@ -16,7 +16,7 @@ def densemtl(
     encoder: Encoder,
     tasks: Mapping[str, int],
     width: float = 1.0,
-    levels: Sequence[int] = (1,),
+    levels: int | Sequence[int] = (1,),
     fusion: str = "add",
     correlation: str | None = "spatial",
     self_attention: str | None = "half",
@@ -33,8 +33,8 @@ def densemtl(
     of the paper's Table 3), and one task is legal.
 
     Args:
-        levels: decoder levels that are followed by an exchange; level l has stride 2^l. The
-            paper's Table 3 has (4,), (3,), (2,), (1,), (2, 1), (3, 2, 1) and (4, 3, 2, 1).
+        levels: decoder levels that are followed by an exchange, or one; level l has stride 2^l.
+            The paper's Table 3 has (4,), (3,), (2,), (1,), (2, 1), (3, 2, 1) and (4, 3, 2, 1).
         fusion: see `TaskExchange`.
         correlation, self_attention, alpha, kv_downscale, target_pooling, source_pooling,
             upsampling: see `CrossTaskAttention`.
@@ -68,7 +68,7 @@ def with_exchanges(
     encoder: Encoder,
     tasks: Mapping[str, int],
     width: float,
-    levels: Sequence[int],
+    levels: int | Sequence[int],
     exchange: Callable[[int, int], nn.Module],
     **decoder: Any,
 ) -> Network:
@@ -76,14 +76,19 @@ def with_exchanges(
     check_tasks(tuple(tasks))
     decoders = create_decoders(encoder, tasks, width, **decoder)
     first = next(iter(decoders.values()))
-    wrong = [level for level in levels if level not in first.levels]
-    if wrong or not levels or len(set(levels)) != len(levels):
-        raise ValueError(
-            f"`levels` is {tuple(levels)}; expected different ones out of {first.levels}."
-        )
+    chosen = _check_levels(levels, first.levels)
     return Network(
-        encoder, decoders, {level: exchange(level, first.widths[level]) for level in levels}
+        encoder, decoders, {level: exchange(level, first.widths[level]) for level in chosen}
     )
+
+
+def _check_levels(levels: Any, known: Sequence[int]) -> tuple[int, ...]:
+    """Different levels out of `known`; a number stands for one."""
+    chosen = tuple(levels) if isinstance(levels, list | tuple) else (levels,)
+    whole = all(type(level) is int for level in chosen)
+    if not whole or not chosen or set(chosen) - set(known) or len(set(chosen)) != len(chosen):
+        raise ValueError(f"`levels` is {levels!r}; expected different ones out of {tuple(known)}.")
+    return chosen
 
 
 def create_decoders(

@@ -16,7 +16,7 @@ def densemtl_linear(
     encoder: Encoder,
     tasks: Mapping[str, int],
     width: float = 1.0,
-    levels: Sequence[int] = (3, 2, 1, 0),
+    levels: int | Sequence[int] = (3, 2, 1, 0),
     mixing: str = "separable",
     gate: bool = True,
     attention: str | None = "linear",

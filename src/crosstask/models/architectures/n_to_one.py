@@ -16,7 +16,7 @@ def n_to_one(
     encoder: Encoder,
     tasks: Mapping[str, int],
     width: float = 1.0,
-    levels: Sequence[int] = (1,),
+    levels: int | Sequence[int] = (1,),
     alpha: bool = True,
     **decoder: Any,
 ) -> Network:

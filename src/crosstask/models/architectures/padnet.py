@@ -33,7 +33,7 @@ def threeways_padnet(
     encoder: Encoder,
     tasks: Mapping[str, int],
     width: float = 1.0,
-    levels: Sequence[int] = (2,),
+    levels: int | Sequence[int] = (2,),
     prediction_levels: Sequence[int] | Mapping[str, Sequence[int]] = (2, 0),
     **decoder: Any,
 ) -> Network:

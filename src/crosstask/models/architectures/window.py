@@ -15,7 +15,7 @@ def window(
     encoder: Encoder,
     tasks: Mapping[str, int],
     width: float = 1.0,
-    levels: Sequence[int] = (1,),
+    levels: int | Sequence[int] = (1,),
     window: int = 8,
     heads: int = 4,
     downscale: int = 2,
