@@ -1,4 +1,12 @@
+from pathlib import Path
+
+import pytest
+
+from crosstask.comparison.records import listed_baseline
+from crosstask.runs import Run, RunError
 from crosstask.studies.adaptation import LADDER, table6
+from crosstask.studies.catalogue import BASELINES
+from crosstask.studies.running import PlannedRun, write_list
 from crosstask.studies.study import Setting
 
 
@@ -20,3 +28,18 @@ def test_the_whole_ladder_runs_with_every_seed() -> None:
     assert controls["multi_task_matched-adversarial"].get("options") is None
     widened = controls["compute_matched-adversarial"]["options"]
     assert widened == {"match": "densemtl", "match_size": [128, 256]}
+
+
+def test_the_list_names_what_gains_are_measured_against(tmp_path: Path) -> None:
+    """The paper's reference, as long as its rows are among the runs."""
+    runs = table6(Setting(dataset="procedural", seeds=(0,)))
+    planned = [PlannedRun(run, Run(tmp_path / run.name), {}) for run in runs]
+    write_list(tmp_path / "table6.json", "table6", planned, BASELINES["table6"])
+    assert listed_baseline([tmp_path / "table6.json"]) == "single_task-adversarial"
+    few = [item for item in planned if item.run.row.startswith("densemtl")]
+    write_list(tmp_path / "few.json", "table6", few, BASELINES["table6"])
+    assert listed_baseline([tmp_path / "few.json"]) is None
+    write_list(tmp_path / "table5.json", "table5", [], BASELINES["table5"])
+    assert listed_baseline([tmp_path / "table5.json"]) == "none"
+    with pytest.raises(RunError, match="choose with `--baseline`"):
+        listed_baseline([tmp_path / "table5.json", tmp_path / "table6.json"])

@@ -8,7 +8,13 @@ from crosstask.commands.parsing import recipe_parser, split_options
 
 
 def main(argv: list[str]) -> int:
-    from crosstask.studies.catalogue import STUDIES, default_optimizer, find_study, recipe_of
+    from crosstask.studies.catalogue import (
+        BASELINES,
+        STUDIES,
+        default_optimizer,
+        find_study,
+        recipe_of,
+    )
 
     if not argv or argv[0] in ("-h", "--help"):
         print(_help(STUDIES))
@@ -42,7 +48,7 @@ def main(argv: list[str]) -> int:
         for item in planned:
             print(f"{item.run.name:<56} {item.status()}")
         return 0
-    write_list(output / f"{name}.json", name, planned)
+    write_list(output / f"{name}.json", name, planned, BASELINES.get(name))
     result = run_study(planned, _trainer(settings), lambda text: print(text, flush=True))
     for state, names in result.items():
         print(

@@ -146,6 +146,14 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     )
 
 
-def write_list(path: Path, name: str, planned: Sequence[PlannedRun]) -> None:
-    """The study's runs in order, for `crosstask table`."""
-    write_json(path, {"study": name, "runs": [item.place.path.name for item in planned]})
+def write_list(
+    path: Path, name: str, planned: Sequence[PlannedRun], baseline: str | None = None
+) -> None:
+    """The study's runs in order, for `crosstask table`, and what it measures them against."""
+    listed: dict[str, Any] = {
+        "study": name,
+        "runs": [item.place.path.name for item in planned],
+    }
+    if baseline == "none" or baseline in [item.run.row for item in planned]:
+        listed["baseline"] = baseline
+    write_json(path, listed)
