@@ -128,6 +128,14 @@ def test_bad_samples_are_skipped_on_demand(tmp_path: Path) -> None:
     assert report["skipped"] == 1 and picture.name.startswith(report["frames"][0][:20])
 
 
+def test_frames_teach_depth_alone(tmp_path: Path) -> None:
+    recipe = find_recipe("frames.self_supervised")
+    with pytest.raises(ValueError, match="segmentation, for which frames have no labels"):
+        recipe(root=str(tmp_path), tasks="segmentation,depth")
+    with pytest.raises(ValueError, match="`tasks` is empty; expected some of depth"):
+        recipe(root=str(tmp_path), tasks="")
+
+
 def test_frames_default_to_the_plain_mean_and_the_others_to_the_minimum(tmp_path: Path) -> None:
     small: dict[str, Any] = {
         "encoder": "test_resnet",

@@ -5,17 +5,19 @@ from typing import Any, Literal
 from crosstask.data import transforms
 from crosstask.data.frames import FrameFolder
 from crosstask.recipes.experiment import Experiment
-from crosstask.recipes.options import needed_root, parse_size
+from crosstask.recipes.options import choose_tasks, needed_root, parse_names, parse_size
 from crosstask.recipes.self_supervised import (
     depth_task,
     parse_offsets,
     self_supervised_experiment,
 )
+from crosstask.tasks import Task
 
 
 def self_supervised(
     root: str | None = None,
     intrinsics: str | None = None,
+    tasks: str = "depth",
     size: str = "128x416",
     validation: float = 0.2,
     offsets: str = "-1,1",
@@ -49,6 +51,7 @@ def self_supervised(
         root: folder of frames, folder of such folders, or video file.
         intrinsics: fx,fy,cx,cy in pixels of the stored pictures, or a text file with them; if left
             out, intrinsics.txt beside the frames.
+        tasks: depth; frames have no labels for others.
         size: HEIGHTxWIDTH.
         validation: share of every sequence, at its end, that is kept for validation.
         offsets: frames that explain the target: `--offsets=-1,1`.
@@ -72,8 +75,8 @@ def self_supervised(
         val_every: optimiser steps between validations.
         seed: of weights, order and augmentation.
     """
+    depth = only_depth(tasks, depth_task(distance, camera_height))
     place, shape = needed_root(root, "frames.self_supervised"), parse_size(size)
-    depth = depth_task(distance, camera_height)
 
     def frames(split: Literal["train", "val"], transform: Any) -> FrameFolder:
         return FrameFolder(
@@ -110,6 +113,18 @@ def self_supervised(
         seed=seed,
         **options,
     )
+
+
+def only_depth(tasks: str, depth: Task) -> Task:
+    """The depth task, where nothing else is asked for."""
+    others = [name for name in parse_names(tasks) if name != depth.name]
+    if others:
+        raise ValueError(
+            f"`tasks` names {others[0]}, for which frames have no labels; expected depth. Pictures "
+            "with labels: folder.supervised"
+        )
+    (chosen,) = choose_tasks(tasks, {depth.name: depth})
+    return chosen
 
 
 def parse_camera(intrinsics: str | None) -> tuple[float, ...] | str | None:
