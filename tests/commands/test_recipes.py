@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import fakes.bsds500
 import fakes.camvid
@@ -18,8 +19,10 @@ import fakes.sevenscenes
 import fakes.synthia
 import fakes.vkitti2
 from crosstask.cli import main
+from crosstask.commands.parsing import recipe_parser
 from crosstask.recipes.building import build_network
 from crosstask.recipes.catalogue import RECIPES
+from crosstask.recipes.procedural import supervised as procedural
 from crosstask.regimes.regime import Regime
 from crosstask.tasks import Depth, Normals
 
@@ -55,6 +58,22 @@ CASES: dict[str, Callable[[Path], list[str]]] = {
 }
 
 
+# What every recipe takes on the command line.
+SHARED_OPTIONS = (
+    "architecture",
+    "tasks",
+    "encoder",
+    "width",
+    "size",
+    "steps",
+    "batch_size",
+    "seed",
+    "balancing",
+    "optimizer",
+    "init_from",
+)
+
+
 class Stop(Exception):
     pass
 
@@ -63,6 +82,21 @@ def test_every_supervised_recipe_is_tested() -> None:
     """Recipes of the other regimes stand in the tests of their regime."""
     supervised = [n for n in RECIPES if n.endswith((".supervised", ".partial"))]
     assert sorted(CASES) == sorted(supervised)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_takes_the_shared_options(name: str) -> None:
+    _, parser, options = recipe_parser(name, "train")
+    assert [option for option in SHARED_OPTIONS if option not in options] == []
+    assert "and scenes" not in " ".join(parser.format_help().split())
+
+
+def test_another_seed_sees_the_same_scenes() -> None:
+    options = {"tasks": "segmentation,depth", "size": "32x64", "width": 0.0625, "train_length": 2}
+    first, second = (procedural(seed=seed, **options) for seed in (0, 5))
+    assert torch.equal(first.train_data()[1]["image"], second.train_data()[1]["image"])
+    a, b = (next(made.regime.network.encoder.parameters()) for made in (first, second))
+    assert not torch.equal(a, b)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -65,7 +65,7 @@ def supervised(
         batch_size: pictures a batch.
         optimizer: matched, paper, adam, adamw, sgd.
         val_every: optimiser steps between validations.
-        seed: of weights, order and scenes.
+        seed: of weights and order; the scenes are the same under every seed.
         protocol: correct or released.
     """
     chosen = choose_tasks(tasks, street_tasks(protocol, canonical_focal))

@@ -49,7 +49,7 @@ def adaptation(
         batch_size: pictures of each domain a batch.
         optimizer: matched, paper, adam, adamw.
         val_every: optimiser steps between validations.
-        seed: of weights, order and scenes.
+        seed: of weights, order and augmentation; the scenes are the same under every seed.
         protocol: correct or released.
     """
     from crosstask.recipes.procedural import street_tasks  # which offers this recipe in turn

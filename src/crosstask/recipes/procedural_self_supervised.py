@@ -71,7 +71,7 @@ def self_supervised(
         pose_lr: rate of the pose network, which has to lead at the start: under a wrong motion the
             best depth is infinite.
         val_every: optimiser steps between validations.
-        seed: of weights, order and scenes.
+        seed: of weights, order and augmentation; the scenes are the same under every seed.
     """
     from crosstask.recipes.procedural import street_tasks  # which offers this recipe in turn
 
