@@ -25,6 +25,8 @@ class Known(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.cuts: list[tuple[str, str, str]] = []
+        self.recording = False
+        self.recorded: list[bool] = []
 
     @contextmanager
     def cut(self, source: str, target: str, mode: str = "mean") -> Iterator[None]:
@@ -32,10 +34,17 @@ class Known(nn.Module):
         yield
         self.cuts.pop()
 
+    @contextmanager
+    def record_means(self) -> Iterator[None]:
+        self.recording = True
+        yield
+        self.recording = False
+
     def alphas(self) -> dict[tuple[str, str], Tensor]:
         return {("segmentation", "depth"): torch.tensor([-0.5, 0.25])}
 
     def score(self) -> dict[str, float]:
+        self.recorded.append(self.recording)
         hurt = ("segmentation", "depth", "mean") in self.cuts
         helped = ("depth", "segmentation", "mean") in self.cuts
         return {
@@ -58,6 +67,7 @@ def test_losses_have_the_sign_of_help(tmp_path: Path) -> None:
     assert json.loads(json.dumps(result)) == result
     draw(result, tmp_path / "knockout.png")
     assert (tmp_path / "knockout.png").stat().st_size > 5000
+    assert network[0].recorded == [True] + 6 * [False], "the means are those of the whole network"
     zero = knockout(network, TASKS, network[0].score, mode="zero")
     assert zero["loss"]["depth"]["segmentation"] == 0.0
 

@@ -14,6 +14,8 @@ class Exchange(nn.Module):
     Attributes:
         tasks: names, in order; at least two.
         cuts: directions (source, target) that are knocked out, and how; see `cut`.
+        means: what `record_means` noted: (source, target, part) to a mean and the number of
+            pictures that it is of.
 
     Raises:
         ValueError: fewer than two tasks, or one of them twice.
@@ -24,6 +26,8 @@ class Exchange(nn.Module):
         check_tasks(tasks)
         self.tasks = tuple(tasks)
         self.cuts: dict[tuple[str, str], str] = {}
+        self.means: dict[tuple[str, str, str], tuple[Tensor, int]] = {}
+        self.recording = False
 
     def others(self, task: str) -> list[str]:
         """The other tasks, in order."""
@@ -33,9 +37,11 @@ class Exchange(nn.Module):
     def cut(self, source: str, target: str, mode: str = "mean") -> Iterator[None]:
         """Knock one direction out inside a ``with`` block, to see what it was worth.
 
-        ``mean`` puts the mean over the batch and all positions in the place of what `target` reads
-        from `source` (all that the picture says is gone, the level that the fusion is used to
-        stays); ``zero`` puts zeros. Cuts nest.
+        ``mean`` puts a mean in the place of what `target` reads from `source`: over all positions
+        and over the pictures that passed inside `record_means`. What the picture says is gone, the
+        level that the fusion is used to stays. Without such a record the mean is that of the batch,
+        so that a picture's own mean is part of it, and the result depends on the batch. ``zero``
+        puts zeros. Cuts nest.
         """
         self.check_direction(source, target)
         if mode not in ("mean", "zero"):
@@ -46,6 +52,18 @@ class Exchange(nn.Module):
             yield
         finally:
             self.cuts = before
+
+    @contextmanager
+    def record_means(self) -> Iterator[None]:
+        """Note the mean of what each direction reads inside a ``with`` block, for `cut` to use.
+
+        Every picture counts once. The means stay until the next record.
+        """
+        self.means, self.recording = {}, True
+        try:
+            yield
+        finally:
+            self.recording = False
 
     def check_direction(self, source: str, target: str) -> None:
         """Both are tasks of this exchange, and different."""
@@ -59,9 +77,12 @@ class Exchange(nn.Module):
         return {}
 
     def singled_out(self) -> tuple[str, ...]:
-        """Targets into which a direction is cut, in order: what they read is formed on its own."""
+        """Targets whose reads pass `knock_out` one by one, where others share a sum, in order.
+
+        Those into which a direction is cut; all of them while means are recorded.
+        """
         cut = [target for _, target in self.cuts]
-        return tuple(task for task in self.tasks if task in cut)
+        return tuple(task for task in self.tasks if self.recording or task in cut)
 
     def knock_out(
         self,
@@ -78,13 +99,26 @@ class Exchange(nn.Module):
             positions: whether the axes after the second are positions. A summary of whole
                 pictures has none, and is averaged over pictures alone.
         """
+        axes = (0, *range(2, x.ndim)) if positions else (0,)
+        if self.recording:
+            self._note((source, target, part), x.detach(), axes)
         mode = self.cuts.get((source, target))
         if mode is None:
             return x
         if mode == "zero":
             return torch.zeros_like(x)
-        axes = (0, *range(2, x.ndim)) if positions else (0,)
+        if (source, target, part) in self.means:
+            return self.means[source, target, part][0].to(x).expand_as(x)
         return x.mean(axes, keepdim=True).expand_as(x)
+
+    def _note(self, key: tuple[str, str, str], x: Tensor, axes: tuple[int, ...]) -> None:
+        """Take the pictures of `x` into the running mean of one direction, in float32 at least."""
+        precise = torch.promote_types(x.dtype, torch.float32)
+        mean, count = x.mean(axes, keepdim=True, dtype=precise), x.shape[0]
+        if key in self.means:
+            before, seen = self.means[key]
+            mean, count = before + (mean - before) * (count / (seen + count)), seen + count
+        self.means[key] = (mean, count)
 
 
 def check_tasks(tasks: Sequence[str]) -> None:

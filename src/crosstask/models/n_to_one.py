@@ -79,7 +79,7 @@ class NToOneExchange(Exchange):
         )
         size = (feature.shape[-2], feature.shape[-1])
         total = enlarge(attended, self.downscale, size, "nearest")
-        others = [self.knock_out(gated[source], source, task) for source in self.others(task)]
+        others = [self.knock_out(gated[s], s, task, "gated") for s in self.others(task)]
         total = total + functional.conv2d(torch.cat(others, 1), weight[:, self.channels :])
         return self.norms[task](total).relu()
 
@@ -88,8 +88,8 @@ class NToOneExchange(Exchange):
     ) -> Tensor:
         query = self.queries[task](pool(feature, self.downscale, "nearest"))
         others = self.others(task)
-        key = torch.cat([_tokens(self.knock_out(keys[s], s, task)) for s in others], 1)
-        value = torch.cat([_tokens(self.knock_out(values[s], s, task)) for s in others], 1)
+        key = torch.cat([_tokens(self.knock_out(keys[s], s, task, "key")) for s in others], 1)
+        value = torch.cat([_tokens(self.knock_out(values[s], s, task, "value")) for s in others], 1)
         attended = functional.scaled_dot_product_attention(
             _tokens(query).unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
         )

@@ -124,7 +124,7 @@ class AllPairsAttention(Exchange):
             own = features[target][k]
             message = read(own, adapt(features[source][level]))
             if source != target:
-                message = self.knock_out(message, source, target)
+                message = self.knock_out(message, source, target, f"{level} to {k}")
             parts.setdefault((target, k), []).extend([own, message])
         return {
             task: [
