@@ -1,7 +1,9 @@
 """What every architecture promises, and the published sizes of those that have any."""
 
 import functools
+import inspect
 import json
+import re
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from crosstask.models import (
 from crosstask.models.architectures.densemtl import _check_levels
 from crosstask.models.deeplab import DeepLabHead
 from crosstask.models.flops import count_macs
-from crosstask.models.registry import ARCHITECTURES
+from crosstask.models.registry import ARCHITECTURES, model_options
 
 NAMES = list_models()
 TASKS = {"segmentation": 5, "depth": 1, "normals": 3}
@@ -345,6 +347,28 @@ def test_wrong_options_are_refused(options, message):
 def test_wrong_tasks_are_refused(tasks, message):
     with pytest.raises(ValueError, match=message):
         tiny("densemtl", tasks)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_advice_can_be_followed(name):
+    """What an error tells to pass is an option of that architecture."""
+    known = [*inspect.signature(create_model).parameters, *model_options(name)]
+    for wrong in ({"tasks": {"depth": 1}}, {"encoder": "vgg11"}, {"encoder": "zzzzqqqq"}):
+        try:
+            with torch.device("meta"):
+                tiny(name, **wrong)
+        except ValueError as error:
+            advised = re.findall(r"(\w+)=(?=None|False|True|['\d])", str(error))
+            assert set(advised) <= set(known), error
+            assert "out_indices" not in str(error) and "mean ?" not in str(error)
+
+
+def test_one_task_of_mti_net_without_exchange_is_the_way_out_that_the_error_names():
+    with pytest.raises(ValueError, match="distillation=False and propagation=False"):
+        tiny("mti_net", {"depth": 1})
+    assert tiny("mti_net", {"depth": 1}, distillation=False, propagation=False).tasks == ("depth",)
+    with pytest.raises(ValueError, match="'single_task'"):
+        tiny("mti_xtam", {"depth": 1})
 
 
 def test_unknown_model_names_its_neighbours():

@@ -33,6 +33,7 @@ def test_strides_on_request():
         ({"name": "hrnet_w18_small", "output_stride": 16}, "works at stride 32"),
         ({"name": "resnet18", "output_stride": 8}, "expected 16, 32 or None"),
         ({"name": "resnet1010"}, "did you mean resnet101"),
+        ({"name": "zzzzqqqq"}, r"does not have; `timm\.list_models\(\)` in Python"),
         ({"name": "resnet10t", "normalization": "paper"}, "imagenet"),
     ],
 )

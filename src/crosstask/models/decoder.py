@@ -150,7 +150,7 @@ def _check_strides(strides: Sequence[int]) -> None:
     if not strides or any(stride not in (2, 4, 8, 16, 32) for stride in strides):
         raise ValueError(
             f"the encoder's strides are {tuple(strides)}; expected a choice of 2, 4, 8, 16, 32; "
-            "choose the maps with out_indices."
+            "take an encoder with these only, for example resnet18 or convnext_tiny."
         )
 
 

@@ -177,9 +177,10 @@ def _check_name(name: str) -> None:
     if timm.is_model(base):
         return
     near = difflib.get_close_matches(base, timm.list_models(), n=3, cutoff=0.4)
+    hint = f" did you mean {', '.join(near)}?" if near else ""
     raise ValueError(
-        f"`encoder` is {name!r}, which timm does not have; did you mean {', '.join(near)}? "
-        "`timm.list_models()` lists all."
+        f"`encoder` is {name!r}, which timm does not have;{hint} `timm.list_models()` in "
+        "Python lists all."
     )
 
 

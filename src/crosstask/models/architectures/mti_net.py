@@ -40,6 +40,11 @@ def mti_net(
     Raises:
         ValueError: one task, an unknown choice, a missing stride.
     """
+    if len(tasks) < 2 and (distillation or propagation):
+        raise ValueError(
+            f"one task ({next(iter(tasks))!r}) has nobody to exchange with; pass "
+            "distillation=False and propagation=False, take 'single_task', or add a task."
+        )
     return sca_mtl(
         encoder,
         tasks,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crosstask.models.architectures.sca_mtl import sca_mtl
+from crosstask.models.directions import check_tasks
 from crosstask.models.encoder import Encoder
 from crosstask.models.multiscale import MultiScaleNetwork
 from crosstask.models.pyramid_maps import Neck
@@ -41,6 +42,7 @@ def mti_xtam(
     Raises:
         ValueError: one task, an unknown choice, a missing stride.
     """
+    check_tasks(tuple(tasks))
     options: dict[str, Any] = {
         "fusion": fusion,
         "correlation": correlation,
