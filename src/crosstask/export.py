@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -87,14 +88,15 @@ def metadata(model: SceneModel) -> dict[str, str]:
 def export(
     model: SceneModel, path: Path, kind: str, size: tuple[int, int] = (128, 256)
 ) -> dict[str, float]:
-    """Writes the model and compares it with eager at three sizes and batches.
+    """Writes the model and compares it with eager at three sizes and batches, all on the CPU.
 
     Args:
         kind: "pt2" or "onnx".
         size: height and width of the example.
 
     Returns:
-        {task: largest absolute difference to eager, relative to the largest eager value}.
+        {task: largest absolute difference to eager, relative to the largest eager value; infinite
+        where either is not finite}.
 
     Raises:
         ExportError: unknown format, or a part that cannot be exported.
@@ -102,8 +104,8 @@ def export(
     if kind not in FORMATS:
         raise ExportError(f"`format` is {kind!r}; expected one of {', '.join(FORMATS)}")
     names = [task.name for task in model.tasks]
-    flat = Flat(with_even_pools(model.network), names).eval()
-    eager = Flat(copy.deepcopy(model.network), names).eval()
+    flat = Flat(with_even_pools(model.network), names).cpu().eval()
+    eager = Flat(copy.deepcopy(model.network), names).cpu().eval()
     multiple = int(metadata(model)["multiple"])
     height, width = (-(-x // multiple) * multiple for x in size)
     example = torch.rand(2, 3, height, width)
@@ -115,7 +117,7 @@ def export(
     except Exception as error:
         raise ExportError(
             f"this model has a part that torch.export cannot take ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}); export another architecture, or report it"
+            f"{str(error).partition(chr(10))[0]}); export another architecture, or report it"
         ) from error
     if kind == "pt2":
         run = _write_pt2(program, model, path)
@@ -181,5 +183,5 @@ def _compare(
             difference = float(
                 (expected - found).abs().max() / expected.abs().max().clamp(min=1e-6)
             )
-            worst[name] = max(worst[name], difference)
+            worst[name] = max(worst[name], difference if math.isfinite(difference) else math.inf)
     return worst

@@ -1,5 +1,7 @@
 """What this machine can do: the accelerator and the precision that is fast on it."""
 
+import importlib.util
+import os
 import shutil
 from dataclasses import dataclass
 
@@ -28,8 +30,16 @@ def cpu_has_fast_bf16() -> bool:
     return bool(amx or avx)
 
 
+def gpu_has_bf16() -> bool:
+    """Whether the current GPU computes bf16 itself; older ones emulate it, slower than float32."""
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
 def choose(accelerator: str = "auto", precision: str = "auto") -> Hardware:
     """Resolves "auto", and refuses what the machine lacks.
+
+    A processor without bf16 instructions emulates them, so "bf16" is granted there when asked for
+    by name.
 
     Args:
         accelerator: "auto", "cpu", "cuda" or "mps".
@@ -48,23 +58,40 @@ def choose(accelerator: str = "auto", precision: str = "auto") -> Hardware:
     accelerator = "cuda" if accelerator == "gpu" else accelerator
     if (accelerator == "cuda" and not has_cuda) or (accelerator == "mps" and not has_mps):
         raise ValueError(
-            f"`accelerator` is {accelerator!r}, which this machine lacks; use cpu or auto"
+            f"the device {accelerator!r} was asked for, which this machine lacks; use cpu or auto"
         )
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if accelerator == "cuda" else cpu_has_fast_bf16()
+        fast = gpu_has_bf16() if accelerator == "cuda" else cpu_has_fast_bf16()
         precision = "bf16" if fast and accelerator != "mps" else "32"
-    if precision == "bf16" and accelerator == "cuda" and not torch.cuda.is_bf16_supported():
+    if precision == "bf16" and accelerator == "cuda" and not gpu_has_bf16():
         raise ValueError("`precision` is bf16, which this GPU lacks; use 32 or auto")
     return Hardware(accelerator, precision)
 
 
-def check_compiler(device: str = "cpu") -> None:
-    """torch.compile writes C++ for a CPU and needs a compiler there.
+def check_compiler(device: str = "cpu", asked: str = "--compile") -> None:
+    """torch.compile writes C++ for a CPU; for a GPU it needs Triton, which builds a launcher in C.
+
+    Args:
+        device: kind of device, "cpu" or "cuda".
+        asked: the option that needs the compiler, for the message.
 
     Raises:
-        ValueError: none was found.
+        ValueError: something is missing; says what to install.
     """
-    if device != "cuda" and shutil.which("g++") is None and shutil.which("clang++") is None:
-        raise ValueError(
-            "`--compile` needs a C++ compiler (g++ or clang++) on a CPU; install one or leave it out"
-        )
+    missing = _missing_for_gpu() if device == "cuda" else _missing_for_cpu()
+    if missing:
+        raise ValueError(f"`{asked}` needs {missing}; install it or leave `{asked}` out")
+
+
+def _missing_for_cpu() -> str:
+    if os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++"):
+        return ""
+    return "a C++ compiler (g++ or clang++) on a CPU"
+
+
+def _missing_for_gpu() -> str:
+    if importlib.util.find_spec("triton") is None:
+        return "the package triton on a GPU (pip install triton)"
+    if os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"):
+        return ""
+    return "a C compiler (gcc or clang) on a GPU"

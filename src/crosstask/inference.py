@@ -3,10 +3,14 @@
 import copy
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from crosstask.hardware import check_compiler, cpu_has_fast_bf16, gpu_has_bf16
+from crosstask.models.full_precision import full_precision
 
 
 class Optimized(nn.Module):
@@ -25,6 +29,8 @@ class Optimized(nn.Module):
         super().__init__()
         self.network, self.dtype, self.channels_last = network, dtype, channels_last
         self.cuda_graphs = cuda_graphs
+        if cuda_graphs:
+            raise_recompile_limit()
         # in a list, for its weights are those of `network` and must not be listed twice
         self._graph = (
             [torch.compile(network, mode="reduce-overhead", fullgraph=True)] if cuda_graphs else []
@@ -62,24 +68,25 @@ def optimize(
         dtype: torch.bfloat16 or torch.float32; chosen by the machine if left out.
         channels_last: memory layout of convolutions.
         cuda_graphs: compile the network and replay its kernels as one CUDA graph, which helps where a
-            GPU waits for Python: small pictures, batch 1. One graph for each size and batch.
+            GPU waits for Python: small pictures, batch 1. One graph for each size and batch; torch's
+            limit of compiled versions is raised for it (`raise_recompile_limit`).
         tolerance: largest difference, relative to each output's largest value, that folding may
-            make in float32 on random pictures.
+            make on random pictures, in float32 on the CPU (a GPU may round to TF32).
 
     Raises:
         ValueError: folding changed the outputs, so the network has a part it cannot handle; or CUDA
-            graphs for a network that is not on a GPU.
+            graphs for a network that is not on a GPU, or without the compiler they need.
     """
-    if cuda_graphs and next(network.parameters()).device.type != "cuda":
+    device = next(network.parameters()).device
+    if cuda_graphs and device.type != "cuda":
         raise ValueError(
             "`cuda_graphs` needs the network on a GPU: move it there with `.to('cuda')`, or leave "
             "it out"
         )
+    if cuda_graphs:
+        check_compiler("cuda", "cuda_graphs")
     if dtype is None:
-        from crosstask.hardware import cpu_has_fast_bf16
-
-        device = next(network.parameters()).device
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_fast_bf16()
+        fast = gpu_has_bf16() if device.type == "cuda" else cpu_has_fast_bf16()
         dtype = torch.bfloat16 if fast else torch.float32
     folded = copy.deepcopy(network).eval()
     fold_batch_norms(folded)
@@ -90,6 +97,16 @@ def optimize(
     if channels_last:
         folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Optimized(folded, dtype, channels_last, cuda_graphs).eval()
+
+
+def raise_recompile_limit() -> None:
+    """Lets torch.compile keep as many versions of one function as it may keep in all (256).
+
+    Networks of one class share their code, and each network and size needs a version of its own;
+    beyond torch's limit of eight, compiling without graph breaks is an error.
+    """
+    settings: Any = torch._dynamo.config
+    settings.recompile_limit = max(settings.recompile_limit, settings.accumulated_recompile_limit)
 
 
 def fold_batch_norms(module: nn.Module) -> int:
@@ -121,17 +138,16 @@ def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
 
 @torch.no_grad()
 def _check(network: nn.Module, folded: nn.Module, tolerance: float) -> None:
-    parameter = next(network.parameters())
-    image = torch.rand(1, 3, 64, 96, device=parameter.device, dtype=parameter.dtype)
-    was_training = network.training
-    before, after = network.eval()(image), folded(image)
-    network.train(was_training)
+    """On copies on the CPU: the convolutions of a GPU may be TF32, rougher than the tolerance."""
+    cpu, image = torch.device("cpu"), torch.rand(1, 3, 64, 96)
+    with full_precision(cpu):
+        before, after = (copy.deepcopy(n).to(cpu).float().eval()(image) for n in (network, folded))
     for task, outputs in before.items():
         if task == "auxiliary":
             continue
         largest = outputs[-1].abs().max().clamp(min=1e-6)
         difference = float((outputs[-1] - after[task][-1]).abs().max() / largest)
-        if difference > tolerance:
+        if not difference <= tolerance:  # also where it is not a number
             raise ValueError(
                 f"folding batch norms changed `{task}` by {difference:.2g} of its largest value; this "
                 "network has a norm that does not follow its convolution: use it as it is"

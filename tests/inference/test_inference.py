@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import nn
 
 from crosstask import benchmark, model_files
 from crosstask.cli import main
-from crosstask.export import ExportError, export
+from crosstask.export import ExportError, Flat, _compare, export
 from crosstask.inference import Optimized, fold_batch_norms, optimize
 from crosstask.models import create_model
 from crosstask.scene_model import SceneModel, load
@@ -106,6 +107,66 @@ def test_a_norm_that_does_not_follow_its_neighbour_is_refused() -> None:
         optimize(Crossed().eval(), dtype=torch.float32)
 
 
+class Rounded(nn.Module):
+    """As on a GPU with TF32: convolutions with rounded numbers, until it is moved to the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64)
+        self.last, self.rough = nn.Conv2d(64, 1, 3), True
+        for parameter in self.parameters():
+            nn.init.normal_(parameter)
+
+    def to(self, *args: object, **settings: object) -> nn.Module:
+        self.rough = torch.device("cpu") not in args
+        return self
+
+    def forward(self, image: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        weights = {n: self.rounded(p) for n, p in self.named_parameters()}
+        x = torch.conv2d(self.rounded(image), weights["conv1.weight"], weights["conv1.bias"])
+        x = self.rounded(self.bn1(x).relu())
+        return {"depth": [torch.conv2d(x, weights["last.weight"], weights["last.bias"])]}
+
+    def rounded(self, x: torch.Tensor) -> torch.Tensor:
+        return (x.bfloat16() if self.rough else x).float()
+
+
+def test_folding_is_checked_in_full_precision() -> None:
+    """Neither the rounding of the device nor autocast around the call may refuse a network."""
+    optimize(Rounded().eval(), dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        optimize(network(), dtype=torch.float32)
+
+
+def test_folding_that_gives_no_number_is_refused() -> None:
+    made = network("multi_task")
+    next(made.parameters()).data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="folding batch norms changed `segmentation` by nan"):
+        optimize(made, dtype=torch.float32)
+
+
+def test_cuda_graphs_take_more_networks_than_torch_keeps_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten networks share the code of one class; torch stops at eight versions of it."""
+
+    class Small(nn.Module):
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.last = nn.Conv2d(3, channels, 1)
+
+        def forward(self, image: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+            return {"depth": [self.last(image)]}
+
+    whole = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda n, **_: whole(n, backend="eager", fullgraph=True))
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    for channels in range(1, 11):
+        fast = Optimized(Small(channels), torch.float32, channels_last=False, cuda_graphs=True)
+        assert fast(torch.rand(1, 3, 32, 32))["depth"][0].shape[1] == channels
+
+
 def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own: executed type annotations break symbolic shapes."""
     command = [sys.executable, "-m", "crosstask.cli", *arguments]
@@ -188,6 +249,38 @@ def test_an_export_above_the_tolerance_fails(
     monkeypatch.undo()
     with pytest.raises(ExportError, match="pt2, onnx"):
         export(load(tmp_path / "m"), tmp_path / "x", "tensorrt")
+
+
+def test_an_export_that_gives_no_number_fails() -> None:
+    flat = Flat(nn.Identity(), ("depth",))
+    flat.forward = lambda image: (image,)  # type: ignore[method-assign]
+    found = _compare(flat, lambda image: [image * float("nan")], ["depth"], [(1, 4, 4)])
+    assert found == {"depth": math.inf}
+
+
+def test_models_on_a_gpu_are_exported_from_a_copy_on_the_cpu(
+    model: SceneModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device of its own stands for the GPU: what is traced must have left it."""
+    asked = []
+    whole = nn.Module.cpu
+
+    def moved(self: nn.Module) -> nn.Module:
+        asked.append(self)
+        return whole(self)
+
+    class Stop(Exception):
+        pass
+
+    def traced(module: nn.Module, inputs: tuple[torch.Tensor], **_: object) -> None:
+        assert module in asked and inputs[0].device.type == "cpu"
+        raise Stop
+
+    monkeypatch.setattr(nn.Module, "cpu", moved)
+    monkeypatch.setattr(torch.export, "export", traced)
+    with pytest.raises(ExportError, match="Stop"):
+        export(model, tmp_path / "m.pt2", "pt2")
+    assert len(asked) == 2 and model.network not in [flat.network for flat in asked]
 
 
 def test_bench_counts_and_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
