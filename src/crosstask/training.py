@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from crosstask import model_files
 from crosstask.callbacks import Checkpoints, Panels, Progress, RunLogger
 from crosstask.data.loading import GroupedLoader, evaluation_loader, mix_seed, train_loader
-from crosstask.data.skip import joined_report, skipping
+from crosstask.data.skip import SkipBad, joined_report, skipping
 from crosstask.evaluation import evaluate_constants
 from crosstask.hardware import Hardware, check_compiler, choose
 from crosstask.models.recompute import recompute_activations
@@ -139,9 +139,7 @@ def train(
             weights_only=True,
         )
         regime.check_finite()
-        unreadable = skipping(train_set)
-        for part in unreadable:
-            part.gather(regime.device)
+        unreadable = _gathered(trainer, train_set)
         rank = trainer.global_rank
         if dist.is_available() and dist.is_initialized():
             # What follows is the first process's alone; no metric may wait for the others.
@@ -155,6 +153,17 @@ def train(
         if checkpoints.validated_step != trainer.global_step:
             _score_the_end(place, experiment, hardware, val_set, checkpoints.best)
         return finish(place, experiment, hardware, train_set, val_set)
+
+
+def _gathered(trainer: pl.Trainer, train_set: Dataset[Any]) -> list[SkipBad]:
+    """The parts of a training set that skip bad files, each knowing what all processes skipped.
+
+    After `fit` the regime is back on the CPU, where NCCL cannot gather.
+    """
+    parts = skipping(train_set)
+    for part in parts:
+        part.gather(trainer.strategy.root_device)
+    return parts
 
 
 def _prepare_network(regime: Regime, hardware: Hardware, compile: bool, recompute: bool) -> None:

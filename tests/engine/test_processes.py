@@ -4,8 +4,46 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.utils.data import Dataset
+
+from crosstask.data.sample import DataError
+from crosstask.data.skip import SkipBad
+
+
+class Damaged(Dataset[dict[str, Any]]):
+    """Five samples, one of which cannot be read; another one in each process."""
+
+    def __init__(self, bad: int) -> None:
+        self.bad = bad
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index == self.bad:
+            raise DataError(f"sample {index} is damaged")
+        return {"index": index}
+
+
+def _skip(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    skipping = SkipBad(Damaged(bad=1 + 2 * rank))
+    assert [skipping[i]["index"] for i in range(5)].count(1 + 2 * rank) == 0
+    skipping.gather("cpu")
+    torch.save(skipping.skipped, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:skipped sample:RuntimeWarning")
+def test_every_process_learns_what_the_others_skipped(tmp_path: Path) -> None:
+    mp.start_processes(_skip, (str(tmp_path),), nprocs=2, start_method="fork")
+    assert [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)] == [[1, 3], [1, 3]]
 
 
 def test_two_processes_train_validate_and_resume(tmp_path: Path) -> None:

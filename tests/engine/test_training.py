@@ -9,16 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from crosstask import model_files
+from crosstask.data.skip import SkipBad
 from crosstask.recipes.experiment import Experiment
 from crosstask.regimes.regime import NonFiniteLossError, Regime
 from crosstask.runs import RunError, read_rows
 from crosstask.scene_model import load
-from crosstask.training import train
+from crosstask.training import _gathered, train
 from fakes.scenes import Scenes
 
 Make = Callable[..., Experiment]
@@ -308,6 +311,25 @@ def test_activation_checkpointing_trains_the_same_network(experiment: Make, tmp_
     assert list(plain) == list(saving)
     for key, value in plain.items():
         assert torch.allclose(value, saving[key], rtol=1e-3, atol=1e-5), key
+
+
+class Listed(Dataset[int]):
+    def __len__(self) -> int:
+        return 6
+
+
+def test_what_was_skipped_is_gathered_on_the_device_of_the_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not on the regime's, which is the CPU after training, whatever it was trained on."""
+    asked = []
+    monkeypatch.setattr(SkipBad, "gather", lambda self, device: asked.append(device))
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.strategy._root_device = torch.device("cuda:1")
+    part = SkipBad(Listed())
+    assert _gathered(trainer, part) == [part]
+    assert asked == [torch.device("cuda:1")]
+    assert _gathered(trainer, Listed()) == []
 
 
 COMPILED = """
