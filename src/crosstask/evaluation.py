@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from crosstask.data.loading import evaluation_loader
 from crosstask.losses import precise
 from crosstask.source_metrics import SourceMetrics
+from crosstask.spacing import evenly
 from crosstask.tasks import Task
 
 Batch = Mapping[str, Any]
@@ -158,9 +159,7 @@ def evaluate_constants(
     evenly spaced training samples and scored on the whole validation set.
     """
     constants = {task.name: task.constant() for task in tasks}
-    size = len(cast(Any, train))
-    step = max(1, size // samples)
-    subset = torch.utils.data.Subset(train, list(range(0, size, step))[:samples])
+    subset = torch.utils.data.Subset(train, evenly(len(cast(Any, train)), samples))
     for batch in evaluation_loader(subset, batch_size=1):
         for task in tasks:
             constants[task.name].update(batch[task.name])

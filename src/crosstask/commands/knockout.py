@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from crosstask.spacing import evenly
+
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
@@ -16,7 +18,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--root", help="where the dataset lies now")
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument(
-        "--mode", choices=("mean", "zero"), default="mean", help="what takes the feature's place"
+        "--mode",
+        choices=("mean", "zero"),
+        default="mean",
+        help="what takes the place of what is read: its mean over the samples, or zeros",
     )
     parser.add_argument(
         "--samples", type=int, help="evenly spaced validation samples; all if left out"
@@ -59,11 +64,6 @@ def main(argv: list[str]) -> int:
         _print(result)
         print(f"written: {args.run / 'knockout.json'}, {args.run / 'knockout.png'}")
     return 0
-
-
-def evenly(size: int, samples: int) -> list[int]:
-    """Up to `samples` evenly spaced indices of a dataset."""
-    return list(range(0, size, max(1, size // samples)))[:samples]
 
 
 def _print(result: dict[str, Any]) -> None:
