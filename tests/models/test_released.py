@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from crosstask.models import create_model
-from crosstask.models.released import load_released_densemtl, released_names
+from crosstask.models.released import _read, _their_shape, load_released_densemtl, released_names
 
 KEYS = json.loads((Path(__file__).parent / "released_keys_sd.json").read_text())
 
@@ -154,8 +154,7 @@ def test_names_and_shapes_are_those_of_the_release():
     assert len(KEYS) == 810
     assert sorted(names.values()) == sorted(KEYS)
     for ours, tensor in network.state_dict().items():
-        shape = [size for size in KEYS[names[ours]] if size != 1]
-        assert [size for size in tensor.shape if size != 1] == shape, ours
+        assert list(_their_shape(names[ours], tensor)) == KEYS[names[ours]], ours
 
 
 def test_two_tasks_compute_what_the_names_say(released, tmp_path):
@@ -201,3 +200,46 @@ def test_what_does_not_fit_is_reported(released):
         load_released_densemtl(released)
     with pytest.raises(ValueError, match="source_order"):
         load_released_densemtl(released, tasks=tasks, source_order={"depth": ("normals",)})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("m.depth.1.SxTAM_semseg.alpha", (128,)),
+        ("heads.depth.decoder.14.weight", (1, 64)),
+        ("heads.depth.decoder.14.weight", (1, 1, 64, 1)),
+        ("m.semseg.1.extract_depth.0.bias", (128, 1)),
+    ],
+)
+def test_the_same_numbers_in_another_shape_are_refused(released, name, shape):
+    some = {**released, name: released[name].reshape(shape)}
+    with pytest.raises(ValueError, match=f"1 of wrong shape: {name}"):
+        load_released_densemtl(some, tasks=("segmentation", "depth"))
+
+
+def test_one_name_with_two_values_is_refused(released):
+    name = "heads.depth.decoder.14.bias"
+    with pytest.raises(ValueError, match=rf"'{name}' and 'main.{name}' with different values"):
+        _read({**released, f"main.{name}": released[name] + 1})
+    assert torch.equal(_read({f"main.{name}": released[name], **released})[name], released[name])
+
+
+def test_a_file_that_carries_code_is_refused(tmp_path):
+    torch.save({"state_dict": {}, "settings": Path}, tmp_path / "code.pth")
+    with pytest.raises(ValueError, match=r"code\.pth holds more than tensors.*could run code"):
+        load_released_densemtl(tmp_path / "code.pth")
+    with pytest.raises(ValueError, match=r"there is no checkpoint .*nowhere\.pth"):
+        load_released_densemtl(str(tmp_path / "nowhere.pth"))
+
+
+@pytest.mark.parametrize("content", [{"state_dict": None}, {"epoch": 3}, {"m.depth": "x"}])
+def test_a_file_without_weights_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="expected names with tensors"):
+        load_released_densemtl(tmp_path / "other.pth")
+
+
+def test_a_block_without_a_level_is_reported(released):
+    some = {**released, "m.depth.post": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"1 unknown: m\.depth\.post"):
+        load_released_densemtl(some, tasks=("segmentation", "depth"))

@@ -27,7 +27,7 @@ def load_released_densemtl(
     release means by them (inverse depth, see the protocol ``released``).
 
     Args:
-        weights: file (read with ``weights_only=True``, so it cannot run code), or a state dict.
+        weights: file (read without running code that it may carry), or a state dict.
         tasks: the tasks of the weights, in the order wanted here.
         source_order: for each target, its sources in the order in which its fusion projection
             reads them. In the release with three or more tasks that order depends on Python's hash
@@ -35,12 +35,13 @@ def load_released_densemtl(
 
     Raises:
         ValueError: tasks that the weights do not have, a `source_order` that is not an order of the
-            sources, or names and shapes that do not fit (all are reported).
+            sources, or names and shapes that do not fit (all are reported); a file that is missing,
+            damaged or carries code; two different tensors under one name.
     """
     theirs = _read(weights)
     tasks = tuple(tasks)
     classes = _class_counts(theirs, tasks)
-    levels = sorted({int(key.split(".")[2]) for key in theirs if key.startswith("m.")})
+    levels = _levels(theirs)
     model = create_model(
         "densemtl",
         classes,
@@ -60,6 +61,12 @@ def load_released_densemtl(
     _reorder_sources(state, tasks, levels, _orders(tasks, source_order))
     network.load_state_dict(state)
     return network.eval()
+
+
+def _levels(theirs: Mapping[str, Tensor]) -> list[int]:
+    """Levels with an exchange, from ``m.<task>.<level>``."""
+    parts = [key.split(".")[2:3] for key in theirs if key.startswith("m.")]
+    return sorted({int(level) for part in parts for level in part if level.isdecimal()})
 
 
 def released_names(network: Network) -> dict[str, str]:
@@ -117,14 +124,26 @@ def _their_exchange_name(level: int, parts: list[str]) -> str:
 
 def _read(weights: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
     """The state dict without prefix and without second names."""
-    loaded: Mapping[str, Any] = (
-        weights
-        if isinstance(weights, Mapping)
-        else torch.load(weights, map_location="cpu", weights_only=True)
-    )
-    found = loaded.get("state_dict", loaded)
-    plain = {key.removeprefix("main."): value for key, value in found.items()}
-    return {key: value for key, value in plain.items() if not key.startswith("params.")}
+    from crosstask.model_files import read_checkpoint
+
+    loaded = weights if isinstance(weights, Mapping) else read_checkpoint(Path(weights))
+    found = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None
+    if not isinstance(found, Mapping):
+        raise ValueError("the weights hold no state dict; expected names with tensors.")
+    plain: dict[str, Tensor] = {}
+    for key, value in found.items():
+        name = str(key).removeprefix("main.")
+        if name.startswith("params."):
+            continue
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{key!r} is a {type(value).__name__}; expected names with tensors.")
+        if name in plain and not torch.equal(plain[name], value):
+            raise ValueError(
+                f"the weights hold {name!r} and 'main.{name}' with different values; "
+                "leave out those that are not meant."
+            )
+        plain[name] = value
+    return plain
 
 
 def _class_counts(theirs: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[str, int]:
@@ -143,14 +162,15 @@ def _class_counts(theirs: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[st
 
 
 def _check_keys(network: Network, names: Mapping[str, str], theirs: Mapping[str, Tensor]) -> None:
-    """Every name on both sides, every size the same; else an error that lists what is not."""
-    expected = dict(zip(names.values(), network.state_dict().values(), strict=True))
+    """Every name on both sides, every shape the release's; else an error that lists what is not."""
+    ours = network.state_dict()
+    expected = {name: _their_shape(name, ours[own]) for own, name in names.items()}
     missing = [name for name in expected if name not in theirs]
     surplus = [name for name in theirs if name not in expected]
     wrong = [
-        f"{name} {tuple(theirs[name].shape)}, expected {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in theirs and theirs[name].squeeze().shape != tensor.squeeze().shape
+        f"{name} {tuple(theirs[name].shape)}, expected {shape}"
+        for name, shape in expected.items()
+        if name in theirs and tuple(theirs[name].shape) != shape
     ]
     if missing or surplus or wrong:
         report = "; ".join(
@@ -163,6 +183,11 @@ def _check_keys(network: Network, names: Mapping[str, str], theirs: Mapping[str,
             if found
         )
         raise ValueError(f"the weights do not fit DenseMTL with a ResNet-101: {report}.")
+
+
+def _their_shape(name: str, ours: Tensor) -> tuple[int, ...]:
+    """Alpha, a vector here, stands in the shape of a map there; all else has one shape."""
+    return (1, ours.numel(), 1, 1) if name.endswith(".alpha") else tuple(ours.shape)
 
 
 def _orders(
