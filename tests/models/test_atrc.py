@@ -248,6 +248,22 @@ def test_auxiliary_outputs_and_losses() -> None:
     assert "auxiliary" not in model(torch.rand(2, 3, 64, 64))
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_saliency_can_be_a_context_of_two_labels(channels: int) -> None:
+    tasks = {"segmentation": 5, "saliency": channels}
+    model = create_model("atrc", tasks, genotype="searched_pascal", **TINY)
+    assert model.auxiliary.predictions["saliency"].out_channels == 2
+    target = torch.zeros(1, 1, 4, 8)
+    target[..., :2] = 1  # a quarter is salient
+    logits = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 8)
+    loss = model.auxiliary_losses({"saliency": logits}, {"saliency": target})
+    background, salient = math.log(1 + math.exp(-1)), math.log(1 + math.exp(1))
+    expected = 0.25 * 0.75 * salient + 0.75 * 0.25 * background
+    assert loss["auxiliary/saliency"].item() == pytest.approx(expected)
+    void = {"saliency": torch.full_like(target, 255)}
+    assert model.auxiliary_losses({"saliency": logits}, void)["auxiliary/saliency"] == 0
+
+
 @pytest.mark.parametrize("genotype", ["none", "global", "local", "target_label", "source_label"])
 def test_every_context_learns(genotype: str) -> None:
     model = create_model("atrc", SMALL, genotype=genotype, **TINY)

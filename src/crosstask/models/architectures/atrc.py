@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from crosstask.models.auxiliary_labels import AuxiliaryLabels
 from crosstask.models.encoder import Encoder
+from crosstask.models.label_targets import VOID_LABEL, label_loss
 from crosstask.models.network import pad_image
 from crosstask.models.pyramid_maps import STRIDES, Neck, PyramidMaps, fit_output
 from crosstask.models.recompute import run_exchange
@@ -24,6 +25,10 @@ GENOTYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "searched_w48": (_NYUD, ("3004", "4114", "4114", "3333")),
     "searched_pascal": (_PASCAL, ("33404", "33434", "33343", "33334", "33313")),
 }
+
+
+# Saliency is labelled 0 or 1, and its losses weigh both alike whatever the picture shows.
+_SALIENCY = "saliency"
 
 
 class RelationalDecoder(nn.Module):
@@ -123,6 +128,8 @@ class RelationalNetwork(nn.Module):
     ) -> dict[str, Float[Tensor, ""]]:
         """Cross-entropy of the label heads, times their weights; 0 where a target is all void.
 
+        That of saliency is balanced by the batch, as the task's own loss is.
+
         Args:
             auxiliary: what the network returned under that name.
             targets: ``{task: target}`` as in samples; tasks without a target are left out.
@@ -131,12 +138,16 @@ class RelationalNetwork(nn.Module):
             ``{"auxiliary/<task>": loss}``.
         """
         assert self.auxiliary is not None
-        return {
-            f"auxiliary/{task}": self.auxiliary_weights.get(task, 1.0)
-            * self.auxiliary.loss(task, logits, targets[task])
-            for task, logits in auxiliary.items()
-            if task in targets
-        }
+        losses = {}
+        for task, logits in auxiliary.items():
+            if task not in targets:
+                continue
+            if task == _SALIENCY and self.auxiliary.kinds[task] == "binary":
+                loss = balanced_label_loss(logits, self.auxiliary.labels(task, targets[task]))
+            else:
+                loss = self.auxiliary.loss(task, logits, targets[task])
+            losses[f"auxiliary/{task}"] = self.auxiliary_weights.get(task, 1.0) * loss
+        return losses
 
     def prediction_layers(self, task: str) -> list[nn.Conv2d]:
         """The layers of a task whose bias is the output's starting value."""
@@ -156,6 +167,19 @@ class RelationalNetwork(nn.Module):
         return shared, {
             task: cast(RelationalDecoder, self.decoders[task]).branch(shared) for task in self.tasks
         }
+
+
+def balanced_label_loss(
+    logits: Float[Tensor, "b 2 _ _"], labels: Int[Tensor, "b h w"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy in which each of two labels weighs the other's share of the batch's pixels.
+
+    Args:
+        logits: of labels 0 and 1.
+        labels: 0 or 1, void 255.
+    """
+    ones = (labels == 1).sum() / (labels != VOID_LABEL).sum().clamp(min=1)
+    return label_loss(logits, labels, torch.stack([ones, 1 - ones]))
 
 
 def atrc(
@@ -189,7 +213,8 @@ def atrc(
         neighbourhood: side of the local context's window, odd.
         dropout: of whole channels, before the prediction.
         label_kinds, label_bins, near, far, positive_weight: of the auxiliary heads, see
-            `AuxiliaryLabels`; ``near`` and ``far`` are those of indoor scenes.
+            `AuxiliaryLabels`; ``near`` and ``far`` are those of indoor scenes, and a task called
+            saliency is "binary".
         auxiliary_weights: factor of each task's auxiliary loss; the paper takes the tasks' own.
 
     Raises:
@@ -216,9 +241,8 @@ def atrc(
     labelled = {task: tasks[task] for task in exchange.labelled_tasks()}
     auxiliary = None
     if labelled:
-        auxiliary = AuxiliaryLabels(
-            labelled, shared, label_kinds, label_bins, near, far, positive_weight
-        )
+        kinds = {_SALIENCY: "binary", **(label_kinds or {})}
+        auxiliary = AuxiliaryLabels(labelled, shared, kinds, label_bins, near, far, positive_weight)
     return RelationalNetwork(encoder, maps, decoders, exchange, auxiliary, auxiliary_weights)
 
 
