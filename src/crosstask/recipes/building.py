@@ -7,12 +7,10 @@ from crosstask.balancing import create_balancer
 from crosstask.models import create_model
 from crosstask.recipes.experiment import Data, Experiment
 from crosstask.recipes.options import choose_tasks, needed_root, parse_names, parse_size
-from crosstask.regimes.optimization import optimizer_settings
+from crosstask.recipes.published import FAMILY, published_optimizer
 from crosstask.regimes.supervised import Supervised
 from crosstask.tasks import Depth, Task
 
-# Architectures whose papers add the losses of their levels instead of averaging them.
-_SUMMED_LEVELS = ("sca_mtl", "mti_net", "mti_xtam", "atrc")
 # The least depth that ATRC's logarithmic bins tell apart, metres.
 _NEAREST_BIN = 0.7
 
@@ -99,7 +97,8 @@ def supervised_experiment(
         accumulate: batches of one optimiser step.
         seed: of weights, order and augmentation.
         balancing: paper, equal, uncertainty, gradnorm, mgda, or a method of TorchJD.
-        optimizer: paper, matched, adam, adamw, sgd.
+        optimizer: paper (of the architecture's own paper; DenseMTL's for its ablations), matched
+            (one AdamW for every architecture), adam, adamw, sgd.
         lr: rate of decoders and exchanges (the encoder's keeps its ratio).
         encoder_lr: rate of the encoder.
         levels: how losses of supervised levels combine: auto, mean, sum, last.
@@ -118,12 +117,13 @@ def supervised_experiment(
         tasks, architecture, encoder, pretrained, width, "imagenet", options, seed
     )
     if levels == "auto":
-        levels = "sum" if architecture in _SUMMED_LEVELS else "mean"
+        # SCA-MTL and its family add the losses of their levels instead of averaging them.
+        levels = "sum" if architecture in FAMILY else "mean"
     regime = Supervised(
         network,
         tasks,
         create_balancer(balancing, tasks),
-        optimizer_settings(optimizer, architecture, lr, encoder_lr),
+        published_optimizer(optimizer, architecture, lr, encoder_lr),
         steps=steps,
         ema=ema,
         freeze=parse_names(freeze),

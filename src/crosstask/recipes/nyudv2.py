@@ -1,33 +1,26 @@
 """Recipes on NYUDv2."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from crosstask.data import NYUDv2, labels
 from crosstask.recipes.building import reader_experiment
 from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks
-from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task, family_weights
+from crosstask.recipes.published import ATRC_EDGE_WEIGHT, FAMILY, as_published
+from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 
-# Architectures whose papers train with L1 depth, L1 normals and binary edges.
-FAMILY = ("sca_mtl", "mti_net", "mti_xtam", "atrc")
-
-
-def family_balancing(balancing: str, architecture: str, tasks: Sequence[Task]) -> str:
-    """The family's own task weights (S 1, D 1, N 10, E 50, ...) where "paper" is asked for."""
-    if balancing != "paper" or architecture not in FAMILY:
-        return balancing
-    weights = family_weights(tasks)
-    return "fixed:" + ",".join(f"{name}={weight:g}" for name, weight in weights.items())
+# Steps and batch of DenseMTL's paper.
+_LENGTH = (40_000, 2)
 
 
 def nyudv2_tasks(
     classes: int = 40,
     protocol: str = "correct",
     canonical_focal: float | None = None,
-    family: bool = False,
+    architecture: str = "densemtl",
 ) -> dict[str, Task]:
-    """The four tasks on NYUDv2; `family`: with the losses of SCA-MTL, MTI-Net and ATRC."""
+    """The four tasks on NYUDv2, with the losses of SCA-MTL, MTI-Net and ATRC for these."""
+    family = architecture in FAMILY
     p: Any = protocol
     table, _ = labels.choose(labels.NYU_TABLES, classes, "NYUDv2")
     return {
@@ -40,7 +33,11 @@ def nyudv2_tasks(
             protocol=p,
         ),
         "normals": Normals(objective="l1" if family else "cosine", protocol=p),
-        "edges": Edges(logits=1 if family else 2, protocol=p),
+        "edges": Edges(
+            logits=1 if family else 2,
+            positive_weight=ATRC_EDGE_WEIGHT["nyudv2"] if architecture == "atrc" else 0.95,
+            protocol=p,
+        ),
     }
 
 
@@ -52,15 +49,16 @@ def supervised(
     architecture: str = "densemtl",
     canonical_focal: float | None = None,
     balancing: str = "paper",
-    steps: int = 40_000,
-    batch_size: int = 2,
+    steps: int | None = None,
+    batch_size: int | None = None,
     protocol: str = "correct",
     **options: Any,
 ) -> Experiment:
     """NYUDv2 with the paper's settings: 40 classes, 576x448, 795/654 frames.
 
     DenseMTL, S-D-N-E, reached mIoU 0.4084, RMSE 0.593 m, 33.38 degrees in the paper (Table 2).
-    With `--architecture sca_mtl` the losses are that paper's: L1 depth, one-logit edges.
+    With `--architecture sca_mtl`, mti_net or atrc, losses, weights and, under `--optimizer paper`,
+    optimiser, steps and batch are those of that paper; size and augmentation are not.
 
     Args:
         root: folder of the dataset; `crosstask data check nyudv2 --root DIR` looks at it.
@@ -70,12 +68,25 @@ def supervised(
         architecture: see `crosstask models`.
         canonical_focal: focal length in pixels at which depth is predicted (camera-aware).
         balancing: paper (of the architecture's own paper), equal, uncertainty, ...
-        steps: optimiser steps.
-        batch_size: pictures a batch.
+        steps: optimiser steps; if left out 40,000, or with `--optimizer paper` 7,950 for sca_mtl
+            and 9,937 for mti_net (100 epochs).
+        batch_size: pictures a batch; if left out 2, or with `--optimizer paper` 10 for sca_mtl and
+            8 for mti_net and atrc.
         protocol: correct or released.
     """
-    available = nyudv2_tasks(classes, protocol, canonical_focal, architecture in FAMILY)
+    available = nyudv2_tasks(classes, protocol, canonical_focal, architecture)
     chosen = choose_tasks(tasks, available)
+    published = as_published(
+        "nyudv2",
+        architecture,
+        chosen,
+        balancing=balancing,
+        steps=steps,
+        batch_size=batch_size,
+        usual=_LENGTH,
+        given=options,
+    )
+    options.update(published)  # the command line is read off `**options` below
     return reader_experiment(
         NYUDv2,
         available,
@@ -84,9 +95,6 @@ def supervised(
         tasks=tasks,
         size=size,
         architecture=architecture,
-        balancing=family_balancing(balancing, architecture, chosen),
-        steps=steps,
-        batch_size=batch_size,
         protocol=protocol,
         reader_options={"classes": classes},
         **options,
