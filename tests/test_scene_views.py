@@ -172,7 +172,7 @@ def test_an_even_attention_is_spread_over_every_cell() -> None:
     assert even.cells_of_half == (32, 64)
 
 
-@pytest.mark.parametrize("name", ["window", "n_to_one", "sca_mtl", "atrc"])
+@pytest.mark.parametrize("name", ["window", "n_to_one", "densemtl_linear", "sca_mtl", "atrc"])
 def test_other_kinds_of_attention(name: str) -> None:
     reader = AttentionReader(network(name), torch.rand(3, 48, 80))
     assert reader.levels
@@ -193,7 +193,6 @@ def test_other_kinds_of_attention(name: str) -> None:
     [
         ("multi_task", "no exchange between tasks"),
         ("padnet", "no attention over positions"),
-        ("densemtl_linear", "no attention over positions"),
     ],
 )
 def test_networks_without_attention_say_so(name: str, reason: str) -> None:

@@ -202,6 +202,48 @@ class TestLinear:
         truth = features["b"] + norm(bus + grow(read, 2), exchange.norms["b"]).relu()
         assert torch.allclose(exchange(features)["b"], truth, atol=1e-9)
 
+    @pytest.mark.parametrize("attention", ["linear", "shared"])
+    @pytest.mark.parametrize("pixel", [(0, 0), (6, 11)])
+    def test_a_row_of_weights_predicts_what_is_attended(self, attention, pixel):
+        """With two tasks nobody competes: the row times the values is the attended cell."""
+        exchange = randomise(
+            LinearExchange(("a", "b"), 8, downscale=2, attention=attention, heads=1)
+        )
+        features = make_features((7, 12), ("a", "b"))
+        row = exchange.attention(features, "a", "b", pixel)
+        assert row.shape == (2, 4, 6)
+        assert torch.allclose(row.sum((1, 2)), torch.ones(2).double())
+        small = {
+            t: functional.max_pool2d(exchange.extractors[t](x).relu(), 2, ceil_mode=True)
+            for t, x in features.items()
+        }
+        values = {t: conv(small[t], exchange.values[t]) for t in small}
+        value = values["b"] if attention == "linear" else (values["a"] + values["b"]).relu()
+        read = torch.einsum("bhw,bchw->bc", row, value)
+        read = conv((read * exchange.alpha["a"])[..., None, None], exchange.outputs["a"])
+        attended = exchange._attend(features, small)["a"][..., pixel[0] // 2, pixel[1] // 2]
+        assert torch.allclose(attended, read[..., 0, 0], atol=1e-9)
+
+    def test_heads_of_a_row_are_averaged(self):
+        exchange = randomise(LinearExchange(TASKS, 8, 1, "pointwise", False, heads=2))
+        features = make_features((2, 3))
+        phi = lambda x: functional.elu(x) + 1  # noqa: E731
+        q = phi(conv(features["a"], exchange.queries["a"]))[..., 1, 2]
+        k = phi(conv(conv(features["c"], exchange.extractors["c"]).relu(), exchange.keys["c"]))
+        expected = 0
+        for part in (slice(0, 4), slice(4, 8)):
+            weights = torch.einsum("bc,bchw->bhw", q[:, part], k[:, part])
+            expected = expected + weights / weights.sum((1, 2), keepdim=True) / 2
+        assert torch.allclose(exchange.attention(features, "a", "c", (1, 2)), expected)
+
+    def test_rows_that_do_not_exist_are_refused(self):
+        features = make_features()
+        with pytest.raises(ValueError, match="no attention over positions"):
+            exchange = randomise(LinearExchange(TASKS, 8, attention=None))
+            exchange.attention(features, "a", "b", (0, 0))
+        with pytest.raises(ValueError, match="does not exist"):
+            randomise(LinearExchange(TASKS, 8)).attention(features, "a", "a", (0, 0))
+
     @pytest.mark.parametrize("attention", ["linear", "shared", None])
     def test_a_cut_source_says_nothing(self, attention):
         exchange = randomise(LinearExchange(TASKS, 8, 2, attention=attention, heads=2))

@@ -196,6 +196,58 @@ class LinearExchange(Exchange):
         batch, channels = x.shape[:2]
         return x.reshape(batch, self.heads, channels // self.heads, -1).transpose(-1, -2)
 
+    def attention(
+        self,
+        features: dict[str, Float[Tensor, "b c h w"]],
+        target: str,
+        source: str,
+        pixel: tuple[int, int],
+    ) -> Float[Tensor, "b hs ws"]:
+        """One row of the attention, which is never stored: where `target` looks in `source`.
+
+        With ``"linear"``: phi(q) . phi(k_p) over its sum over the positions p of this source, mean
+        over the heads; how the sources share the target is not in it. With ``"shared"``: the
+        softmax over the one map that all tasks make, the same row for every source.
+
+        Args:
+            features: what the exchange reads (before the exchange).
+            pixel: row and column, in pixels of these features.
+
+        Returns:
+            weights over the attention grid, which sum to 1.
+
+        Raises:
+            ValueError: unknown task, target equal to source, or an exchange without attention.
+        """
+        self.check_direction(source, target)
+        if self.kind is None:
+            raise ValueError("this exchange has no attention over positions; see `attention`.")
+        s = self.downscale
+        grid = self.queries[target](pool(features[target], s, "nearest"))
+        row, column = pixel[0] // s, pixel[1] // s
+        query = grid[..., row : row + 1, column : column + 1]
+        if self.kind == "linear":
+            weights = self._kernel_row(query, self._key(features, source))
+        else:
+            key = _sum_of_all({task: self._key(features, task) for task in self.tasks})
+            logits = _tokens(query.relu()) @ key.transpose(-1, -2) / grid.shape[1] ** 0.5
+            weights = logits.softmax(-1).flatten(1)
+        return weights.view(-1, *grid.shape[-2:])
+
+    def _key(self, features: dict[str, Tensor], task: str) -> Float[Tensor, "b c hs ws"]:
+        """What a task contributes to the keys, on the attention grid."""
+        extracted = self.extractors[task](features[task]).relu()
+        return self.keys[task](pool(extracted, self.downscale, "max"))
+
+    def _kernel_row(
+        self, query: Float[Tensor, "b c 1 1"], key: Float[Tensor, "b c hs ws"]
+    ) -> Float[Tensor, "b n"]:
+        """Weights of one query over the positions of one source, mean over the heads."""
+        with full_precision(query.device):
+            phi, kernel = (functional.elu(_float(self._heads(x))) + 1 for x in (query, key))
+            weights = (phi @ kernel.transpose(-1, -2)).squeeze(-2)
+            return (weights / weights.sum(-1, keepdim=True).clamp(min=1e-6)).mean(1)
+
     def alphas(self) -> dict[tuple[str, str], Tensor]:
         """One vector per target, given for each of its sources."""
         if self.kind is None:
