@@ -1,5 +1,6 @@
 """Training: exact resume, what a run leaves behind, and what happens when things go wrong."""
 
+import io
 import json
 import os
 import signal
@@ -8,20 +9,23 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock, Mock
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from crosstask import model_files
+from crosstask.callbacks import Progress, RunLogger
 from crosstask.data.skip import SkipBad
 from crosstask.recipes.experiment import Experiment
 from crosstask.regimes.regime import NonFiniteLossError, Regime
-from crosstask.runs import RunError, read_rows
+from crosstask.runs import MetricsFile, RunError, read_rows
 from crosstask.scene_model import load
-from crosstask.training import _gathered, train
+from crosstask.training import RunData, _gathered, train
 from fakes.scenes import Scenes
 
 Make = Callable[..., Experiment]
@@ -311,6 +315,54 @@ def test_activation_checkpointing_trains_the_same_network(experiment: Make, tmp_
     assert list(plain) == list(saving)
     for key, value in plain.items():
         assert torch.allclose(value, saving[key], rtol=1e-3, atol=1e-5), key
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_losses_row_is_that_of_its_step(
+    experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    """With accumulation the loss of the step's last batch."""
+    seen, step = {}, Regime.training_step
+
+    def remember(self: Regime, batch: Any, batch_idx: int) -> Tensor:
+        total = step(self, batch, batch_idx)
+        seen[self.global_step] = float(total.detach())
+        return total
+
+    monkeypatch.setattr(Regime, "training_step", remember)
+    made = experiment(accumulate=accumulate, steps=7)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_steps=7,
+        accumulate_grad_batches=accumulate,
+        log_every_n_steps=3,
+        limit_val_batches=0,
+        logger=RunLogger(MetricsFile(tmp_path / "metrics.csv")),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(made.regime, datamodule=RunData(made, made.train_data(), made.val_data(), 0))
+    rows = [row for row in read_rows(tmp_path / "metrics.csv") if row[1] == "train/loss"]
+    assert rows == [(at, "train/loss", pytest.approx(seen[at])) for at in (2, 5)]
+
+
+def test_the_bar_looks_at_the_loss_only_where_one_is_logged() -> None:
+    """Looking makes the CPU wait for a GPU."""
+    bar = Progress(steps=9, console=Console(file=io.StringIO()))
+    looks = []
+    for step in range(1, 10):
+        loss = MagicMock()
+        loss.__float__.return_value = float(step)
+        trainer = Mock(spec=pl.Trainer, global_step=step, log_every_n_steps=3, is_global_zero=True)
+        trainer.callback_metrics = {"train/loss": loss}
+        module = Mock(spec=Regime, validation_metrics={"score": 0.1 * step})
+        bar.on_train_batch_end(trainer, module, None, None, 0)
+        if loss.__float__.called:
+            looks.append(step)
+        latest = step if step % 3 == 0 else max(looks)
+        assert bar._facts(module) == f"loss {latest:.2f}  score {0.1 * step:.3f}"
+    assert looks == [1, 3, 6, 9]  # the first step shows that it runs
 
 
 class Listed(Dataset[int]):

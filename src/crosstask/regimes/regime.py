@@ -189,8 +189,9 @@ class Regime(pl.LightningModule):
             self.ema.update_parameters(self.network)
 
     def _logs_now(self) -> bool:
+        """At the steps whose losses Lightning writes, n-1, 2n-1, ..., and for the bar at the first."""
         every = cast(int, getattr(self.trainer, "log_every_n_steps", 50))
-        return self.global_step % every == 0
+        return self.global_step == 0 or (self.global_step + 1) % every == 0
 
     # ---- non-finite losses ------------------------------------------------------------------
 
