@@ -249,8 +249,12 @@ class MetricsFile:
             csv.writer(file).writerows(rows)
 
 
-def environment() -> dict[str, Any]:
-    """Versions, commit and machine, for env.json."""
+def environment(device: str | None = None) -> dict[str, Any]:
+    """Versions, commit and machine, for env.json.
+
+    Args:
+        device: what computes ("cpu", "cuda:1"); the machine's GPU, or "cpu" without one, if left out.
+    """
     import torch
 
     def version(package: str) -> str | None:
@@ -259,6 +263,8 @@ def environment() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             return None
 
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     packages = ("crosstask", "torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy")
     return {
         "python": platform.python_version(),
@@ -267,7 +273,7 @@ def environment() -> dict[str, Any]:
         "code": code_version(),
         "machine": platform.machine(),
         "system": platform.system(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
     }

@@ -1,6 +1,5 @@
-"""Optimised inference, export and the benchmark command."""
+"""Optimised inference and export."""
 
-import importlib.util
 import json
 import math
 import subprocess
@@ -11,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from crosstask import benchmark, model_files
+from crosstask import model_files
 from crosstask.cli import main
 from crosstask.export import ExportError, Flat, _compare, export
 from crosstask.inference import Optimized, fold_batch_norms, optimize
@@ -281,63 +280,3 @@ def test_models_on_a_gpu_are_exported_from_a_copy_on_the_cpu(
     with pytest.raises(ExportError, match="Stop"):
         export(model, tmp_path / "m.pt2", "pt2")
     assert len(asked) == 2 and model.network not in [flat.network for flat in asked]
-
-
-def test_bench_counts_and_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [
-        "bench",
-        "--encoder",
-        "resnet10t",
-        "--width",
-        "0.0625",
-        "--sizes",
-        "32x64",
-        "--rounds",
-        "2",
-    ]
-    plot = tmp_path / "p.png"
-    assert main([*command, "--tasks", "2,5", "--plot", str(plot), "--json"]) == 0
-    records = json.loads(capsys.readouterr().out)["records"]
-    assert [(r["name"], r["tasks"]) for r in records] == [
-        ("multi_task_matched", 2), ("densemtl", 2), ("multi_task_matched", 5), ("densemtl", 5),
-    ]  # fmt: skip
-    assert records[0]["ratio"] == pytest.approx(1.0)
-    assert all(r["median_ms"] > 0 and "encoder" in r["parts_ms"] for r in records)
-    assert "exchange" in records[1]["parts_ms"] and "exchange" not in records[0]["parts_ms"]
-    assert plot.stat().st_size > 1000
-    assert main([*command, "--mode", "training"]) == 0
-    assert main([*command, "--device", "cuda"]) == (0 if torch.cuda.is_available() else 2)
-
-
-def test_peak_memory_by_hand() -> None:
-    """1000 float32 values are 4000 bytes; what exists before is not counted, views take nothing."""
-    x = torch.ones(1000, requires_grad=True)
-
-    def forward() -> None:
-        y = x * x  # 4000
-        y.view(10, 100).sum()  # + 4
-        del y
-        torch.ones(500)  # autograd keeps x, which was there before: 2000 + 0
-
-    assert benchmark.peak_memory(forward, "cpu") == 4004
-
-    def backward() -> None:
-        ((x * x) * 2).sum().backward()
-
-    # x * x (4000; nothing keeps it) and its double (4000) are alive together; the backward pass has
-    # the gradient of the double (expanded: 4 bytes), twice that (4000), both halves (8000), their
-    # sum (4000).
-    assert 12000 <= benchmark.peak_memory(backward, "cpu") <= 16100
-
-
-def test_the_naive_block_is_the_block() -> None:
-    path = Path(__file__).parents[2] / "benchmarks" / "naive_exchange.py"
-    spec = importlib.util.spec_from_file_location("naive_exchange", path)
-    naive = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(naive)
-    exchange = network().exchanges["1"].double()
-    features = {t: torch.rand(1, exchange.channels, 16, 24).double() for t in exchange.tasks}
-    with torch.no_grad():
-        expected, found = exchange(features), naive.NaiveExchange(exchange)(features)
-    for task in expected:
-        assert torch.allclose(expected[task], found[task], atol=1e-9)

@@ -2,16 +2,25 @@
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import Tensor
+
+    from crosstask.benchmark import Variant
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="crosstask bench",
         description=__doc__,
-        epilog="Peak MB: all that is allocated on a GPU; on a CPU the tensors that one step makes, "
-        "weights and image not counted.",
+        epilog="Peak MB: above what was there before the step, so without weights, image and states "
+        "of the optimiser: on a GPU what its allocator gives, on a CPU the tensors that the step "
+        "makes; '-' where it cannot be told (compiled on a CPU, CUDA graphs). By part: time of the "
+        "forward pass; heads are the prediction layers, decoders all that is no other part.",
     )
     parser.add_argument(
         "--architectures",
@@ -29,7 +38,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--mode", choices=("inference", "training"), default="inference")
     parser.add_argument("--precision", choices=("32", "bf16", "auto"), default="32")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--emulated",
+        action="store_true",
+        help="allow --precision bf16 on a CPU without bf16 instructions (for its memory)",
+    )
+    parser.add_argument(
+        "--tf32", action="store_true", help="let a GPU round float32 products to TF32"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu")
     parser.add_argument(
         "--threads", type=int, default=1, help="of the CPU; one gives stable numbers"
     )
@@ -51,32 +68,92 @@ def main(argv: list[str]) -> int:
 
     import torch
 
+    from crosstask.benchmark import task_names, tf32
     from crosstask.hardware import choose
     from crosstask.recipes.options import parse_size
 
+    _check_options(args)
+    torch.set_num_threads(args.threads)
+    hardware = choose(args.device, args.precision)
+    _check_hardware(args, hardware)
+    sizes = [parse_size(size) for size in args.sizes.split(",")]
+    records: list[dict[str, Any]] = []
+    with tf32(args.tf32):
+        for tasks in [task_names(_whole_number("--tasks", n)) for n in args.tasks.split(",")]:
+            for size in sizes:
+                records += _measure(args, tasks, size, hardware)
+    if args.plot:
+        _plot(records, args.plot)
+    machine = _machine(hardware) | {"tf32": args.tf32}
+    if args.json:
+        print(json.dumps({"machine": machine, "records": records}, indent=2))
+    else:
+        _print(records, args, machine)
+    return 0
+
+
+def _whole_number(option: str, text: str) -> int:
+    if not text.strip().isdecimal():
+        raise ValueError(f"`{option}` has {text!r}; expected whole numbers with commas")
+    return int(text)
+
+
+def _check_options(args: Any) -> None:
+    """Refuses options that do not go together, before anything is built."""
     if args.recompute and (args.mode == "inference" or args.compile or args.optimize):
         raise ValueError(
             "`--recompute` saves memory in plain training; give `--mode training`, without "
             "`--compile` (which plans memory itself) and `--optimize` (inference only)"
         )
+    if args.optimize and args.mode == "training":
+        raise ValueError(
+            "`--optimize` makes networks for inference; give `--mode inference` or leave it out"
+        )
     if args.cuda_graphs and (not args.optimize or args.compile):
         raise ValueError("`--cuda-graphs` belongs to `--optimize`, without `--compile`")
-    torch.set_num_threads(args.threads)
-    hardware = choose(args.device, args.precision)
-    records: list[dict[str, Any]] = []
-    for number in (int(n) for n in args.tasks.split(",")):
-        for size in (parse_size(s) for s in args.sizes.split(",")):
-            records += _measure(args, number, size, hardware)
-    if args.plot:
-        _plot(records, args.plot)
-    if args.json:
-        print(json.dumps({"machine": _machine(hardware), "records": records}, indent=2))
-    else:
-        _print(records, args, _machine(hardware))
-    return 0
+    for option in ("rounds", "batch", "threads"):
+        if getattr(args, option) < 1:
+            raise ValueError(f"`--{option}` is {getattr(args, option)}; expected at least 1")
 
 
-def _measure(args: Any, number: int, size: tuple[int, int], hardware: Any) -> list[dict[str, Any]]:
+def _check_hardware(args: Any, hardware: Any) -> None:
+    """Refuses what this machine would only pretend to do."""
+    from crosstask.hardware import cpu_has_fast_bf16
+
+    if args.tf32 and hardware.device.type != "cuda":
+        raise ValueError(
+            "`--tf32` is a number format of GPUs; give `--device cuda` or leave it out"
+        )
+    emulates = hardware.device.type == "cpu" and not cpu_has_fast_bf16()
+    if hardware.precision == "bf16" and emulates and not args.emulated:
+        raise ValueError(
+            "`--precision` is bf16, which this CPU lacks and would emulate, 10 to 20 times slower; "
+            "use 32 or auto, or add `--emulated` where only memory matters"
+        )
+
+
+def _measure(
+    args: Any, tasks: Mapping[str, int], size: tuple[int, int], hardware: Any
+) -> list[dict[str, Any]]:
+    """One group of variants, measured in turns."""
+    import torch
+
+    from crosstask import benchmark
+
+    if args.compile or args.cuda_graphs:
+        torch._dynamo.reset()  # the networks of the last group are gone
+    image = torch.rand(args.batch, 3, *size, device=hardware.device)
+    if args.channels_last:
+        image = image.contiguous(memory_format=torch.channels_last)
+    names = args.architectures.split(",")
+    variants = [_variant(args, name, tasks, image, hardware) for name in names]
+    return benchmark.measure(variants, rounds=args.rounds, device=hardware.device)
+
+
+def _variant(
+    args: Any, name: str, tasks: Mapping[str, int], image: "Tensor", hardware: Any
+) -> "Variant":
+    """One architecture with the asked options, ready to run."""
     import torch
 
     from crosstask import benchmark
@@ -86,58 +163,45 @@ def _measure(args: Any, number: int, size: tuple[int, int], hardware: Any) -> li
     from crosstask.models.recompute import recompute_activations
 
     dtype = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
-    tasks = benchmark.task_names(number)
-    device = hardware.device
-    image = torch.rand(args.batch, 3, *size, device=device)
+    network: Any = create_model(
+        name, tasks, encoder=args.encoder, pretrained=False, width=args.width
+    )
+    size = (image.shape[-2], image.shape[-1])
+    counts = count_macs(network, size)
+    total = counts.pop("total")
+    facts = {"tasks": len(tasks), "size": list(size), **total, "parts": counts}
+    network.to(hardware.device)
     if args.channels_last:
-        image = image.contiguous(memory_format=torch.channels_last)
-    variants = []
-    for name in args.architectures.split(","):
-        network: Any = create_model(
-            name, tasks, encoder=args.encoder, pretrained=False, width=args.width
+        network.to(memory_format=torch.channels_last)
+    if args.optimize:
+        network = optimize(
+            network, dtype=dtype, channels_last=args.channels_last, cuda_graphs=args.cuda_graphs
         )
-        total = count_macs(network, size)["total"]
-        network.to(device)
-        if args.channels_last:
-            network.to(memory_format=torch.channels_last)
-        if args.optimize:
-            network = optimize(
-                network,
-                dtype=dtype,
-                channels_last=args.channels_last,
-                cuda_graphs=args.cuda_graphs,
-            )
-        if args.recompute:
-            recompute_activations(network)
-        parts = None if args.cuda_graphs else getattr(network, "network", network)
-        if args.compile:
-            network, parts = _compiled(network, device.type), None
-        make = benchmark.inference_step if args.mode == "inference" else benchmark.training_step
-        facts = {
-            "tasks": number,
-            "size": list(size),
-            "parameters": total["parameters"],
-            "macs": total["macs"],
-        }
-        variants.append(
-            benchmark.Variant(name, make(network, image, dtype), parts, args.batch, facts)
-        )
-    return benchmark.measure(variants, rounds=args.rounds, device=device.type)
+    if args.recompute:
+        recompute_activations(network)
+    parts = None if args.cuda_graphs else getattr(network, "network", network)
+    if args.compile:
+        network, parts = _compiled(network, hardware.device.type), None
+    make = benchmark.inference_step if args.mode == "inference" else benchmark.training_step
+    told = not args.cuda_graphs and not (args.compile and hardware.device.type == "cpu")
+    return benchmark.Variant(name, make(network, image, dtype), parts, args.batch, facts, told)
 
 
 def _compiled(network: Any, device: str) -> Any:
     import torch
 
     from crosstask.hardware import check_compiler
+    from crosstask.inference import raise_recompile_limit
 
     check_compiler(device)
+    raise_recompile_limit()
     return torch.compile(network, fullgraph=True)
 
 
 def _machine(hardware: Any) -> dict[str, Any]:
     from crosstask.runs import environment
 
-    facts = environment()
+    facts = environment(str(hardware.device))
     return {
         "device": facts["device"],
         "torch": facts["packages"]["torch"],
@@ -148,42 +212,64 @@ def _machine(hardware: Any) -> dict[str, Any]:
 
 
 def _print(records: list[dict[str, Any]], args: Any, machine: dict[str, Any]) -> None:
-    from rich.table import Table
-
     from crosstask.commands.tables import console
 
-    title = f"{args.mode}, batch {args.batch}, {machine['precision']} bit, {machine['device']}, ms in the median"
-    table = Table(title=title, title_justify="left")
-    names = (
-        "architecture",
-        "tasks",
-        "size",
-        "M params",
-        "GMACs",
-        "ms",
-        "p90",
-        "images/s",
-        "faster",
-    )
-    parts = ("encoder", "exchange", "decoders and heads")
-    table.add_column(names[0], min_width=18)
-    for column in (*names[1:], "peak MB", "encoder", "exchange", "rest"):
+    formats = {"bf16": "bf16", "32": "TF32" if machine["tf32"] else "float32"}
+    number = formats[machine["precision"]]
+    title = f"{args.mode}, batch {args.batch}, {number}, {machine['device']}, ms in the median"
+    sheet = console(120)
+    sheet.print(_whole_table(records, title))
+    sheet.print(_part_table(records))
+
+
+def _table(title: str, columns: Sequence[str]) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("architecture", min_width=18)
+    for column in ("tasks", "size", *columns):
         table.add_column(column, justify="right")
+    return table
+
+
+def _first_cells(record: dict[str, Any]) -> tuple[str, str, str]:
+    return record["name"], str(record["tasks"]), "x".join(map(str, record["size"]))
+
+
+def _whole_table(records: list[dict[str, Any]], title: str) -> "Table":
+    columns = ("M params", "GMACs", "ms", "p90", "images/s", "faster", "peak MB")
+    table = _table(title, columns)
     for r in records:
         table.add_row(
-            r["name"],
-            str(r["tasks"]),
-            "x".join(map(str, r["size"])),
+            *_first_cells(r),
             f"{r['parameters'] / 1e6:.2f}",
             f"{r['macs'] / 1e9:.1f}",
             f"{r['median_ms']:.1f}",
             f"{r['p90_ms']:.1f}",
             f"{r['images_per_second']:.2f}",
             f"{r['ratio']:.2f}",
-            f"{r['memory_mb']:.0f}",
-            *(f"{r['parts_ms'][p]:.0f}" if p in r["parts_ms"] else "-" for p in parts),
+            "-" if r["memory_mb"] is None else f"{r['memory_mb']:.0f}",
         )
-    console(140).print(table)
+    return table
+
+
+def _part_table(records: list[dict[str, Any]]) -> "Table":
+    from crosstask.benchmark import PARTS
+
+    table = _table("by part: ms of the forward pass, GMACs (parameters: --json)", PARTS)
+    for r in records:
+        table.add_row(*_first_cells(r), *(_part_cell(r, part) for part in PARTS))
+    return table
+
+
+def _part_cell(record: dict[str, Any], part: str) -> str:
+    """ "12 ms 3.4 G", without what is not known."""
+    milliseconds, counts = record["parts_ms"].get(part), record["parts"].get(part)
+    cells = [] if milliseconds is None else [f"{milliseconds:.0f} ms"]
+    if counts is not None:
+        cells.append(f"{counts['macs'] / 1e9:.1f} G")
+    return " ".join(cells) or "-"
 
 
 def _plot(records: list[dict[str, Any]], path: Path) -> None:
