@@ -24,6 +24,7 @@ from crosstask import visualize
 from crosstask.evaluation import Evaluator, to_device
 from crosstask.recipes.experiment import Experiment
 from crosstask.runs import MetricsFile, Run, atomic_path
+from crosstask.spacing import evenly
 
 
 class RunLogger(Logger):
@@ -152,9 +153,8 @@ class Panels(pl.Callback):
         """(3,H,W) uint8: truth over prediction for evenly spaced samples."""
         network.eval()
         evaluator = Evaluator(experiment.tasks).to(device)
-        step = max(1, len(dataset) // samples)
         panels = []
-        for index in list(range(0, len(dataset), step))[:samples]:
+        for index in evenly(len(dataset), samples):
             sample = dict(dataset[index])
             batch = {k: v[None] if isinstance(v, torch.Tensor) else [v] for k, v in sample.items()}
             batch = to_device(batch, device)

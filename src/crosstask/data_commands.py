@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from crosstask.spacing import evenly
+
 
 def main(argv: list[str]) -> int:
     """Run one of the commands; exit code 0 done, 1 defects found, 2 wrong use (an exception)."""
@@ -212,7 +214,7 @@ def _preview(args: argparse.Namespace) -> int:
     datasets = _present(args)
     sheets = _sheet_paths(args, list(datasets))
     for split, dataset in datasets.items():
-        indices = _spaced(len(dataset), args.count)
+        indices = evenly(len(dataset), args.count)
         picture = sheets[split]
         picture.parent.mkdir(parents=True, exist_ok=True)
         sheet(dataset, indices, args.width).save(picture)
@@ -317,19 +319,13 @@ def _options(texts: list[str], known: dict[str, Any], name: str) -> dict[str, An
 def _look(dataset: Any, args: argparse.Namespace, title: str) -> Any:
     from crosstask.data.inspection import Findings, inspect
 
-    indices = _spaced(len(dataset), args.limit or len(dataset))
+    indices = evenly(len(dataset), args.limit or len(dataset))
     total = Findings()
     found = inspect(dataset, indices, args.workers)
     chunks = len(indices) if args.workers < 1 else -(-len(indices) // 8)
     for part in _progress(found, chunks, title, args.json):
         total.add(part)
     return total
-
-
-def _spaced(size: int, count: int) -> list[int]:
-    """`count` indices evenly spread over `size`."""
-    count = min(count, size)
-    return [place * size // count for place in range(count)]
 
 
 def _progress(items: Iterable[Any], total: int, title: str, quiet: bool) -> Iterable[Any]:

@@ -30,11 +30,11 @@ def main(argv: list[str]) -> int:
 
     from crosstask import model_files
     from crosstask.commands.evaluate import reopen
-    from crosstask.commands.knockout import evenly
     from crosstask.comparison.pictures import Contestant, compare_pictures, save_sheet
     from crosstask.comparison.records import find_runs
     from crosstask.hardware import choose
     from crosstask.runs import Run
+    from crosstask.spacing import evenly
 
     contestants = []
     paths = find_runs(args.runs)

@@ -18,6 +18,7 @@ from crosstask.regimes.view_synthesis import (
     enlarge,
     synthesise,
 )
+from crosstask.spacing import evenly
 from crosstask.tasks import Task
 from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
 
@@ -94,8 +95,7 @@ def mean_motion_errors(train: Any, val: Any, samples: int = 200) -> dict[str, fl
     if "poses" not in getattr(val, "modalities", ()):
         return {}
     trivial, errors = MeanMotion(), PoseError()
-    step = max(1, len(train) // samples)
-    seen = Subset(train, list(range(0, len(train), step))[:samples])
+    seen = Subset(train, evenly(len(train), samples))
     for batch in evaluation_loader(seen, batch_size=1):
         trivial.update(batch["poses"])
     for batch in evaluation_loader(val, batch_size=1):

@@ -15,6 +15,7 @@ from crosstask.colormap import scale_colors
 from crosstask.evaluation import to_device
 from crosstask.regimes.view_synthesis import Synthesis
 from crosstask.runs import atomic_path
+from crosstask.spacing import evenly
 from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
 from crosstask.video import write_video
 
@@ -75,10 +76,8 @@ def write_pictures(
 
     The video needs the extra ``crosstask[video]`` and is left out without it.
     """
-    step = max(1, len(dataset) // samples)
-    chosen = list(range(0, len(dataset), step))[:samples]
     panels = []
-    for index in chosen:
+    for index in evenly(len(dataset), samples):
         batch = _batch(dataset[index], device)
         found = regime.synthesis(batch)
         found = Synthesis(*(value.cpu() for value in found))
