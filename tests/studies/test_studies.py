@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from crosstask.cli import main
 from crosstask.models import create_model, list_models
 from crosstask.runs import Run, RunError, write_json
 from crosstask.studies import STUDIES, Setting, find_study
@@ -170,19 +171,131 @@ def test_a_cut_off_run_is_resumed_or_started_again(tmp_path: Path) -> None:
     assert how == {first.run.name: (True, True), second.run.name: (False, False)}
 
 
-def test_one_failure_does_not_stop_the_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError, TypeError, KeyError, AssertionError])
+def test_one_failure_does_not_stop_the_others(tmp_path: Path, kind: type[Exception]) -> None:
     first, second = planned(tmp_path)
     said: list[str] = []
 
     def train(item: PlannedRun, resume: bool) -> None:
         if item is first:
-            raise ValueError("the encoder has no stride 4")
+            raise kind("the encoder has no stride 4")
         finish(item)
 
     result = run_study([first, second], train, say=said.append)
     assert result["failed"] == [first.run.name] and result[FINISHED] == [second.run.name]
     assert any("no stride 4" in line for line in said)
     assert "no stride 4" in (first.place.path / "error.txt").read_text()
+
+
+def test_a_keyboard_interrupt_stops_the_study(tmp_path: Path) -> None:
+    def train(item: PlannedRun, resume: bool) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(planned(tmp_path), train, say=lambda text: None)
+
+
+def test_nothing_is_trained_beside_a_damaged_or_different_run(tmp_path: Path) -> None:
+    first, second = planned(tmp_path)
+
+    def train(item: PlannedRun, resume: bool) -> None:
+        raise AssertionError("trained")
+
+    finish(second)
+    (second.place.path / "metrics.json").write_text("{}")
+    with pytest.raises(RunError, match=r"metrics\.json is damaged"):
+        run_study([first, second], train)
+    second.place.write_config({**second.config, "steps": 6})
+    with pytest.raises(RunError, match="other settings"):
+        run_study([first, second], train)
+
+
+def test_a_run_damaged_by_another_process_does_not_stop_the_others(tmp_path: Path) -> None:
+    first, second = planned(tmp_path)
+
+    def train(item: PlannedRun, resume: bool) -> None:
+        finish(item)
+        if item is first:
+            second.place.path.mkdir()
+            second.place.config_file.write_text("")
+
+    said: list[str] = []
+    result = run_study([first, second], train, say=said.append)
+    assert result[FINISHED] == [first.run.name] and result["failed"] == [second.run.name]
+    assert any("config.yaml is damaged" in line for line in said)
+
+
+def test_a_run_that_another_process_takes_meanwhile_keeps_its_curves(tmp_path: Path) -> None:
+    (item,) = planned(tmp_path, (0,))
+    lock = item.place.lock()
+
+    def say(text: str) -> None:
+        """Between the look at the directory and its preparation."""
+        if text.startswith("[1/1]"):
+            lock.__enter__()
+            item.place.metrics_file.write_text("step,name,value\n")
+
+    def train(item: PlannedRun, resume: bool) -> None:
+        raise AssertionError("trained")
+
+    result = run_study([item], train, say=say)
+    assert result[ELSEWHERE] == [item.run.name] and not result["failed"]
+    assert item.place.metrics_file.is_file()
+    lock.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("study", "dataset"), [("table1", "camvid"), ("table4a", "pascal_context")]
+)
+def test_tasks_that_a_dataset_lacks_are_named_when_planning(
+    tmp_path: Path, study: str, dataset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["study", study, "--dataset", dataset, "--output", str(tmp_path / "o"), "--list"]
+    assert main(command) == 2
+    told = capsys.readouterr()
+    assert "unknown task 'depth'" in told.err and "densemtl" in told.err and not told.out
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("study", "dataset"),
+    [*((name, "procedural") for name in STUDIES), ("table2", "nyudv2"), ("table5", "cityscapes")],
+)
+def test_every_study_can_be_planned_without_the_data(
+    study: str, dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["study", study, "--dataset", dataset, "--output", str(tmp_path), "--list"]
+    assert main(command) == 0, capsys.readouterr().err
+    assert "not started" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("study", "options", "refused"),
+    [
+        ("table4a", ["--architecture", "padnet"], "architecture"),
+        ("table4a", ["--tasks=depth"], "tasks"),
+        ("table4a", ["--seed", "0"], "seed"),  # the default, but three seeds would run
+        ("table6", ["--method", "oracle"], "method"),
+    ],
+)
+def test_options_that_a_study_sets_are_refused(
+    study: str, options: list[str], refused: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", study, *options, "--list"]) == 2
+    told = capsys.readouterr().err
+    assert f"`--{refused}` is set by every row" in told and "--rows" in told and "--seeds" in told
+
+
+def test_options_of_a_file_that_a_study_sets_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text("steps: 7\n")
+    command = ["study", "table4a", "--config", str(file), "--list", "--output", str(tmp_path)]
+    assert main(command) == 0
+    file.write_text("tasks: depth\n")
+    assert main(command) == 2
+    assert "`--tasks` is set by every row" in capsys.readouterr().err
 
 
 def test_options_of_a_study_that_the_recipe_lacks_are_an_error(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`crosstask study NAME [--dataset D] [--seeds 0,1,2] [--list] [options of the recipe]`."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,17 @@ def main(argv: list[str]) -> int:
     dataset, rest = _dataset(rest)
 
     from crosstask.recipes.options import parse_names, parse_size
-    from crosstask.studies.running import FINISHED, plan, run_study, write_list
+    from crosstask.studies.running import FINISHED, check_tasks, plan, run_study, write_list
     from crosstask.studies.study import Setting
 
-    settings, options = _read(recipe_of(name, dataset), rest, default_optimizer(name))
+    settings, options, given = _read(recipe_of(name, dataset), rest, default_optimizer(name))
     setting = Setting(
         dataset=dataset,
         seeds=tuple(_seed(s) for s in parse_names(settings.seeds)),
         size=parse_size(options["size"]),
     )
     runs = study(setting)
+    _check_given(given, runs, name)
     if settings.rows:
         wanted = parse_names(settings.rows)
         _check_rows(wanted, [run.row for run in runs])
@@ -44,6 +46,7 @@ def main(argv: list[str]) -> int:
         return _read(recipe, rest, default_optimizer(name))[1]
 
     planned = plan(runs, output, resolve)
+    check_tasks(planned)
     if settings.list:
         for item in planned:
             print(f"{item.run.name:<56} {item.status()}")
@@ -59,8 +62,8 @@ def main(argv: list[str]) -> int:
     return 1 if result["failed"] else 0
 
 
-def _read(recipe: str, rest: list[str], optimizer: str) -> tuple[Any, dict[str, Any]]:
-    """(the study's own settings, the recipe's options)."""
+def _read(recipe: str, rest: list[str], optimizer: str) -> tuple[Any, dict[str, Any], list[str]]:
+    """(the study's own settings, the recipe's options, names of those that were given)."""
     _, parser, names = recipe_parser(recipe, "study")
     parser.add_argument("--seeds", default="0,1,2", help="one run each")
     parser.add_argument("--rows", default="", help="only these rows of the study")
@@ -72,7 +75,11 @@ def _read(recipe: str, rest: list[str], optimizer: str) -> tuple[Any, dict[str, 
     defaults = {"optimizer": optimizer, "difficulty": "hard"}
     parser.set_defaults({k: v for k, v in defaults.items() if k in names})
     namespace = parser.read(rest)
-    return namespace, split_options(namespace, names)
+    options, left_alone = split_options(namespace, names), parser.get_defaults()
+    flags = [arg.partition("=")[0] for arg in rest if arg.startswith("--")]
+    written = [flag.removeprefix("--").replace("-", "_") for flag in flags]
+    given = [k for k in options if k in written or namespace[k] != left_alone[k]]
+    return namespace, options, given
 
 
 def _trainer(settings: Any) -> Any:
@@ -107,6 +114,18 @@ def _dataset(rest: list[str]) -> tuple[str, list[str]]:
     return "procedural", rest
 
 
+def _check_given(given: list[str], runs: Sequence[Any], study: str) -> None:
+    """An option that every run of the study sets itself would be ignored: refused."""
+    own = ["seed", *(key for key in given if all(key in run.options for run in runs))]
+    for key in given:
+        if key in own and key != "options":
+            raise ValueError(
+                f"`--{key.replace('_', '-')}` is set by every row of the study {study}; choose rows "
+                "with `--rows a,b` and seeds with `--seeds 0,1`, take another study, or train one "
+                "run with `crosstask train`"
+            )
+
+
 def _check_rows(wanted: tuple[str, ...], known: list[str]) -> None:
     from crosstask.naming import nearest
 
@@ -133,5 +152,6 @@ def _help(studies: Any) -> str:
         "           [--optimizer paper|matched] [--output DIR] [--list] [options of the recipe]\n\n"
         f"{lines}\n\n"
         "A study resumes: finished runs are not run again, and several processes may work on one.\n"
-        "`study NAME --dataset D --help` lists the options of the dataset's recipe."
+        "`study NAME --dataset D --help` lists the options of the dataset's recipe; architecture,\n"
+        "tasks and seed are the study's own."
     )

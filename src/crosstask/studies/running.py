@@ -1,5 +1,6 @@
 """Runs a study: finished runs are not run again, and several processes share the work."""
 
+import contextlib
 import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -7,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crosstask.recipes.catalogue import find_recipe
 from crosstask.runs import RESUME_MAY_CHANGE, Run, RunError, write_json
 from crosstask.studies.study import StudyRun
 
+_NO_ARCHITECTURE = "none, tasks are checked only"
 FINISHED, ELSEWHERE, PARTLY, OPEN = "finished", "in another process", "started", "not started"
 
 
@@ -25,7 +28,7 @@ class PlannedRun:
         """What is on disk.
 
         Raises:
-            RunError: the directory holds a run with other settings.
+            RunError: the directory holds a run with other settings, or a damaged one.
         """
         if not is_free(self.place):
             return ELSEWHERE
@@ -37,7 +40,10 @@ class PlannedRun:
                 f"{self.place.path} holds a run with other settings:\n{differing}\n"
                 "Give the same, or another `--output`"
             )
-        return FINISHED if (self.place.path / "metrics.json").is_file() else PARTLY
+        if not (self.place.path / "metrics.json").is_file():
+            return PARTLY
+        self.place.read_metrics()
+        return FINISHED
 
 
 def plan(
@@ -68,6 +74,42 @@ def plan(
     return planned
 
 
+def check_tasks(planned: Sequence[PlannedRun]) -> None:
+    """Whether the recipes teach the tasks of every run, by the check that training starts with.
+
+    Raises:
+        ValueError: tasks that the dataset lacks; names them and the rows that want them.
+    """
+    rows: dict[str, dict[str, None]] = {}
+    checked: dict[tuple[str, tuple[str, ...]], str] = {}
+    for item in planned:
+        key = (item.run.recipe, item.run.tasks)
+        if key not in checked:
+            checked[key] = _wrong_tasks(item)
+        rows.setdefault(checked[key], {})[item.run.row] = None
+    rows.pop("", None)
+    if rows:
+        lines = "\n".join(f"  {error} (rows {', '.join(names)})" for error, names in rows.items())
+        raise ValueError(
+            f"recipe {planned[0].run.recipe} cannot run all of this study:\n{lines}\n"
+            "Choose rows with `--rows a,b`, another study, or another `--dataset`"
+        )
+
+
+def _wrong_tasks(item: PlannedRun) -> str:
+    """What the recipe says of a task that it lacks; empty if it has them all.
+
+    The recipe is called with an architecture that does not exist: it chooses its tasks first, and
+    no network is built. Whatever else it misses, such as a folder, is for training to tell.
+    """
+    options = {**item.config, "architecture": _NO_ARCHITECTURE}
+    try:
+        find_recipe(options.pop("recipe"))(**options)
+    except (ValueError, OSError) as error:
+        return str(error) if str(error).startswith("unknown task ") else ""
+    return ""
+
+
 def run_study(
     planned: Sequence[PlannedRun],
     train: Callable[[PlannedRun, bool], Any],
@@ -75,36 +117,45 @@ def run_study(
 ) -> dict[str, list[str]]:
     """Trains what is not finished; goes on to the next run where one fails or is taken.
 
+    Whatever goes wrong inside a run, a defect of the program too, is reported, written to its
+    error.txt and does not stop the others; a keyboard interrupt does.
+
     Args:
         train: trains one run; its second argument says whether to resume.
         say: prints one line.
 
     Returns:
         names of the runs that are "finished", "failed", or "in another process" at the end.
+
+    Raises:
+        RunError: before anything is trained, a directory with other settings or a damaged one.
     """
+    for item in planned:
+        item.status()
     failed: dict[str, None] = {}
     trained = True
     while trained:  # a run that another process gave up is taken over in the next round
         trained = False
         for number, item in enumerate(planned, start=1):
             name = item.run.name
-            if name in failed or item.status() not in (PARTLY, OPEN):
+            if name in failed:
                 continue
-            say(f"[{number}/{len(planned)}] {name}")
             try:
+                if item.status() not in (PARTLY, OPEN):
+                    continue
+                say(f"[{number}/{len(planned)}] {name}")
                 train(item, _prepare(item))
                 trained = True
             except RunError as error:
                 if is_free(item.place):  # not a race for the directory: the run itself is wrong
                     failed[name] = None
                     say(f"{name} failed: {error}")
-            except (ValueError, OSError, RuntimeError) as error:
+            except Exception as error:
                 failed[name] = None
-                say(f"{name} failed: {error}")
-                note = item.place.path / "error.txt"
-                note.parent.mkdir(parents=True, exist_ok=True)
-                note.write_text(traceback.format_exc())
-    states = {item.run.name: item.status() for item in planned}
+                told = str(error) if isinstance(error, ValueError | OSError | RuntimeError) else ""
+                say(f"{name} failed: {told or repr(error)}")
+                _note(item.place.path / "error.txt", traceback.format_exc())
+    states = {i.run.name: i.status() for i in planned if i.run.name not in failed}
     return {
         FINISHED: [n for n, s in states.items() if s == FINISHED],
         "failed": list(failed),
@@ -112,15 +163,26 @@ def run_study(
     }
 
 
+def _note(path: Path, text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk failed the run already
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
 def _prepare(item: PlannedRun) -> bool:
-    """Makes the directory ready; returns whether to resume."""
+    """Makes the directory ready; returns whether to resume.
+
+    Raises:
+        RunError: another process has taken the run.
+    """
     place = item.place
-    resume = place.last.is_file()
-    if not resume:  # cut off before its first checkpoint: nothing to keep
-        place.metrics_file.unlink(missing_ok=True)
-    (place.path / "error.txt").unlink(missing_ok=True)
-    write_json(place.path / "study.json", {"row": item.run.row, "seed": item.run.seed})
-    return resume
+    with place.lock():
+        resume = place.last.is_file()
+        if not resume:  # cut off before its first checkpoint: nothing to keep
+            place.metrics_file.unlink(missing_ok=True)
+        (place.path / "error.txt").unlink(missing_ok=True)
+        write_json(place.path / "study.json", {"row": item.run.row, "seed": item.run.seed})
+        return resume
 
 
 def is_free(place: Run) -> bool:
