@@ -185,10 +185,11 @@ def test_dwa_differs_once_its_history_is_lost() -> None:
     assert not torch.allclose(step(old, toy).clone(), step(fresh, toy))
 
 
-def test_auxiliary_losses_join_their_task() -> None:
+@pytest.mark.parametrize("name", ["depth_context", "auxiliary/depth"])
+def test_auxiliary_losses_join_their_task(name: str) -> None:
     toy = Toy([[2.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
     balancer = unweighted("mgda")
-    losses = toy.losses(("segmentation", "depth", "depth_context"))
+    losses = toy.losses(("segmentation", "depth", name))
     balancer.backward(balancer.combine(losses), losses, [toy.x])
     balancer.finish([toy.x])
     # rows (2,0) and (0,3): weight of the first is 9/13
@@ -247,14 +248,16 @@ def test_without_a_solver_the_error_says_how_to_install(
 
     monkeypatch.setattr("torchjd._mixins.find_spec", hidden)
     expected = rf"`balancing` is '{name.split(':')[0]}'; .*{packages[-1]}.*"
-    with pytest.raises(ImportError, match=expected + r'pip install "crosstask\[balancing\]"') as e:
+    with pytest.raises(
+        ImportError, match=expected + r'pip install "crosstask\[balancing-solvers\]"'
+    ) as e:
         create_balancer(name, TASKS)
     assert "torchjd[" not in str(e.value)
 
 
 def test_the_extra_installs_every_solver() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    extra = project["project"]["optional-dependencies"]["balancing"]
+    extra = project["project"]["optional-dependencies"]["balancing-solvers"]
     installed = {re.split("[<>=!]", requirement)[0] for requirement in extra}
     assert {package for needed in SOLVERS.values() for package in needed} <= installed
 

@@ -1,7 +1,7 @@
 """Every scalariser and aggregator of TorchJD, behind one adapter.
 
 The only file that knows TorchJD, whose names change with every release. The library is optional:
-`pip install "crosstask[balancing]"`.
+`pip install "crosstask[balancing]"`, and `crosstask[balancing-solvers]` for methods with a solver.
 """
 
 import importlib
@@ -27,6 +27,7 @@ from crosstask.naming import nearest
 
 RELEASE = "0.18"
 INSTALL = 'pip install "crosstask[balancing]"'
+INSTALL_SOLVERS = 'pip install "crosstask[balancing-solvers]"'
 # Batches of an epoch for methods that compare epochs (DWA), where nobody told the run's length;
 # else an epoch is one pass over the data, but no longer than so small a part of the run.
 EPOCH = 250
@@ -107,7 +108,9 @@ def _build(name: str, kind: type[nn.Module], arguments: Mapping[str, Any]) -> nn
         return kind(**arguments)
     except ImportError as error:
         reason = str(error).partition(" Install")[0].rstrip(".")
-        raise ImportError(f"`balancing` is {name!r}; {reason}; install it: {INSTALL}") from error
+        raise ImportError(
+            f"`balancing` is {name!r}; {reason}; install it: {INSTALL_SOLVERS}"
+        ) from error
 
 
 def _arguments(
@@ -157,13 +160,19 @@ class TorchJDMethod(Balancer):
         return self._method[0]
 
     def rows(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One weighted loss a task; an auxiliary loss joins the task whose name begins its own."""
+        """One weighted loss a task; an auxiliary loss joins the task that its name names."""
         rows = {task: losses[task] * self.weights.get(task, 1.0) for task in self.tasks}
         for name, loss in weighted(losses, self.weights).items():
             if name not in rows:
-                owner = next((t for t in self.tasks if name.startswith(t)), self.tasks[0])
+                owner = self._owner(name)
                 rows[owner] = rows[owner] + loss
         return rows
+
+    def _owner(self, name: str) -> str:
+        parts = name.split("/")  # "auxiliary/depth"
+        named = [t for t in self.tasks if t in parts]
+        named += [t for t in self.tasks if any(part.startswith(t) for part in parts)]
+        return named[0] if named else self.tasks[0]
 
     def get_extra_state(self) -> dict[str, Any]:
         return {name: _plain(state) for name, state in _states(self.method).items()}

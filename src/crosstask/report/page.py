@@ -100,7 +100,8 @@ def _comparison(runs: Sequence[RunFacts]) -> str:
 def _section(run: RunFacts, index: int) -> str:
     config = run.config
     line = [str(config.get(k)) for k in ("recipe", "architecture", "encoder") if config.get(k)]
-    line += [f"{config['steps']} steps"] if "steps" in config else []
+    steps = config.get("steps") or max((x for c in run.curves.values() for x, _ in c), default=0)
+    line += [f"{steps} steps"] if steps else []
     line += [f"{run.parameters / 1e6:.2f} million parameters"] if run.parameters else []
     parts = [
         f'<h2 id="run{index}">{escape(run.name)}</h2><p>{escape(" · ".join(line))}</p>',
