@@ -127,7 +127,10 @@ def evaluate(
     was_training = model.training
     model.eval().to(device)
     by_source = SourceMetrics(tasks, dataset)
-    loader: Iterable[Batch] = evaluation_loader(dataset, batch_size=batch_size, workers=workers)
+    pin = torch.device(device).type == "cuda"
+    loader: Iterable[Batch] = evaluation_loader(
+        dataset, batch_size=batch_size, workers=workers, pin_memory=pin
+    )
     for batch in progress(loader) if progress else loader:
         batch = to_device(batch, device)
         outputs = dict(model(batch["image"]))
