@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from crosstask.models import create_model
+from crosstask.runs import RunError, read_json
 from crosstask.tasks import Task, from_spec
 
 SCHEMA_VERSION = 1
@@ -255,7 +256,7 @@ def _read_description(*candidates: Path) -> dict[str, Any]:
     for path in candidates:
         if path.is_file():
             try:
-                return dict(json.loads(path.read_text()))
-            except ValueError as error:
-                raise ModelFileError(f"{path} is no JSON: {error}") from error
+                return read_json(path)
+            except RunError as error:
+                raise ModelFileError(str(error)) from error
     raise ModelFileError(f"there is no model.json (looked at {', '.join(map(str, candidates))})")

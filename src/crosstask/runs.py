@@ -294,6 +294,7 @@ _NUMBER_FILES = (
     "photometric.py",
     "pose_metrics.py",
     "source_metrics.py",
+    "spacing.py",
     "training.py",
     "video.py",
 )

@@ -388,3 +388,21 @@ def test_classes_pairs_and_the_gap_by_hand(tmp_path: Path) -> None:
     only_depth = make_run(tmp_path / "other" / "d", "densemtl", {D: 2.0})
     with pytest.raises(RunError, match="needs runs with segmentation"):
         per_class(make_table([only_depth], baseline="none", cost=False).rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metrics.json", "null"),
+        ("metrics.json", "{}"),
+        ("env.json", '{"data": null}'),
+        ("model.json", "[]"),
+        ("config.yaml", ""),
+        ("config.yaml", "recipe: procedural.supervised\ntasks: depth\n"),  # the seed is lost
+    ],
+)
+def test_damaged_runs_are_named(tmp_path: Path, name: str, text: str) -> None:
+    run = make_run(tmp_path / "a", "densemtl", {S: 0.5, D: 2.0})
+    (run / name).write_text(text)
+    with pytest.raises(RunError, match=name):
+        make_table([run], baseline="none", cost=False)

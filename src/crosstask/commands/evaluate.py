@@ -211,7 +211,7 @@ def reopen(run, root: str | None = None):  # type: ignore[no-untyped-def]
     """The experiment of a run directory, made again from its config.yaml."""
     from crosstask.recipes.catalogue import find_recipe
 
-    config = run.read_config()
+    config = run.read_config("recipe")
     function = find_recipe(config.pop("recipe"))
     if root is not None:
         config["root"] = root

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crosstask.runs import RESUME_MAY_CHANGE, Run, RunError
+from crosstask.runs import RESUME_MAY_CHANGE, Run, RunError, read_json
 from crosstask.tasks import Task, from_spec
 
 NO_EXCHANGE, MATCHED_COMPUTE = "multi_task_matched", "compute_matched"
@@ -103,11 +103,9 @@ def read_record(path: Path) -> Record:
         RunError: no run directory, not finished, cut off half way or damaged; names the file.
     """
     run = Run(path)
-    config = run.read_config()
-    if not (path / "metrics.json").is_file():
-        run.read_metrics()  # says that the run is not finished
-    metrics = _json(path / "metrics.json")
-    env, model = (_json(path / name) for name in ("env.json", "model.json"))
+    config = run.read_config("recipe", "seed")
+    metrics = run.read_metrics()
+    env, model = run.read_environment(), read_json(path / "model.json")
     study = path / "study.json"
     try:
         tasks = tuple(from_spec(spec) for spec in model["tasks"])
@@ -120,17 +118,8 @@ def read_record(path: Path) -> Record:
         model=model,
         metrics=metrics,
         tasks=tasks,
-        row=_json(study).get("row") if study.is_file() else None,
+        row=read_json(study).get("row") if study.is_file() else None,
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise RunError(f"{path.parent} has no {path.name}: the run was cut off; train it again")
-    try:
-        return dict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise RunError(f"{path} is damaged ({error}); train the run again") from error
 
 
 def find_runs(places: Iterable[Path | str], finished: bool = True) -> list[Path]:
@@ -146,7 +135,7 @@ def find_runs(places: Iterable[Path | str], finished: bool = True) -> list[Path]
     for place in map(Path, places):
         inside: Sequence[Path]
         if place.suffix == ".json" and place.is_file():
-            inside = [place.parent / name for name in _json(place).get("runs", [])]
+            inside = [place.parent / name for name in read_json(place).get("runs", [])]
         elif (place / "config.yaml").is_file():
             found[place] = None
             continue
@@ -166,7 +155,7 @@ def find_runs(places: Iterable[Path | str], finished: bool = True) -> list[Path]
 
 def listed_baseline(places: Iterable[Path | str]) -> str | None:
     """The baseline that a study's list names, if one of the places is such a list."""
-    lists = [_json(p) for p in map(Path, places) if p.suffix == ".json" and p.is_file()]
+    lists = [read_json(p) for p in map(Path, places) if p.suffix == ".json" and p.is_file()]
     named = dict.fromkeys(found["baseline"] for found in lists if found.get("baseline"))
     if len(named) > 1:
         raise RunError(

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from torch import nn
 from crosstask import visualize
 from crosstask.comparison.knockout import exchanges_of
 from crosstask.evaluation import Evaluator, to_device
-from crosstask.runs import Run
+from crosstask.runs import Run, read_json
 from crosstask.tasks import Task
 
 Directions = dict[str, dict[str, float]]
@@ -92,7 +91,7 @@ def collect(
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _alphas(network: nn.Module) -> Directions:
