@@ -178,6 +178,9 @@ def _prepare_network(regime: Regime, hardware: Hardware, compile: bool, recomput
         check_compiler(hardware.device.type)
         # Balancers differentiate several losses of one graph, which then may not reuse its buffers.
         torch._functorch.config.donated_buffer = False
+        # A graph for each of: gradients or none, training or evaluation, autocast or none, size of
+        # the batch, memory layout. The limit of 8 would end a run with an error, perhaps at its end.
+        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         regime.network.compile(fullgraph=True)
 
 

@@ -1,6 +1,7 @@
 """Training: exact resume, what a run leaves behind, and what happens when things go wrong."""
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -15,17 +16,18 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from crosstask import model_files
 from crosstask.callbacks import Progress, RunLogger
 from crosstask.data.skip import SkipBad
+from crosstask.hardware import Hardware
 from crosstask.recipes.experiment import Experiment
 from crosstask.regimes.regime import NonFiniteLossError, Regime
 from crosstask.runs import MetricsFile, RunError, read_rows
 from crosstask.scene_model import load
-from crosstask.training import RunData, _gathered, train
+from crosstask.training import RunData, _gathered, _prepare_network, train
 from fakes.scenes import Scenes
 
 Make = Callable[..., Experiment]
@@ -409,6 +411,32 @@ def test_a_compiled_network_trains_and_its_run_loads(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
     prediction = load(tmp_path / "run").predict(torch.rand(3, 32, 64))
     assert prediction["segmentation"].shape == (32, 64)
+
+
+def test_every_way_in_which_a_compiled_network_is_called_has_its_graph(
+    experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training and evaluation, with and without gradients and autocast, several sizes of a batch."""
+    graphs, compile = [], torch.nn.Module.compile
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr("crosstask.training.check_compiler", lambda device: None)
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **k: compile(self, backend=backend, **k))
+    regime = experiment().regime
+    regime.network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+    donated = torch._functorch.config.donated_buffer
+    with torch._dynamo.config.patch(recompile_limit=8):
+        _prepare_network(regime, Hardware("cpu", "32"), compile=True, recompute=False)
+        for training, grad, half, count in itertools.product(
+            (False, True), (False, True), (False, True), (1, 2)
+        ):
+            with torch.set_grad_enabled(grad), torch.autocast("cpu", torch.bfloat16, enabled=half):
+                regime.network.train(training)(torch.rand(count, 3, 4, 4))
+    torch._functorch.config.donated_buffer = donated
+    assert len(graphs) > 8
 
 
 def test_compiling_and_recomputing_exclude_each_other(experiment: Make, tmp_path: Path) -> None:
