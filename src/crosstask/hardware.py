@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +40,7 @@ def choose(accelerator: str = "auto", precision: str = "auto") -> Hardware:
     """Resolves "auto", and refuses what the machine lacks.
 
     A processor without bf16 instructions emulates them, so "bf16" is granted there when asked for
-    by name.
+    by name, with a warning.
 
     Args:
         accelerator: "auto", "cpu", "cuda" or "mps".
@@ -65,6 +66,12 @@ def choose(accelerator: str = "auto", precision: str = "auto") -> Hardware:
         precision = "bf16" if fast and accelerator != "mps" else "32"
     if precision == "bf16" and accelerator == "cuda" and not gpu_has_bf16():
         raise ValueError("`precision` is bf16, which this GPU lacks; use 32 or auto")
+    if precision == "bf16" and accelerator == "cpu" and not cpu_has_fast_bf16():
+        warnings.warn(
+            "this CPU emulates bf16, ten to twenty times slower than float32; precision 32 or auto "
+            "is faster here",
+            stacklevel=2,
+        )
     return Hardware(accelerator, precision)
 
 

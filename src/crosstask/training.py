@@ -327,7 +327,7 @@ def _record(place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_s
     }
     write_json(
         place.path / "env.json",
-        environment()
+        environment(str(hardware.device))
         | {
             "data": described,
             "accelerator": hardware.accelerator,
