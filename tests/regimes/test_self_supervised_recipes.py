@@ -176,6 +176,7 @@ def test_table5_compares_segmentation_alone_with_the_help_of_depth() -> None:
     assert [(r.row, r.options["tasks"]) for r in runs] == [
         ("segmentation", "segmentation"),
         ("multi_task_matched", "segmentation,depth"),
+        ("compute_matched", "segmentation,depth"),
         ("threeways_padnet", "segmentation,depth"),
         ("densemtl", "segmentation,depth"),
     ]
