@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import shutil
-import warnings
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +18,11 @@ class Hardware:
     @property
     def device(self) -> torch.device:
         return torch.device("cuda" if self.accelerator in ("cuda", "gpu") else self.accelerator)
+
+    @property
+    def emulates(self) -> bool:
+        """Whether this is bf16 on a CPU without its instructions: ten to twenty times slower."""
+        return (self.accelerator, self.precision) == ("cpu", "bf16") and not cpu_has_fast_bf16()
 
 
 def cpu_has_fast_bf16() -> bool:
@@ -40,7 +44,7 @@ def choose(accelerator: str = "auto", precision: str = "auto") -> Hardware:
     """Resolves "auto", and refuses what the machine lacks.
 
     A processor without bf16 instructions emulates them, so "bf16" is granted there when asked for
-    by name, with a warning.
+    by name; see `Hardware.emulates`.
 
     Args:
         accelerator: "auto", "cpu", "cuda" or "mps".
@@ -66,12 +70,6 @@ def choose(accelerator: str = "auto", precision: str = "auto") -> Hardware:
         precision = "bf16" if fast and accelerator != "mps" else "32"
     if precision == "bf16" and accelerator == "cuda" and not gpu_has_bf16():
         raise ValueError("`precision` is bf16, which this GPU lacks; use 32 or auto")
-    if precision == "bf16" and accelerator == "cpu" and not cpu_has_fast_bf16():
-        warnings.warn(
-            "this CPU emulates bf16, ten to twenty times slower than float32; precision 32 or auto "
-            "is faster here",
-            stacklevel=2,
-        )
     return Hardware(accelerator, precision)
 
 

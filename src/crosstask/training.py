@@ -106,6 +106,11 @@ def train(
     _quieten()
     place = Run(run)
     hardware = choose(accelerator, precision)
+    if hardware.emulates:
+        warnings.warn(
+            "this CPU emulates bf16, ten to twenty times slower than float32; leave `--precision` out",
+            stacklevel=2,
+        )
     _prepare_network(experiment.regime, hardware, compile, recompute)
     rank_zero = _rank() == 0
     with place.lock() if rank_zero else _nothing():

@@ -451,3 +451,24 @@ def test_no_compiler_is_said(
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(ValueError, match=r"needs a C\+\+ compiler"):
         train(experiment(), tmp_path / "run", compile=True, accelerator="cpu", progress=False)
+
+
+def test_training_in_bf16(
+    experiment: Callable[..., Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow on a CPU that emulates it, and said so; the weights and the saved model stay float32."""
+    monkeypatch.setattr("crosstask.hardware.cpu_has_fast_bf16", lambda: False)
+    options = {"steps": 2, "tasks": ("segmentation", "depth", "normals", "edges")}
+    with pytest.warns(UserWarning, match="emulates bf16"):
+        metrics = train(
+            experiment(**options),
+            tmp_path / "run",
+            config=CONFIG,
+            accelerator="cpu",
+            precision="bf16",
+            progress=False,
+        )
+    assert all(torch.isfinite(torch.tensor(metrics[k])) for k in ("score", "depth/rmse"))
+    assert json.loads((tmp_path / "run" / "env.json").read_text())["precision"] == "bf16"
+    weights = load(tmp_path / "run").network.state_dict().values()
+    assert {w.dtype for w in weights if w.is_floating_point()} == {torch.float32}

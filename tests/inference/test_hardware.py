@@ -32,9 +32,9 @@ def test_a_missing_device_is_named_without_an_option_of_one_command(
 
 def test_a_cpu_that_emulates_bf16_is_told_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "cpu_has_fast_bf16", lambda: False)
-    with pytest.warns(UserWarning, match="emulates bf16"):
-        assert choose("cpu", "bf16").precision == "bf16"
-    assert choose("cpu", "auto").precision == "32"
+    assert choose("cpu", "bf16").emulates and choose("cpu", "auto").precision == "32"
+    monkeypatch.setattr(hardware, "cpu_has_fast_bf16", lambda: True)
+    assert not choose("cpu", "bf16").emulates and choose("cpu", "auto").precision == "bf16"
 
 
 @pytest.mark.parametrize(

@@ -118,14 +118,11 @@ def _check_options(args: Any) -> None:
 
 def _check_hardware(args: Any, hardware: Any) -> None:
     """Refuses what this machine would only pretend to do."""
-    from crosstask.hardware import cpu_has_fast_bf16
-
     if args.tf32 and hardware.device.type != "cuda":
         raise ValueError(
             "`--tf32` is a number format of GPUs; give `--device cuda` or leave it out"
         )
-    emulates = hardware.device.type == "cpu" and not cpu_has_fast_bf16()
-    if hardware.precision == "bf16" and emulates and not args.emulated:
+    if hardware.emulates and not args.emulated:
         raise ValueError(
             "`--precision` is bf16, which this CPU lacks and would emulate, 10 to 20 times slower; "
             "use 32 or auto, or add `--emulated` where only memory matters"

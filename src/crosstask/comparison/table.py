@@ -127,8 +127,8 @@ def _reference(
     if kind not in SINGLE_TASK:
         named = [row for row in rows if row.name == kind]
         if not named:
-            names = [*dict.fromkeys(row.name for row in rows), *SINGLE_TASK, "none"]
-            raise RunError(nearest(kind, names, "baseline"))
+            names = dict.fromkeys([*(row.name for row in rows), *SINGLE_TASK, "none"])
+            raise RunError(nearest(kind, list(names), "baseline"))
         for row in named:
             row.baseline = True
         found: dict[str, dict[str, float]] = {}
