@@ -406,3 +406,13 @@ def test_damaged_runs_are_named(tmp_path: Path, name: str, text: str) -> None:
     (run / name).write_text(text)
     with pytest.raises(RunError, match=name):
         make_table([run], baseline="none", cost=False)
+
+
+def test_rows_that_cost_more_than_the_control_are_named(tmp_path: Path) -> None:
+    matched = {"match": "densemtl", "match_size": [32, 64]}
+    make_run(tmp_path / "c", "multi_task_matched", {S: 0.5, D: 2.0}, options=matched)
+    make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0})
+    make_run(tmp_path / "b", "densemtl", {S: 0.6, D: 2.0}, options={"levels": [1, 0]})
+    single_tasks(tmp_path, {S: 0.5, D: 2.0})
+    notes = make_table([tmp_path]).notes
+    assert "More arithmetic than their compute_matched: densemtl levels=[1, 0]." in notes

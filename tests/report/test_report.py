@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from crosstask.cli import main
-from crosstask.report.collect import collect
-from crosstask.report.page import page, show
+from crosstask.report.collect import RunFacts, collect
+from crosstask.report.page import _section, page, show
 from crosstask.runs import Run
 from crosstask.tasks import Depth, Normals, Segmentation
 
@@ -110,3 +110,8 @@ def test_units() -> None:
 def test_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert "no run directory" in capsys.readouterr().err
+
+
+def test_steps_that_the_recipe_chose_are_read_off_the_curves() -> None:
+    facts = RunFacts("run", {"steps": None}, {}, {}, {"val/score": [(2, 0.1), (6, 0.2)]})
+    assert "6 steps" in _section(facts, 0)
