@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import default_collate
 
 from crosstask.data import ProceduralStreets
-from crosstask.evaluation import Evaluator
-from crosstask.inference import optimize
-from crosstask.scene_model import load
+from crosstask.deploy.optimize import optimize
+from crosstask.evaluation.evaluate import Evaluator
+from crosstask.predict.model import load
 
 
 def main() -> None:

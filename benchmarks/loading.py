@@ -65,7 +65,7 @@ CASES = {
 def as_recorded(path: Path) -> None:
     """Store a miniature's file again with noise, so that it compresses like a recorded one.
 
-    Pictures get noise of its own in every channel, 16-bit depth half a per cent, coded normals a
+    Images get noise of its own in every channel, 16-bit depth half a per cent, coded normals a
     degree; class labels stay as they are.
     """
     from fakes.png import write_png

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/motion.py --size 96x192 --difficulty easy
 
 Every motion starts from the mean motion of other scenes. The last lines are the bound of learning from
-pictures: how well the true motion and depth explain a neighbour.
+images: how well the true motion and depth explain a neighbour.
 """
 
 import argparse
@@ -12,9 +12,9 @@ import torch
 from torch.utils.data import default_collate
 
 from crosstask.data import ProceduralStreets
-from crosstask.direct_alignment import DirectAlignment, level_ground
-from crosstask.photometric import invert_pose, photometric_error, warp
-from crosstask.pose_metrics import MeanMotion, PoseError
+from crosstask.geometry.direct_alignment import DirectAlignment, level_ground
+from crosstask.geometry.photometric import invert_pose, photometric_error, warp
+from crosstask.metrics.pose import MeanMotion, PoseError
 
 
 def main() -> None:

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosstask import benchmark
-from crosstask.inference import optimize
+from crosstask.deploy import benchmark
+from crosstask.deploy.optimize import optimize
 from crosstask.models import create_model
-from crosstask.models.attention import CrossTaskAttention, enlarge, pool
-from crosstask.models.exchange import DOWNSCALES, TaskExchange
-from crosstask.models.recompute import recompute_activations
+from crosstask.models.exchanges.mteb import DOWNSCALES, TaskExchange
+from crosstask.models.exchanges.xtam import CrossTaskAttention, enlarge, pool
+from crosstask.models.layers.recompute import recompute_activations
 
 Features = dict[str, Tensor]
 Block = Callable[[Features], Features]
@@ -148,11 +148,11 @@ def of_network(args: argparse.Namespace, device: torch.device) -> Measured:
     make = benchmark.training_step if args.mode == "training" else benchmark.inference_step
     kind = torch.bfloat16 if args.bf16 else torch.float32
     variants, truth = [], None
-    for name, made, picture, dtype in list(networks(network.eval(), image, kind, args.mode)):
-        found = answers(made, picture, dtype)
+    for name, made, sample, dtype in list(networks(network.eval(), image, kind, args.mode)):
+        found = answers(made, sample, dtype)
         truth = truth or found
         facts = {"difference": difference_of(found, truth)}
-        run = make(made, picture, dtype)
+        run = make(made, sample, dtype)
         variants.append(benchmark.Variant(name, run, images=args.batch, facts=facts))
     return variants, f"{args.encoder}, width {args.width:g}, {height}x{width}"
 

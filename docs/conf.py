@@ -22,8 +22,8 @@ def write_command_line(app: object) -> None:
     """The command line reference, made from the parsers themselves."""
     from pathlib import Path
 
-    from crosstask.cli import usage
-    from crosstask.commands.parsing import recipe_parser
+    from crosstask.cli.main import usage
+    from crosstask.cli.parsing import recipe_parser
     from crosstask.recipes.catalogue import RECIPES
 
     lines = ["# Command line", "", "```text", usage(), "```", "", "## Recipes", ""]

@@ -20,10 +20,10 @@ import fakes.sevenscenes
 import fakes.synthia
 import fakes.vkitti2
 from crosstask.cli import main
-from crosstask.commands.parsing import recipe_parser
+from crosstask.cli.parsing import recipe_parser
 from crosstask.data import labels
-from crosstask.data.catalogue import READERS
-from crosstask.data.pascal_context import _PARTS
+from crosstask.data.datasets.catalogue import READERS
+from crosstask.data.datasets.pascal_context import _PARTS
 from crosstask.data.streets import STREET_CLASSES
 from crosstask.tasks import ClassTable, HumanParts
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crosstask.models import create_model, list_models
-    from crosstask.scene_model import SceneModel, load
+    from crosstask.predict.model import SceneModel, load
     from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 
 _PLACES = {
     "create_model": "crosstask.models",
     "list_models": "crosstask.models",
-    "load_released_densemtl": "crosstask.models.released",
-    "load": "crosstask.scene_model",
-    "SceneModel": "crosstask.scene_model",
+    "load_released_densemtl": "crosstask.engine.released",
+    "load": "crosstask.predict.model",
+    "SceneModel": "crosstask.predict.model",
     "Task": "crosstask.tasks",
     "Segmentation": "crosstask.tasks",
     "Depth": "crosstask.tasks",

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from crosstask.model_files import read_checkpoint
+from crosstask.engine.checkpoints import read_checkpoint
+from crosstask.engine.runs import Run
+from crosstask.engine.training import train
 from crosstask.recipes.procedural import supervised
 from crosstask.regimes.supervised import Supervised
-from crosstask.runs import Run
-from crosstask.training import train
 
 
 def experiment(balancing: str) -> Any:

@@ -31,7 +31,7 @@ def missing_label(root: Path) -> tuple[Path, str]:
     return path, "is missing"
 
 
-def truncated_picture(root: Path) -> tuple[Path, str]:
+def truncated_image(root: Path) -> tuple[Path, str]:
     path = _first(root, "leftImg8bit/train/*/*.png")
     path.write_bytes(path.read_bytes()[:900])
     return path, "cut off"
@@ -71,7 +71,7 @@ def other_size(root: Path) -> tuple[Path, str]:
 
 CITYSCAPES: tuple[Damage, ...] = (
     missing_label,
-    truncated_picture,
+    truncated_image,
     eight_bit_disparity,
     unknown_id,
     missing_camera,
@@ -95,7 +95,7 @@ TINY = ["--size", "32x64", "--encoder", "resnet10t", "--no-pretrained", "--width
 TINY += ["--batch-size", "2", "--workers", "0", "--quiet"]
 
 
-@pytest.mark.parametrize("damage", [missing_label, truncated_picture])
+@pytest.mark.parametrize("damage", [missing_label, truncated_image])
 def test_training_stops_at_a_bad_file(
     damage: Damage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +184,7 @@ def test_a_split_that_is_not_there_is_a_defect(
     command = ["data", "check", "camvid", "--root", str(root), "--json"]
     assert main(command) == 1
     defects = json.loads(capsys.readouterr().out)["splits"]["train"]["defects"]
-    assert defects == [f"`root` is {root}, which has no pictures in train/"]
+    assert defects == [f"`root` is {root}, which has no images in train/"]
     assert main([*command, "--partial"]) == 0  # a part of the data, as asked for
     assert json.loads(capsys.readouterr().out)["splits"]["train"]["notes"] == defects
 

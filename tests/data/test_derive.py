@@ -32,8 +32,8 @@ def test_unknown_camera_gives_no_normals() -> None:
     assert not bool(depth_to_normals(torch.ones(1, 8, 8), unknown_intrinsics(), (8, 8)).any())
 
 
-def test_native_depth_beside_a_resized_picture() -> None:
-    """The camera belongs to the picture; a depth map of twice its size needs twice the focal length."""
+def test_native_depth_beside_a_resized_image() -> None:
+    """The camera belongs to the image; a depth map of twice its size needs twice the focal length."""
     camera = torch.tensor([[50.0, 0.0, 19.5], [0.0, 50.0, 14.5], [0.0, 0.0, 1.0]])
     large = geometry.scale_intrinsics(camera, 2, 2)
     rays = geometry.unproject(torch.ones(1, 1, 60, 80), large[None])[0]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from crosstask.data import labels
+from crosstask.data.datasets.synthia import _id_table
 from crosstask.data.sample import DataError
-from crosstask.data.synthia import _id_table
 
 PATH = Path("some/label.png")
 TABLES = [

@@ -17,7 +17,7 @@ from crosstask.data.loading import (
 
 
 class Noisy(Dataset):
-    """Ten pictures whose transform draws a random number."""
+    """Ten images whose transform draws a random number."""
 
     def __len__(self) -> int:
         return 10

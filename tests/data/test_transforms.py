@@ -201,7 +201,7 @@ def test_resized_sizes_agree_with_torchvision(size: int | list[int]) -> None:
 
 @pytest.mark.parametrize("output", [20, [21, 31], [47, 99], [60, 33]])
 def test_center_crop_agrees_with_torchvision(output: int | list[int]) -> None:
-    """The same window as for pictures, odd margins and padding included."""
+    """The same window as for images, odd margins and padding included."""
     ramp = torch.arange(HEIGHT * WIDTH, dtype=torch.float32).reshape(1, HEIGHT, WIDTH) + 1
     image = F.center_crop(tv_tensors.Image(ramp), output)
     depth = F.center_crop(Depth(ramp), output)
@@ -270,7 +270,7 @@ def test_divided_depth_keeps_the_focal_length() -> None:
         transforms.training((24, 40), scale=(2.0, 2.0), depth="divide")(sample)
 
 
-def test_jitter_changes_pictures_alone_and_alike() -> None:
+def test_jitter_changes_images_alone_and_alike() -> None:
     sample = plane_scene("wall")
     sample["neighbours"] = sample["image"].expand(2, 3, HEIGHT, WIDTH).clone()
     out = transforms.training((HEIGHT, WIDTH), flip=0.0, jitter=1.0)(sample)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import supervised_experiment
-from crosstask.recipes.experiment import Experiment
 from fakes.scenes import Scenes, scene_tasks
 
 

@@ -12,8 +12,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.utils.data import Dataset
 
+from crosstask.data.combine.skip import SkipBad
 from crosstask.data.sample import DataError
-from crosstask.data.skip import SkipBad
 
 
 class Damaged(Dataset[dict[str, Any]]):
@@ -49,7 +49,7 @@ def test_every_process_learns_what_the_others_skipped(tmp_path: Path) -> None:
 def test_two_processes_train_validate_and_resume(tmp_path: Path) -> None:
     """Five validation scenes on two processes: every one counts once."""
     command = [
-        sys.executable, "-m", "crosstask.cli", "train", "procedural.supervised", "--run", str(tmp_path / "run"),
+        sys.executable, "-m", "crosstask", "train", "procedural.supervised", "--run", str(tmp_path / "run"),
         "--encoder", "resnet10t", "--width", "0.0625", "--size", "32x64", "--tasks", "segmentation,depth",
         "--train-length", "8", "--val-length", "5", "--batch-size", "1", "--workers", "0", "--quiet",
         "--steps", "2", "--val-every", "1", "--accelerator", "cpu", "--devices", "2", "--strategy", "ddp",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from crosstask import runs
-from crosstask.runs import MetricsFile, Run, RunError, atomic_path, read_rows, write_json
+from crosstask.engine import environment
+from crosstask.engine.runs import MetricsFile, Run, RunError, read_rows
+from crosstask.media.files import atomic_path, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
@@ -141,26 +142,32 @@ def test_the_environment_of_a_run(tmp_path: Path) -> None:
 
 def test_the_code_version_follows_what_numbers_depend_on(tmp_path: Path) -> None:
     package = tmp_path / "crosstask"
-    shutil.copytree(Path(runs.__file__).parent, package, ignore=shutil.ignore_patterns("*.pyc"))
-    before = runs.code_version(package)
-    assert before == runs.code_version() and len(before) == 12
-    (package / "commands/train.py").write_text("")
-    (package / "cli.py").write_text("")
-    (package / "studies/paper.py").write_text("")
-    assert runs.code_version(package) == before
+    shutil.copytree(
+        Path(environment.__file__).parents[1], package, ignore=shutil.ignore_patterns("*.pyc")
+    )
+    before = environment.code_version(package)
+    assert before == environment.code_version() and len(before) == 12
+    (package / "cli/train.py").write_text("")
+    (package / "cli/main.py").write_text("")
+    (package / "experiments/studies/paper.py").write_text("")
+    assert environment.code_version(package) == before
     losses = package / "losses.py"
     losses.write_bytes(losses.read_bytes().replace(b"\n", b"\r\n"))
-    assert runs.code_version(package) == before  # a checkout with other line ends
+    assert environment.code_version(package) == before  # a checkout with other line ends
     losses.write_text(losses.read_text() + "\nEPSILON = 1\n")
-    assert runs.code_version(package) != before
+    assert environment.code_version(package) != before
 
 
-@pytest.mark.parametrize("name", ["recipes/building.py", "callbacks.py", "model_files.py"])
+@pytest.mark.parametrize(
+    "name", ["recipes/building.py", "engine/callbacks.py", "engine/checkpoints.py"]
+)
 def test_the_code_version_knows_how_a_run_is_put_together(tmp_path: Path, name: str) -> None:
     package = tmp_path / "crosstask"
-    shutil.copytree(Path(runs.__file__).parent, package, ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copytree(
+        Path(environment.__file__).parents[1], package, ignore=shutil.ignore_patterns("*.pyc")
+    )
     (package / name).write_text((package / name).read_text() + "\nEXTRA = ()\n")
-    assert runs.code_version(package) != runs.code_version()
+    assert environment.code_version(package) != environment.code_version()
 
 
 def imported(root: Path, start: list[Path]) -> set[str]:
@@ -186,11 +193,16 @@ def imported(root: Path, start: list[Path]) -> set[str]:
 
 def test_the_code_version_leaves_out_only_what_shows_numbers_or_words_errors() -> None:
     """A new file that training imports must be put on one side or the other."""
-    root = Path(runs.__file__).parent
-    start = [root / "training.py", *(root / "recipes").glob("*.py")]
-    left_out = {
-        name
-        for name in imported(root, start)
-        if name.split("/")[0] not in (*runs._NUMBERS, *runs._NUMBER_FILES)
+    root = Path(environment.__file__).parents[1]
+    start = [root / "engine/training.py", *(root / "recipes").glob("*.py")]
+    counted = {file.relative_to(root).as_posix() for file in environment.number_files(root)}
+    assert imported(root, start) - counted == {
+        "drawing/__init__.py",
+        "drawing/legends.py",
+        "drawing/panels.py",
+        "engine/environment.py",
+        "engine/runs.py",
+        "media/colormap.py",
+        "media/files.py",
+        "suggest.py",
     }
-    assert left_out == {"colormap.py", "legends.py", "naming.py", "runs.py", "visualize.py"}

@@ -19,15 +19,15 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from crosstask import model_files
-from crosstask.callbacks import Progress, RunLogger
-from crosstask.data.skip import SkipBad
-from crosstask.hardware import Hardware
-from crosstask.recipes.experiment import Experiment
+from crosstask.data.combine.skip import SkipBad
+from crosstask.engine import checkpoints
+from crosstask.engine.callbacks import Progress, RunLogger
+from crosstask.engine.experiment import Experiment
+from crosstask.engine.hardware import Hardware
+from crosstask.engine.runs import MetricsFile, RunError, read_rows
+from crosstask.engine.training import RunData, _gathered, _prepare_network, train
+from crosstask.predict.model import load
 from crosstask.regimes.regime import NonFiniteLossError, Regime
-from crosstask.runs import MetricsFile, RunError, read_rows
-from crosstask.scene_model import load
-from crosstask.training import RunData, _gathered, _prepare_network, train
 from fakes.scenes import Scenes
 
 Make = Callable[..., Experiment]
@@ -83,7 +83,7 @@ sys.path.insert(0, {tests!r})
 from fakes.scenes import Scenes, scene_tasks
 from crosstask.recipes.building import supervised_experiment
 from crosstask.regimes.regime import Regime
-from crosstask.training import train
+from crosstask.engine.training import train
 start = Regime.on_train_batch_start
 def die(self, batch, batch_idx):
     if self.global_step == 5: os.kill(os.getpid(), signal.SIGKILL)
@@ -179,7 +179,7 @@ class TestRefusals:
         train(experiment(steps=1), tmp_path / "r", config=CONFIG, progress=False)
         last = tmp_path / "r/checkpoints/last.ckpt"
         last.write_bytes(last.read_bytes()[:cut])
-        with pytest.raises(model_files.ModelFileError, match="cut or damaged"):
+        with pytest.raises(checkpoints.ModelFileError, match="cut or damaged"):
             train(experiment(steps=1), tmp_path / "r", config=CONFIG, resume=True, progress=False)
 
     def test_a_checkpoint_with_code_in_it(self, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ class TestRefusals:
                 return (os.system, ("touch hacked",))
 
         torch.save({"state_dict": {}, "x": Evil()}, tmp_path / "evil.ckpt")
-        with pytest.raises(model_files.ModelFileError, match="could run code"):
+        with pytest.raises(checkpoints.ModelFileError, match="could run code"):
             load(tmp_path / "evil.ckpt")
         assert not Path("hacked").exists()
 
@@ -200,7 +200,7 @@ class TestRefusals:
         description["model"]["options"] = {"alpha": False}
         content["model_description"] = json.dumps(description)
         torch.save(content, path)
-        with pytest.raises(model_files.ModelFileError, match=r"unexpected \(2\)"):
+        with pytest.raises(checkpoints.ModelFileError, match=r"unexpected \(2\)"):
             load(tmp_path / "r")
 
 
@@ -258,7 +258,7 @@ def test_missing_labels_train_the_other_tasks(experiment: Make, tmp_path: Path) 
         for k, v in made.regime.network.decoders["depth"].state_dict().items()
         if "weight" in k
     }
-    with pytest.warns(UserWarning, match="no picture of a whole epoch had a label for `depth`"):
+    with pytest.warns(UserWarning, match="no image of a whole epoch had a label for `depth`"):
         train(made, tmp_path / "r", config=CONFIG, progress=False)
     assert all(torch.isfinite(v).all() for v in weights(tmp_path / "r").values())
     assert head
@@ -390,7 +390,7 @@ COMPILED = """
 import sys
 sys.path.insert(0, {tests!r})
 import torch
-import crosstask.training as training
+import crosstask.engine.training as training
 from crosstask.recipes.building import supervised_experiment
 from fakes.scenes import Scenes, scene_tasks
 torch.set_num_threads(1)
@@ -423,7 +423,7 @@ def test_every_way_in_which_a_compiled_network_is_called_has_its_graph(
         graphs.append(graph)
         return graph.forward
 
-    monkeypatch.setattr("crosstask.training.check_compiler", lambda device: None)
+    monkeypatch.setattr("crosstask.engine.training.check_compiler", lambda device: None)
     monkeypatch.setattr(nn.Module, "compile", lambda self, **k: compile(self, backend=backend, **k))
     regime = experiment().regime
     regime.network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
@@ -457,7 +457,7 @@ def test_training_in_bf16(
     experiment: Callable[..., Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slow on a CPU that emulates it, and said so; the weights and the saved model stay float32."""
-    monkeypatch.setattr("crosstask.hardware.cpu_has_fast_bf16", lambda: False)
+    monkeypatch.setattr("crosstask.engine.hardware.cpu_has_fast_bf16", lambda: False)
     options = {"steps": 2, "tasks": ("segmentation", "depth", "normals", "edges")}
     with pytest.warns(UserWarning, match="emulates bf16"):
         metrics = train(

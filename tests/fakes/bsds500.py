@@ -1,4 +1,4 @@
-"""BSDS500: upright and turned pictures, several annotators a picture in a .mat cell array."""
+"""BSDS500: upright and turned images, several annotators an image in a .mat cell array."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def annotators(scene: Scene) -> list[np.ndarray]:
 
 
 def write(root: Path, train: int = 4, val: int = 2, size: tuple[int, int] = (48, 64)) -> Path:
-    """A miniature; odd pictures stand upright."""
+    """A miniature; odd images stand upright."""
     from scipy.io import savemat
 
     for split, first, count in (("train", 100, train), ("val", 200, val), ("test", 300, 1)):

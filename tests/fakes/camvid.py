@@ -11,7 +11,7 @@ _IDS = np.array([0, 3, 1, 5, 8, 1], dtype=np.uint8)
 
 
 def write(root: Path, train: int = 4, val: int = 2, size: tuple[int, int] = (36, 48)) -> Path:
-    """A miniature; training pictures are PNG as in the source, validation pictures JPEG."""
+    """A miniature; training images are PNG as in the source, validation images JPEG."""
     numbers = {
         "train": range(train),
         "val": range(train, train + val),

@@ -49,12 +49,12 @@ def _frame(
     baseline, fx, fy, u0, v0 = CAMERAS[city]
     scene = scene_of(city, index, size)
     folder = "leftImg8bit_small" if small else "leftImg8bit"
-    _picture(root / folder / split / city / f"{name}_leftImg8bit", scene.image, small)
+    _image(root / folder / split / city / f"{name}_leftImg8bit", scene.image, small)
     if video:
         for offset in (-1, 1) if index != 1 else (-1,):  # one frame has no successor
             path = root / folder.replace("8bit", "8bit_sequence") / split / city
-            picture = np.roll(scene.image, offset, axis=1)
-            _picture(path / f"{city}_{index:06d}_{19 + offset:06d}_leftImg8bit", picture, small)
+            image = np.roll(scene.image, offset, axis=1)
+            _image(path / f"{city}_{index:06d}_{19 + offset:06d}_leftImg8bit", image, small)
     ids = IDS[scene.regions]
     ids[-3:] = 1  # ego vehicle
     ids[:, :2] = 0  # unlabelled
@@ -93,7 +93,7 @@ def disparity(scene: Scene, city: str) -> np.ndarray:
     return result
 
 
-def _picture(stem: Path, image: np.ndarray, small: bool) -> None:
+def _image(stem: Path, image: np.ndarray, small: bool) -> None:
     if small:
         height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
         halves = image[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).mean((1, 3))

@@ -1,4 +1,4 @@
-"""A user's own folder: pictures, some with labels of one kind, some with none."""
+"""A user's own folder: images, some with labels of one kind, some with none."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def scene_of(index: int, size: tuple[int, int] = (48, 64)) -> Scene:
 
 
 def write(root: Path, train: int = 8, val: int = 2, size: tuple[int, int] = (48, 64)) -> Path:
-    """Picture i has a mask where i is even, depth where i % 3 != 0; edges and normals from files."""
+    """Image i has a mask where i is even, depth where i % 3 != 0; edges and normals from files."""
     for index in range(train + val):
         scene = scene_of(index, size)
         name = f"photo_{index:02d}"

@@ -16,7 +16,7 @@ def scene_of(index: int, size: tuple[int, int] = (48, 64)) -> Scene:
 
 
 def write(root: Path, train: int = 4, val: int = 2, size: tuple[int, int] = (48, 64)) -> Path:
-    """A miniature; every third picture has its mask in VOC12's place, the last shows no person."""
+    """A miniature; every third image has its mask in VOC12's place, the last shows no person."""
     names = {
         "train": [f"2008_{i:06d}" for i in range(train)],
         "val": [f"2009_{i:06d}" for i in range(val)],

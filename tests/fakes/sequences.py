@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from crosstask.photometric import invert_pose, pose_matrix
+from crosstask.geometry.photometric import invert_pose, pose_matrix
 
 HEIGHT_ABOVE_FLOOR, WALL = 1.5, 16.0  # metres
 

@@ -129,7 +129,7 @@ def compute(metric, prediction, target):
 
 
 def test_scores_by_hand():
-    """A 3-4-5 picture with tolerance 0.25: 1.25 pixels, so only direct neighbours match."""
+    """A 3-4-5 image with tolerance 0.25: 1.25 pixels, so only direct neighbours match."""
     target = maps([[1, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
     guess = maps([[0, 0, 0, 0], [0.9, 0.9, 0.4, 0], [0, 0, 0.4, 0.4]])
     metric = BoundaryMetric(tolerance=0.25, thresholds=1, thinning=False)
@@ -162,7 +162,7 @@ def test_several_annotators_by_hand():
 
 
 def test_ods_ois_and_ap_by_hand():
-    """Two pictures whose best thresholds differ."""
+    """Two images whose best thresholds differ."""
     target = maps([[1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]])
     low = maps([[0.3, 0.3, 0.3, 0.3], [0, 0, 0, 0], [0, 0, 0, 0]])
     high = maps([[0.7, 0.7, 0.7, 0.7], [0.3] * 4, [0.3] * 4])

@@ -17,7 +17,7 @@ from crosstask.models import (
     list_models,
 )
 from crosstask.models.architectures.densemtl import _check_levels
-from crosstask.models.deeplab import DeepLabHead
+from crosstask.models.decoders.deeplab import DeepLabHead
 from crosstask.models.flops import count_macs
 from crosstask.models.registry import ARCHITECTURES, model_options
 
@@ -100,7 +100,7 @@ class TestContract:
                 break
         assert not silent
 
-    def test_pictures_of_a_batch_do_not_mix(self, name):
+    def test_images_of_a_batch_do_not_mix(self, name):
         model = awake(tiny(name)).eval()
         image, first, second = torch.rand(3, 1, 3, 64, 64)
         with torch.no_grad():
@@ -109,7 +109,7 @@ class TestContract:
         for output in beside:
             assert close([tensor[:1] for tensor in flatten(output)], alone)
 
-    def test_trains_with_one_picture(self, name):
+    def test_trains_with_one_image(self, name):
         output = flatten(tiny(name).train()(torch.rand(1, 3, 64, 64)))
         assert all(tensor.isfinite().all() for tensor in output)
 

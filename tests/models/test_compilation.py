@@ -23,13 +23,13 @@ for name in list_models():
 
 COMPILED = """
 import torch
-from crosstask.models.exchange import TaskExchange
-from crosstask.models.linear_exchange import LinearExchange
-from crosstask.models.n_to_one import NToOneExchange
+from crosstask.models.exchanges.mteb import TaskExchange
+from crosstask.models.exchanges.linear import LinearExchange
+from crosstask.models.exchanges.n_to_one import NToOneExchange
 from crosstask.models.network import Network
-from crosstask.models.decoder import Decoder
-from crosstask.models.encoder import Encoder
-from crosstask.models.windows import WindowExchange
+from crosstask.models.decoders.densemtl import Decoder
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.exchanges.window import WindowExchange
 torch.set_num_threads(1)
 
 class Taps(torch.nn.Module):

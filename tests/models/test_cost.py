@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from crosstask.models import create_model
-from crosstask.models.exchange import TaskExchange
+from crosstask.models.exchanges.linear import LinearExchange
+from crosstask.models.exchanges.mteb import TaskExchange
 from crosstask.models.flops import count_macs
-from crosstask.models.linear_exchange import LinearExchange
 
 
 class Small(nn.Module):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.utils._pytree import tree_map
 
-from crosstask.comparison.knockout import exchanges_of
+from crosstask.experiments.comparison.knockout import exchanges_of
 from crosstask.models import list_models
-from crosstask.models.distillation import Distillation
+from crosstask.models.exchanges.distillation import Distillation
 from models.test_architectures import TASKS, awake, tiny
 
 WITHOUT = ("single_task", "multi_task", "single_task_matched", "multi_task_matched")
@@ -80,7 +80,7 @@ def test_a_task_with_all_directions_cut_does_not_depend_on_the_others(name, opti
 @each_architecture
 @torch.no_grad()
 def test_a_mean_cut_changes_nothing_where_nothing_varies(name, options):
-    """Two equal pictures of one position: whatever is read from them is its own mean."""
+    """Two equal images of one position: whatever is read from them is its own mean."""
     model = make(name, options)
     modules = exchanges_of(model)
     inputs = {}
@@ -103,7 +103,7 @@ def test_a_mean_cut_changes_nothing_where_nothing_varies(name, options):
 @torch.no_grad()
 def test_recorded_means_do_not_depend_on_the_batches(name, options):
     model, images = make(name, options), torch.rand(4, 3, 64, 64)
-    images *= torch.tensor([0.0, 0.2, 0.6, 1.0]).view(4, 1, 1, 1)  # pictures that differ much
+    images *= torch.tensor([0.0, 0.2, 0.6, 1.0]).view(4, 1, 1, 1)  # images that differ much
     modules = exchanges_of(model)
     with recorded(modules):
         model(images)
@@ -126,12 +126,12 @@ def test_recorded_mean_by_hand():
     for parameter in exchange.parameters():
         torch.nn.init.zeros_(parameter)
     exchange.directions["a"]["b"].feature.weight.data[0, 0, 1, 1] = 4.0  # a reads 4 b times a half
-    pictures = {"a": torch.full((3, 1, 2, 2), 3.0), "b": torch.tensor([1.0, 2.0, 6.0])}
-    pictures["b"] = pictures["b"].view(3, 1, 1, 1).expand(3, 1, 2, 2)
+    images = {"a": torch.full((3, 1, 2, 2), 3.0), "b": torch.tensor([1.0, 2.0, 6.0])}
+    images["b"] = images["b"].view(3, 1, 1, 1).expand(3, 1, 2, 2)
     with exchange.record_means():
         for part in (slice(0, 1), slice(1, 3)):
-            exchange({task: x[part] for task, x in pictures.items()})
-    last = {task: x[2:] for task, x in pictures.items()}
+            exchange({task: x[part] for task, x in images.items()})
+    last = {task: x[2:] for task, x in images.items()}
     with exchange.cut("b", "a", "mean"):
         assert exchange(last)["a"].unique().tolist() == pytest.approx([3 + 2 * (1 + 2 + 6) / 3])
     assert exchange(last)["a"].unique().tolist() == [3 + 2 * 6]

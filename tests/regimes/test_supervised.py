@@ -107,7 +107,7 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
     assert_close(torch.load(tmp_path / "gradients.pt"), whole())
 
 
-def test_a_picture_without_a_label_changes_nothing_of_that_head() -> None:
+def test_a_image_without_a_label_changes_nothing_of_that_head() -> None:
     made = regime()
     made.balancer.combine(made.losses(batch([0]))).backward()  # no depth label
     heads = {task: made.network.prediction_layers(task) for task in ("depth", "segmentation")}

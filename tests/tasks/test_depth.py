@@ -100,7 +100,7 @@ def test_canonical_focal_is_exact(loss):
         task.loss(output, near)
 
 
-def test_focal_length_is_that_of_each_picture_and_of_both_axes():
+def test_focal_length_is_that_of_each_image_and_of_both_axes():
     task = Depth(canonical_focal=100)
     intrinsics = torch.cat([camera(50), camera(200), camera(0)])
     assert task.focal_factor(intrinsics).flatten().tolist() == [0.5, 2.0, 1.0]

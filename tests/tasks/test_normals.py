@@ -36,8 +36,8 @@ def test_blurred_holes_stay_holes():
 
 
 def test_colours_look_as_usual():
-    picture = Normals().colorize(vectors((0, 0, -1), (0, -1, 0), (1, 0, 0))[0])
-    assert picture[:, 0].T.tolist() == [[128, 128, 255], [128, 255, 128], [255, 128, 128]]
+    image = Normals().colorize(vectors((0, 0, -1), (0, -1, 0), (1, 0, 0))[0])
+    assert image[:, 0].T.tolist() == [[128, 128, 255], [128, 255, 128], [255, 128, 128]]
 
 
 def test_mean_normal_is_a_unit_vector():

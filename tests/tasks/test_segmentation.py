@@ -25,8 +25,8 @@ def test_foreign_labels_are_named():
 
 def test_colours_follow_the_table():
     table = ClassTable(("a", "b"), ((1, 2, 3), (4, 5, 6)))
-    picture = Segmentation(table).colorize(torch.tensor([[0, 1, 255]]))
-    assert picture[:, 0, :2].T.tolist() == [[1, 2, 3], [4, 5, 6]]
+    image = Segmentation(table).colorize(torch.tensor([[0, 1, 255]]))
+    assert image[:, 0, :2].T.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
 def test_self_information_of_uniform_classes():

@@ -188,9 +188,9 @@ class TestEveryTask:
         target, camera = example(task)
         decoded = task.decode(output_like(task, target), camera)
         for value in (target[0], decoded[0]):
-            picture = task.colorize(value)
-            assert picture.shape == (3, 9, 14)
-            assert picture.dtype == torch.uint8
+            image = task.colorize(value)
+            assert image.shape == (3, 9, 14)
+            assert image.dtype == torch.uint8
         valid = task.valid(target)[0].reshape(9, 14)
         grey = torch.tensor([52, 52, 58], dtype=torch.uint8).view(3, 1, 1)
         void = (task.colorize(target[0]) == grey).all(0)

@@ -8,7 +8,7 @@ from crosstask.balancing.balancer import Balancer
 from crosstask.balancing.fixed import FixedWeights
 from crosstask.balancing.gradnorm import GradNorm
 from crosstask.balancing.uncertainty import Uncertainty
-from crosstask.naming import nearest
+from crosstask.suggest import nearest
 from crosstask.tasks import Task, paper_weights
 
 METHODS = ("paper", "equal", "uncertainty", "gradnorm", "mgda")

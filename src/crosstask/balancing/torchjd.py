@@ -23,7 +23,7 @@ from crosstask.balancing.balancer import (
     synchronised,
     weighted,
 )
-from crosstask.naming import nearest
+from crosstask.suggest import nearest
 
 RELEASE = "0.18"
 INSTALL = 'pip install "crosstask[balancing]"'

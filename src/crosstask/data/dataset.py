@@ -36,7 +36,7 @@ Transform = Callable[[Sample], Sample]
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of an index.
+    """One image of an index.
 
     Attributes:
         name: Identity within the dataset.
@@ -51,7 +51,7 @@ class Frame:
 
 
 class SceneDataset(Dataset[Sample], ABC):
-    """Pictures of scenes with some of the targets of `crosstask.data.sample`.
+    """Images of scenes with some of the targets of `crosstask.data.sample`.
 
     Args:
         root: Folder of the dataset.
@@ -140,11 +140,11 @@ class SceneDataset(Dataset[Sample], ABC):
                 raise
             raise DataError(
                 f"{frame.info['listing']} names the frame {frame.name!r}, but {path} is "
-                "missing; restore the picture, or take the name out of the list"
+                "missing; restore the image, or take the name out of the list"
             ) from error
 
     def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
-        """(3,3) float32 in pixels of the stored picture; focal length 0 where unknown."""
+        """(3,3) float32 in pixels of the stored image; focal length 0 where unknown."""
         return unknown_intrinsics()
 
     def neighbour(self, frame: Frame, offset: int) -> Path | None:
@@ -188,7 +188,7 @@ class SceneDataset(Dataset[Sample], ABC):
         """One stored target of a frame at native size, void beyond `far`; all void without a file.
 
         Raises:
-            DataError: The file is missing or damaged, or differs in size from the picture.
+            DataError: The file is missing or damaged, or differs in size from the image.
         """
         if name not in frame.files:
             return void_target(name, size)
@@ -258,23 +258,23 @@ class SceneDataset(Dataset[Sample], ABC):
     def wrong_size(
         self, frame: Frame, name: str, found: Sequence[int], size: Sequence[int]
     ) -> DataError:
-        """The error for a label that does not fit its picture."""
+        """The error for a label that does not fit its image."""
         return DataError(
             f"{frame.files.get(name, name)} is {found[0]}x{found[1]}, but {frame.files['image']} "
-            f"is {size[0]}x{size[1]} (height x width); label and picture must agree"
+            f"is {size[0]}x{size[1]} (height x width); label and image must agree"
         )
 
     def _load_neighbours(self, frame: Frame, image: Tensor) -> Tensor:
-        pictures = []
+        neighbours = []
         for offset in self.offsets:
             path = self.neighbour(frame, offset)
-            picture = image if path is None else read_image(path)
-            if picture.shape != image.shape:
+            neighbour = image if path is None else read_image(path)
+            if neighbour.shape != image.shape:
                 raise DataError(
-                    f"{path} is {tuple(picture.shape[-2:])}; its frame is {tuple(image.shape[-2:])}"
+                    f"{path} is {tuple(neighbour.shape[-2:])}; its frame is {tuple(image.shape[-2:])}"
                 )
-            pictures.append(picture)
-        return torch.stack(pictures)
+            neighbours.append(neighbour)
+        return torch.stack(neighbours)
 
     def _pose(self, frame: Frame, offset: int) -> Tensor:
         if self.neighbour(frame, offset) is None:

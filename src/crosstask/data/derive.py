@@ -45,8 +45,8 @@ def depth_to_normals(
 
     Args:
         depth: Metres, 0 where unknown.
-        intrinsics: Camera in pixels of the picture.
-        size: Height and width of the picture; the depth map may have another size.
+        intrinsics: Camera in pixels of the image.
+        size: Height and width of the image; the depth map may have another size.
     """
     if intrinsics[0, 0] <= 0:
         return torch.zeros(3, *depth.shape[-2:])

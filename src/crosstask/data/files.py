@@ -1,4 +1,4 @@
-"""Reading files: pictures, 16-bit PNG, arrays and MAT files, each with an error that names the file.
+"""Reading files: images, 16-bit PNG, arrays and MAT files, each with an error that names the file.
 
 PNG is read by torchvision, which keeps 16 bits a channel (Pillow silently drops 16-bit colour to
 8 bits), and the bit depth in the file's header is compared with what the format promises.
@@ -70,12 +70,12 @@ def _decode(path: Path, data: bytes, mode: ImageReadMode) -> Tensor:
     except RuntimeError as error:
         reason = re.sub(r"^.*\.cpp:\d+, ", "", str(error)).strip().rstrip(".")
         raise DataError(
-            f"{path} cannot be decoded ({reason}); it is cut off or no picture: fetch it again"
+            f"{path} cannot be decoded ({reason}); it is cut off or no image: fetch it again"
         ) from error
 
 
 def read_image(path: Path) -> Tensor:
-    """An RGB picture, PNG or JPEG, as (3,H,W) uint8. A 16-bit PNG is scaled to 8 bits."""
+    """An RGB image, PNG or JPEG, as (3,H,W) uint8. A 16-bit PNG is scaled to 8 bits."""
     data = read_bytes(path)
     if data.startswith(_PNG_SIGNATURE) and png_header(path, data).bits == 16:
         wide = _decode(path, data, ImageReadMode.RGB)
@@ -182,18 +182,18 @@ def read_numbers(path: Path, count: int | None = None) -> list[float]:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of a picture, from its header alone."""
+    """Height and width of an image, from its header alone."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
             return image.height, image.width
     except OSError as error:
-        raise DataError(f"{path} cannot be opened as a picture ({error})") from error
+        raise DataError(f"{path} cannot be opened as an image ({error})") from error
 
 
-def list_pictures(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
-    """Pictures directly in a folder, sorted by name; other files are passed over."""
+def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
+    """Images directly in a folder, sorted by name; other files are passed over."""
     if not folder.is_dir():
         return []
     return sorted(

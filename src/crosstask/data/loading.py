@@ -204,7 +204,7 @@ def collate(samples: list[Batch]) -> Batch:
     if len(shapes) > 1:
         names = ", ".join(f"{s['name']}: {tuple(s['image'].shape[-2:])}" for s in samples)
         raise ValueError(
-            f"pictures of one batch have several sizes ({names}); use batch size 1 or `--size`"
+            f"images of one batch have several sizes ({names}); use batch size 1 or `--size`"
         )
     return default_collate(samples)
 

@@ -65,7 +65,7 @@ class Normals(Target):
 
 
 class Intrinsics(tv_tensors.TVTensor):
-    """Camera matrix (3,3) of a picture of `canvas_size` (height, width)."""
+    """Camera matrix (3,3) of an image of `canvas_size` (height, width)."""
 
     canvas_size: Size
 

@@ -1,4 +1,4 @@
-"""Joint transforms: picture, targets, camera, neighbours and poses move together.
+"""Joint transforms: image, targets, camera, neighbours and poses move together.
 
     transform = training((256, 512), scale=(0.75, 1.5), jitter=0.5)
     dataset = Cityscapes(root, transform=transform)
@@ -34,7 +34,7 @@ _TYPES: Mapping[str, type] = {
 
 
 def wrap(sample: Mapping[str, Any], targets: bool = True) -> Sample:
-    """Give every tensor of a plain sample its type; without `targets` only picture and camera."""
+    """Give every tensor of a plain sample its type; without `targets` only image and camera."""
     canvas = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
     result = dict(sample)
     for name, value in sample.items():
@@ -60,10 +60,10 @@ class JointTransform:
 
     Args:
         steps: Transforms of v2 or of this module, in order.
-        targets: Whether targets move with the picture; False keeps them at their native size.
+        targets: Whether targets move with the image; False keeps them at their native size.
     """
 
-    takes_bytes = True  # pictures may come as uint8, which resizes several times faster
+    takes_bytes = True  # images may come as uint8, which resizes several times faster
 
     def __init__(self, steps: Sequence[Any], targets: bool = True) -> None:
         self.steps, self.targets = tuple(steps), targets
@@ -79,12 +79,12 @@ class JointTransform:
 
 
 class RandomScaleCrop(v2.Transform):
-    """Zoom by a random factor and cut a random window of fixed size; void where it leaves the picture.
+    """Zoom by a random factor and cut a random window of fixed size; void where it leaves the image.
 
     Args:
         size: Height and width of the result.
         scale: Range of the zoom, drawn uniformly.
-        base: Zoom 1 is `"fit"`, the smallest size at which the picture covers `size` with its
+        base: Zoom 1 is `"fit"`, the smallest size at which the image covers `size` with its
             aspect kept, or `"native"`, the stored size.
         depth: `"keep"` leaves metres alone and lets the camera's focal length grow with the zoom:
             exact. `"divide"` divides depth by the zoom and keeps the focal length, the habit of
@@ -120,7 +120,7 @@ class RandomScaleCrop(v2.Transform):
         fit = max(self.size[0] / canvas[0], self.size[1] / canvas[1]) if self.base == "fit" else 1.0
         window = [max(1, round(side / (zoom * fit))) for side in self.size]
         inside = window[0] <= canvas[0] and window[1] <= canvas[1]
-        if not inside:  # shrink first, then the window is `size` in the shrunken picture
+        if not inside:  # shrink first, then the window is `size` in the shrunken image
             canvas = [max(1, round(side * zoom * fit)) for side in canvas]
             window = list(self.size)
         corner = [_between(have - want) for have, want in zip(canvas, window, strict=True)]
@@ -184,7 +184,7 @@ def training(
         resize: Resize to this first, then cut a random window of `size` out of it (DenseMTL
             adaptation from VKITTI2: resize=(512, 1696), size=(512, 1024)).
         scale: Random zoom range (see `RandomScaleCrop`); None, the paper's way, resizes the whole
-            picture to `size` and does not keep its aspect.
+            image to `size` and does not keep its aspect.
         base, depth: See `RandomScaleCrop`.
         flip: Probability of a mirror image.
         jitter: Probability of changed brightness, contrast, saturation (each 0.8-1.2) and hue
@@ -213,7 +213,7 @@ def evaluation(
     """The transform of an evaluation set: nothing random.
 
     Args:
-        size: Height and width of the picture; None leaves it as stored.
+        size: Height and width of the image; None leaves it as stored.
         targets: `"native"` keeps the labels as stored, so that outputs are enlarged to them before
             they are scored; `"resized"` scores at `size`, as the paper does.
     """

@@ -26,13 +26,13 @@ class BoundaryMetric(TaskMetric):
     over the dataset.
 
     `ods_f`: F at the best threshold of the dataset (linear between thresholds); `ois_f`: counts
-    summed at each picture's own best threshold; `ap`: area under the precision-recall curve.
+    summed at each image's own best threshold; `ap`: area under the precision-recall curve.
 
     The pairs are a largest matching, found without the random outliers and the distance costs of
     the Matlab original; which of several largest matchings is taken differs.
 
     Args:
-        tolerance: largest distance as a fraction of the picture's diagonal: 0.0075 for BSDS and
+        tolerance: largest distance as a fraction of the image's diagonal: 0.0075 for BSDS and
             PASCAL, 0.011 for NYUD.
         thresholds: their number; k / (number + 1) are used.
         thinning: thin the thresholded prediction to lines one pixel wide.
@@ -70,7 +70,7 @@ class BoundaryMetric(TaskMetric):
     ) -> None:
         """Probability and truth (0 or 1, void 255), one channel per annotator.
 
-        A picture with fewer annotators than the batch is filled up with maps that are all void.
+        An image with fewer annotators than the batch is filled up with maps that are all void.
         """
         for guess, truths in zip(prediction, target, strict=True):
             truth = truths.detach().cpu().numpy()

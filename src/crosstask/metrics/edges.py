@@ -25,7 +25,7 @@ class EdgesMetric(TaskMetric):
     Args:
         void: label that does not count.
         boundary: a `BoundaryMetric` that sees the same maps and adds its values. It costs seconds
-            per picture: for the final evaluation, not for validation while training.
+            per image: for the final evaluation, not for validation while training.
     """
 
     edges: Tensor

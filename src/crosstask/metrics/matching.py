@@ -1,7 +1,7 @@
 """One-to-one matching of boundary pixels within a distance.
 
 A largest matching of the bipartite graph "predicted pixel near true pixel", the unit-capacity
-maximum flow between both sides, is found on all thresholds of a picture at once: a greedy start
+maximum flow between both sides, is found on all thresholds of an image at once: a greedy start
 that pairs nearest pixels, then augmenting paths from a breadth-first forest until none is left
 (Berge's theorem: the matching is then a largest one). Every step works on whole arrays.
 """
@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 def match(predicted: Bools, truth: Bools, distance: float) -> tuple[Bools, Bools]:
     """A largest one-to-one matching of predicted to true pixels at most `distance` apart.
 
-    Several predictions of one picture are matched at once, each on its own. The cost grows with
+    Several predictions of one image are matched at once, each on its own. The cost grows with
     the number of set pixels times the number of pixels within the distance.
 
     Args:

@@ -1,6 +1,6 @@
 """Networks: encoders, decoders, exchanges between tasks, and the architectures made of them."""
 
-from crosstask.models.encoder import Encoder, create_encoder
+from crosstask.models.encoders.encoder import Encoder, create_encoder
 from crosstask.models.network import Network
 from crosstask.models.registry import create_model, create_model_from_spec, list_models
 

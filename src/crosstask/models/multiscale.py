@@ -11,13 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosstask.models.encoder import Encoder
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.encoders.pyramid_maps import STRIDES, PyramidMaps, fit_output
+from crosstask.models.exchanges.sca_task import AllPairsAttention
+from crosstask.models.exchanges.task_scales import TaskScales
+from crosstask.models.layers.recompute import run_exchange
+from crosstask.models.layers.sizes import crop
 from crosstask.models.network import pad_image
-from crosstask.models.pyramid_maps import STRIDES, PyramidMaps, fit_output
-from crosstask.models.recompute import run_exchange
-from crosstask.models.sizes import crop
-from crosstask.models.task_attention import AllPairsAttention
-from crosstask.models.task_scales import TaskScales
 
 LEVELS = (2, 3, 4, 5)
 

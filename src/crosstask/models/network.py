@@ -6,9 +6,9 @@ from typing import Any, Protocol, cast, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from crosstask.models.encoder import Encoder
-from crosstask.models.recompute import run, run_exchange
-from crosstask.models.sizes import cell_count, crop, pad_to_multiple
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.layers.recompute import run, run_exchange
+from crosstask.models.layers.sizes import cell_count, crop, pad_to_multiple
 
 SMALLEST = 32
 

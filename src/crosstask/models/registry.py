@@ -20,9 +20,9 @@ from crosstask.models.architectures.n_to_one import n_to_one
 from crosstask.models.architectures.padnet import padnet, threeways_padnet
 from crosstask.models.architectures.sca_mtl import sca_mtl
 from crosstask.models.architectures.window import window
-from crosstask.models.decoder import Decoder
-from crosstask.models.encoder import Encoder, create_encoder
-from crosstask.models.pyramid_maps import create_pyramid_encoder
+from crosstask.models.decoders.densemtl import Decoder
+from crosstask.models.encoders.encoder import Encoder, create_encoder
+from crosstask.models.encoders.pyramid_maps import create_pyramid_encoder
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from crosstask.models.encoder import Encoder
+from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.network import Network
 
 

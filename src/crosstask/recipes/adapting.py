@@ -7,14 +7,14 @@ from typing import Any, Literal
 from torch.utils.data import Dataset
 
 from crosstask.balancing import create_balancer
-from crosstask.data.pairs import DomainPairs
+from crosstask.data.combine.pairs import DomainPairs
+from crosstask.engine.experiment import Data, Experiment
 from crosstask.recipes.building import build_network, skipping_bad
-from crosstask.recipes.experiment import Data, Experiment
 from crosstask.recipes.options import parse_names, parse_size
-from crosstask.regimes.adaptation import METHODS, Adaptation
-from crosstask.regimes.alignment import AlignmentSettings
+from crosstask.regimes.adaptation.alignment import AlignmentSettings
+from crosstask.regimes.adaptation.regime import METHODS, Adaptation
+from crosstask.regimes.adaptation.self_training import SelfTrainingSettings
 from crosstask.regimes.optimization import OptimizerSettings, optimizer_settings
-from crosstask.regimes.self_training import SelfTrainingSettings
 from crosstask.tasks import Depth, Task
 
 Open = Callable[[tuple[str, ...]], Dataset[Any]]
@@ -83,16 +83,16 @@ def adaptation_experiment(
         adversarial_start: optimiser step from which on outputs are aligned.
         adversarial_lr: rate of the discriminators.
         discriminator_width: channels after a discriminator's first convolution.
-        pseudo_weight: of the loss on mixed target pictures.
+        pseudo_weight: of the loss on mixed target images.
         pseudo_start: optimiser step from which on the teacher's labels are used.
         pseudo_share: of the pixels of each predicted class (of all pixels, for tasks without
             classes) the most confident so many are learned from even below the threshold.
         mixing: class (paste half of the source's classes) or none.
-        mixed_jitter: strength of random colour changes on mixed pictures.
+        mixed_jitter: strength of random colour changes on mixed images.
         mixed_batches: one forward pass over both domains.
         domain_norms: batch-norm statistics of their own for each domain.
-        match_colors: give source pictures the colour statistics of target pictures.
-        match_noise: add noise to source pictures until they are as noisy as target pictures.
+        match_colors: give source images the colour statistics of target images.
+        match_noise: add noise to source images until they are as noisy as target images.
         teacher_decay: decay of the teacher, a moving average of the network.
         ema: decay of a moving average of the weights that is validated and saved; 0 is off.
         architecture: see `crosstask models`.
@@ -100,9 +100,9 @@ def adaptation_experiment(
         pretrained: start from ImageNet weights (downloaded once by timm).
         width: factor on decoder widths.
         options: options of the architecture, for example `--options.fusion concat`.
-        size: HEIGHTxWIDTH of training pictures.
+        size: HEIGHTxWIDTH of training images.
         steps: optimiser steps.
-        batch_size: pictures of each domain a batch and process.
+        batch_size: images of each domain a batch and process.
         accumulate: batches of one optimiser step.
         seed: of weights, order and augmentation.
         balancing: paper, equal, uncertainty, gradnorm, mgda, or a method of TorchJD.
@@ -113,7 +113,7 @@ def adaptation_experiment(
         freeze: "encoder", "norms" or both with a comma.
         clip: gradient norm, of the network and of the discriminators each on its own.
         val_every: optimiser steps between validations.
-        val_batch_size: pictures of a validation batch.
+        val_batch_size: images of a validation batch.
         workers: loader processes.
         channels_last: memory layout of convolutions.
         init_from: a run whose weights are taken over where they fit.
@@ -158,7 +158,7 @@ def adaptation_experiment(
         match_noise=match_noise,
     )
     if init_from is not None:
-        from crosstask.training import initialise_from
+        from crosstask.engine.training import initialise_from
 
         initialise_from(regime, init_from)
     modalities = tuple(task.name for task in tasks)

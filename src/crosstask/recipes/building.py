@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crosstask.balancing import create_balancer
+from crosstask.engine.experiment import Data, Experiment
 from crosstask.models import create_model
-from crosstask.recipes.experiment import Data, Experiment
 from crosstask.recipes.options import choose_tasks, needed_root, parse_names, parse_size
 from crosstask.recipes.published import FAMILY, published_optimizer
 from crosstask.regimes.supervised import Supervised
@@ -91,9 +91,9 @@ def supervised_experiment(
         pretrained: start from ImageNet weights (downloaded once by timm).
         width: factor on decoder widths.
         options: options of the architecture, for example `--options.fusion concat`.
-        size: HEIGHTxWIDTH of training pictures.
+        size: HEIGHTxWIDTH of training images.
         steps: optimiser steps.
-        batch_size: pictures a batch and process.
+        batch_size: images a batch and process.
         accumulate: batches of one optimiser step.
         seed: of weights, order and augmentation.
         balancing: paper, equal, uncertainty, gradnorm, mgda, or a method of TorchJD.
@@ -106,7 +106,7 @@ def supervised_experiment(
         freeze: "encoder", "norms" or both with a comma.
         clip: global gradient norm.
         val_every: optimiser steps between validations.
-        val_batch_size: pictures of a validation batch.
+        val_batch_size: images of a validation batch.
         workers: loader processes.
         channels_last: memory layout of convolutions.
         init_from: a run whose weights are taken over where they fit.
@@ -132,7 +132,7 @@ def supervised_experiment(
         levels=levels,  # type: ignore[arg-type]
     )
     if init_from is not None:
-        from crosstask.training import initialise_from
+        from crosstask.engine.training import initialise_from
 
         initialise_from(regime, init_from)
     return Experiment(
@@ -154,7 +154,7 @@ def supervised_experiment(
 
 def skipping_bad(opened: Data) -> Data:
     """The same data; samples that cannot be read are counted and replaced."""
-    from crosstask.data.skip import SkipBad
+    from crosstask.data.combine.skip import SkipBad
 
     return lambda: SkipBad(opened())
 
@@ -187,9 +187,9 @@ def reader_experiment(
         name: of the dataset, for messages.
         root: folder of the dataset.
         tasks: comma-separated, ordered.
-        size: HEIGHTxWIDTH of training pictures; validation pictures are resized to it.
-        resize: HEIGHTxWIDTH to which pictures are resized before a random crop of `size`.
-        zoom_min: least random zoom; left out, as in the paper, pictures are resized as a whole.
+        size: HEIGHTxWIDTH of training images; validation images are resized to it.
+        resize: HEIGHTxWIDTH to which images are resized before a random crop of `size`.
+        zoom_min: least random zoom; left out, as in the paper, images are resized as a whole.
         zoom_max: largest random zoom.
         flip: probability of a mirror image.
         jitter: probability of changed colours.

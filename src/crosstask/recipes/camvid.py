@@ -3,8 +3,8 @@
 from typing import Any
 
 from crosstask.data import CamVid, labels, transforms
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import supervised_experiment
-from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.tasks import Edges, Segmentation, Task
 
@@ -30,17 +30,17 @@ def supervised(
 ) -> Experiment:
     """CamVid (SegNet's edition): segmentation with 11 classes and semantic edges.
 
-    Trained on crops of randomly scaled pictures, scored at the labels' own 360x480.
+    Trained on crops of randomly scaled images, scored at the labels' own 360x480.
 
     Args:
         root: folder with train/, trainannot/, val/, valannot/.
         tasks: comma-separated, ordered.
-        size: HEIGHTxWIDTH of training crops; validation pictures are resized to it.
+        size: HEIGHTxWIDTH of training crops; validation images are resized to it.
         encoder: a timm name.
         pretrained: start from ImageNet weights (downloaded once).
         width: factor on decoder widths.
         steps: optimiser steps.
-        batch_size: pictures a batch.
+        batch_size: images a batch.
         optimizer: matched, paper, adam, adamw, sgd.
         lr: learning rate.
         zoom_min: least random zoom.

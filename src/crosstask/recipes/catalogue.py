@@ -10,19 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crosstask.naming import nearest
+from crosstask.suggest import nearest
 
 RECIPES: dict[str, str] = {
     "procedural.supervised": "procedural streets, all labels; minutes on a laptop (`make demo`)",
-    "procedural.partial": "procedural streets, one random label a picture",
+    "procedural.partial": "procedural streets, one random label an image",
     "camvid.supervised": "CamVid street photographs: segmentation and semantic edges",
     "cityscapes.supervised": "Cityscapes, the paper's settings (Table 1)",
     "nyudv2.supervised": "NYUDv2, the paper's settings (Table 2)",
     "synthia.supervised": "SYNTHIA-RAND-CITYSCAPES, the paper's settings (Table 1)",
     "vkitti2.supervised": "Virtual KITTI 2, the paper's settings (Tables 1, 3, 4)",
     "pascal_context.supervised": "PASCAL-Context: five tasks (SCA-MTL and its family)",
-    "folder.supervised": "your own pictures, with whatever labels you have",
-    "real3.supervised": "CamVid, 7-Scenes and BSDS500 together: four tasks, no picture with all labels",
+    "folder.supervised": "your own images, with whatever labels you have",
+    "real3.supervised": "CamVid, 7-Scenes and BSDS500 together: four tasks, no image with all labels",
     "procedural.self_supervised": "procedural streets as video: depth and motion without labels",
     "cityscapes.self_supervised": "Cityscapes: segmentation helped by depth from video (Table 5)",
     "frames.self_supervised": "your own frames or video file: depth without labels",

@@ -3,9 +3,9 @@
 from typing import Any
 
 from crosstask.data import Cityscapes, labels
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import reader_experiment
 from crosstask.recipes.cityscapes_self_supervised import self_supervised as self_supervised
-from crosstask.recipes.experiment import Experiment
 from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 
 
@@ -45,7 +45,7 @@ def supervised(
         size: HEIGHTxWIDTH; the paper's.
         canonical_focal: focal length in pixels at which depth is predicted (camera-aware).
         steps: optimiser steps.
-        batch_size: pictures a batch.
+        batch_size: images a batch.
         protocol: correct or released.
     """
     return reader_experiment(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from crosstask.data import Cityscapes, transforms
-from crosstask.recipes.experiment import Data, Experiment
+from crosstask.engine.experiment import Data, Experiment
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.recipes.self_supervised import (
     depth_task,
@@ -74,7 +74,7 @@ def self_supervised(
         tasks: comma-separated, ordered.
         classes: 16 or 19.
         crop: HEIGHTxWIDTH of the random training crops.
-        size: HEIGHTxWIDTH that pictures are resized to first, and are validated at.
+        size: HEIGHTxWIDTH that images are resized to first, and are validated at.
         flip: probability of a mirrored sample.
         jitter: probability of changed colours.
         offsets: frames that explain the target: `--offsets=-1,1`.

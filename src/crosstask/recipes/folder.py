@@ -1,11 +1,11 @@
-"""Recipes on a user's own folder of pictures and labels."""
+"""Recipes on a user's own folder of images and labels."""
 
 from pathlib import Path
 from typing import Any
 
 from crosstask.data import FolderDataset
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import reader_experiment
-from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import needed_root
 from crosstask.tasks import Depth, Edges, Normals, Saliency, Segmentation, Task
 
@@ -43,7 +43,7 @@ def supervised(
     protocol: str = "correct",
     **options: Any,
 ) -> Experiment:
-    """Your own pictures, with whatever labels you have (see `crosstask.data.FolderDataset`).
+    """Your own images, with whatever labels you have (see `crosstask.data.FolderDataset`).
 
     Args:
         root: folder with images/ and any of segmentation/, depth/, normals/, edges/, saliency/.
@@ -57,7 +57,7 @@ def supervised(
         pretrained: start from ImageNet weights.
         width: factor on decoder widths.
         steps: optimiser steps.
-        batch_size: pictures a batch.
+        batch_size: images a batch.
         optimizer: matched, paper, adam, adamw, sgd.
         protocol: correct or released.
     """

@@ -1,10 +1,10 @@
-"""Recipes on your own frames: depth from a folder of pictures or a video, without labels."""
+"""Recipes on your own frames: depth from a folder of images or a video, without labels."""
 
 from typing import Any, Literal
 
 from crosstask.data import transforms
-from crosstask.data.frames import FrameFolder
-from crosstask.recipes.experiment import Experiment
+from crosstask.data.datasets.frames import FrameFolder
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.options import choose_tasks, needed_root, parse_names, parse_size
 from crosstask.recipes.self_supervised import (
     depth_task,
@@ -49,7 +49,7 @@ def self_supervised(
 
     Args:
         root: folder of frames, folder of such folders, or video file.
-        intrinsics: fx,fy,cx,cy in pixels of the stored pictures, or a text file with them; if left
+        intrinsics: fx,fy,cx,cy in pixels of the stored images, or a text file with them; if left
             out, intrinsics.txt beside the frames.
         tasks: depth; frames have no labels for others.
         size: HEIGHTxWIDTH.
@@ -66,7 +66,7 @@ def self_supervised(
         border: ignore sources that do not see a pixel, or count their repeated border.
         distance: metres between consecutive frames, if known: depth becomes metric.
         camera_height: metres above the ground, if known: depth becomes metric.
-        refine_poses: refine the pose network's motions against the pictures (direct alignment). It begins
+        refine_poses: refine the pose network's motions against the images (direct alignment). It begins
             with a level ground ahead, as cars and robots see it.
         steps: optimiser steps.
         batch_size: targets a batch.
@@ -120,7 +120,7 @@ def only_depth(tasks: str, depth: Task) -> Task:
     others = [name for name in parse_names(tasks) if name != depth.name]
     if others:
         raise ValueError(
-            f"`tasks` names {others[0]}, for which frames have no labels; expected depth. Pictures "
+            f"`tasks` names {others[0]}, for which frames have no labels; expected depth. Images "
             "with labels: folder.supervised"
         )
     (chosen,) = choose_tasks(tasks, {depth.name: depth})

@@ -3,8 +3,8 @@
 from typing import Any
 
 from crosstask.data import NYUDv2, labels
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import reader_experiment
-from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks
 from crosstask.recipes.published import ATRC_EDGE_WEIGHT, FAMILY, as_published
 from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
@@ -70,7 +70,7 @@ def supervised(
         balancing: paper (of the architecture's own paper), equal, uncertainty, ...
         steps: optimiser steps; if left out 40,000, or with `--optimizer paper` 7,950 for sca_mtl
             and 9,937 for mti_net (100 epochs).
-        batch_size: pictures a batch; if left out 2, or with `--optimizer paper` 10 for sca_mtl and
+        batch_size: images a batch; if left out 2, or with `--optimizer paper` 10 for sca_mtl and
             8 for mti_net and atrc.
         protocol: correct or released.
     """

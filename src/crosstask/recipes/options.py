@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from crosstask.naming import nearest
+from crosstask.suggest import nearest
 from crosstask.tasks import Task
 
 

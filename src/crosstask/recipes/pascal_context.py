@@ -3,8 +3,8 @@
 from typing import Any
 
 from crosstask.data import PascalContext, labels
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import reader_experiment
-from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks
 from crosstask.recipes.published import FAMILY, as_published
 from crosstask.tasks import Edges, HumanParts, Normals, Saliency, Segmentation, Task
@@ -51,7 +51,7 @@ def supervised(
         steps: optimiser steps; if left out 60,000, or with `--optimizer paper` 31,237 for sca_mtl
             with segmentation and normals (100 epochs), 49,980 with segmentation, human parts and
             saliency (80 epochs), 62,475 for mti_net and other tasks (100 epochs), 40,000 for atrc.
-        batch_size: pictures a batch; if left out 8, or with `--optimizer paper` 16 for sca_mtl with
+        batch_size: images a batch; if left out 8, or with `--optimizer paper` 16 for sca_mtl with
             segmentation and normals.
         protocol: correct or released.
     """

@@ -4,8 +4,8 @@ from typing import Any
 
 from crosstask.data import ProceduralStreets
 from crosstask.data.streets import STREET_CLASSES
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import supervised_experiment
-from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks, parse_size
 from crosstask.recipes.procedural_adaptation import adaptation as adaptation
 from crosstask.recipes.procedural_self_supervised import self_supervised as self_supervised
@@ -62,7 +62,7 @@ def supervised(
         pretrained: start from ImageNet weights.
         width: factor on decoder widths.
         steps: optimiser steps.
-        batch_size: pictures a batch.
+        batch_size: images a batch.
         optimizer: matched, paper, adam, adamw, sgd.
         val_every: optimiser steps between validations.
         seed: of weights and order; the scenes are the same under every seed.

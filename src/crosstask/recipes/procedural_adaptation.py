@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from crosstask.data.procedural import ProceduralStreets
+from crosstask.data.datasets.procedural import ProceduralStreets
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.adapting import adaptation_experiment, median_scaled
-from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks, parse_size
 
 
@@ -46,7 +46,7 @@ def adaptation(
         pretrained: start from ImageNet weights.
         width: factor on decoder widths.
         steps: optimiser steps.
-        batch_size: pictures of each domain a batch.
+        batch_size: images of each domain a batch.
         optimizer: matched, paper, adam, adamw.
         val_every: optimiser steps between validations.
         seed: of weights, order and augmentation; the scenes are the same under every seed.

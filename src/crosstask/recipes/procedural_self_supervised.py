@@ -3,8 +3,8 @@
 from typing import Any, Literal
 
 from crosstask.data import transforms
-from crosstask.data.procedural import ProceduralStreets
-from crosstask.recipes.experiment import Data, Experiment
+from crosstask.data.datasets.procedural import ProceduralStreets
+from crosstask.engine.experiment import Data, Experiment
 from crosstask.recipes.options import choose_tasks, parse_size
 from crosstask.recipes.self_supervised import (
     depth_task,
@@ -63,7 +63,7 @@ def self_supervised(
             from scratch in many more steps.
         distance: metres between frames, or poses (from the data), to learn metric depth.
         camera_height: metres above the ground, to learn metric depth.
-        refine_poses: refine the pose network's motions against the pictures (direct alignment).
+        refine_poses: refine the pose network's motions against the images (direct alignment).
         steps: optimiser steps.
         batch_size: targets a batch.
         optimizer: matched, paper_self_supervised, adam, adamw, sgd.

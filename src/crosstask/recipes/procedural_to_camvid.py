@@ -5,10 +5,10 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from crosstask.data import CamVid, labels, transforms
-from crosstask.data.class_map import MappedClasses
-from crosstask.data.procedural import ProceduralStreets
+from crosstask.data.combine.class_map import MappedClasses
+from crosstask.data.datasets.procedural import ProceduralStreets
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.adapting import adaptation_experiment
-from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.tasks import Edges, Segmentation, Task
 
@@ -63,7 +63,7 @@ def adaptation(
         pretrained: start from ImageNet weights.
         width: factor on decoder widths.
         steps: optimiser steps.
-        batch_size: pictures of each domain a batch.
+        batch_size: images of each domain a batch.
         optimizer: matched, paper, adam, adamw.
         val_every: optimiser steps between validations.
         seed: of weights, order and augmentation.

@@ -47,7 +47,7 @@ def published_weights(dataset: str, architecture: str, tasks: Sequence[Task]) ->
 
 
 def published_length(dataset: str, architecture: str, tasks: Sequence[Task]) -> tuple[int, int]:
-    """Optimiser steps and pictures a batch of a family member's paper.
+    """Optimiser steps and images a batch of a family member's paper.
 
     SCA-MTL with a set of tasks that its paper does not train takes 100 epochs: in batches of 10 on
     NYUDv2, of 8 (MTI-Net's) on PASCAL-Context.
@@ -109,7 +109,7 @@ def as_published(
         dataset: nyudv2 or pascal_context.
         balancing: "paper" becomes the paper's weights.
         steps, batch_size: None becomes the paper's under `optimizer` "paper", else the usual.
-        usual: steps and pictures a batch of other architectures and optimisers.
+        usual: steps and images a batch of other architectures and optimisers.
         given: all further options of the recipe; None is not given.
 
     Returns:

@@ -1,11 +1,11 @@
-"""Three real, partly labelled sets in one network: no picture has all labels."""
+"""Three real, partly labelled sets in one network: no image has all labels."""
 
 from pathlib import Path
 from typing import Any
 
 from crosstask.data import BSDS500, CamVid, Mixture, SevenScenes, labels, transforms
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import supervised_experiment
-from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 
@@ -29,18 +29,18 @@ def supervised(
 ) -> Experiment:
     """Segmentation from CamVid, depth and normals from 7-Scenes, edges from BSDS500.
 
-    Every batch holds pictures of all sets; each loss is normalised over the labelled pixels of its
+    Every batch holds images of all sets; each loss is normalised over the labelled pixels of its
     own task. Metrics are those of each task on the set that labels it.
 
     Args:
         root: folder with camvid/, sevenscenes/ and bsds500/.
         tasks: comma-separated, ordered; sets that teach none of them are left out.
-        size: HEIGHTxWIDTH of training pictures.
+        size: HEIGHTxWIDTH of training images.
         encoder: a timm name.
         pretrained: start from ImageNet weights.
         width: factor on decoder widths.
         steps: optimiser steps.
-        batch_size: pictures a batch.
+        batch_size: images a batch.
         optimizer: matched, paper, adam, adamw, sgd.
         lr: learning rate.
         jitter: probability of changed colours.

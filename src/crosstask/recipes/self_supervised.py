@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from crosstask.balancing import create_balancer
-from crosstask.direct_alignment import DirectAlignment
-from crosstask.models.correlation_pose import CorrelationPoseNetwork
-from crosstask.models.pose import PoseNetwork
+from crosstask.engine.experiment import Data, Experiment
+from crosstask.geometry.direct_alignment import DirectAlignment
+from crosstask.models.companions.correlation_pose import CorrelationPoseNetwork
+from crosstask.models.companions.pose import PoseNetwork
 from crosstask.recipes.building import build_network, skipping_bad
-from crosstask.recipes.experiment import Data, Experiment
 from crosstask.recipes.options import parse_names, parse_size
 from crosstask.regimes.optimization import optimizer_settings
 from crosstask.regimes.regime import Regime
-from crosstask.regimes.scale import KnownScale
-from crosstask.regimes.self_supervised import SelfSupervised
+from crosstask.regimes.self_supervised.regime import SelfSupervised
+from crosstask.regimes.self_supervised.scale import KnownScale
+from crosstask.regimes.self_supervised.view_synthesis import SelfSupervision
 from crosstask.regimes.supervised import Supervised
-from crosstask.regimes.view_synthesis import SelfSupervision
 from crosstask.tasks import Task
 from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
 
@@ -92,17 +92,17 @@ def self_supervised_experiment(
         pose_encoder: timm name of the pose network's encoder.
         pose_network: stacked frames, as published, or correlation of features, which learns motion
             from scratch in far fewer steps.
-        size: HEIGHTxWIDTH of training pictures.
+        size: HEIGHTxWIDTH of training images.
         offsets: frames that explain the target, with an equals sign: `--offsets=-2,-1,1,2`.
         reprojection: per pixel the minimum of the source frames' errors, or their mean.
         auto_mask: leave out pixels that an unwarped source frame explains better.
-        border: count pixels that leave the source picture, or ignore the source there.
+        border: count pixels that leave the source image, or ignore the source there.
         smoothness: weight of edge-aware smoothness.
         feature_distance: weight of the distance to the features of the encoder at the start.
         distance: metres between frames, or poses (from the data), to learn metric depth.
         camera_height: metres above the ground, to learn metric depth.
         scale_weight: weight of the penalty that distance or camera_height brings.
-        refine_poses: refine the pose network's motions against the pictures (direct alignment).
+        refine_poses: refine the pose network's motions against the images (direct alignment).
         refine_from: optimiser step from which on the predicted depth is trusted with it; before, motions
             are solved for under the depth of a level ground.
         steps: optimiser steps.
@@ -118,7 +118,7 @@ def self_supervised_experiment(
         freeze: any of encoder, norms, pose, with commas.
         clip: global gradient norm.
         val_every: optimiser steps between validations.
-        val_batch_size: pictures of a validation batch.
+        val_batch_size: images of a validation batch.
         workers: loader processes.
         channels_last: memory layout of convolutions.
         init_from: a run whose weights, the pose network's too, are taken over where they fit.
@@ -166,7 +166,7 @@ def self_supervised_experiment(
     else:
         regime = Supervised(*arguments, freeze=[p for p in parts if p != "pose"], **shared)
     if init_from is not None:
-        from crosstask.training import initialise_from
+        from crosstask.engine.training import initialise_from
 
         initialise_from(regime, init_from)
     return Experiment(

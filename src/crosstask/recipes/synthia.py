@@ -3,8 +3,8 @@
 from typing import Any
 
 from crosstask.data import Synthia, labels
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import reader_experiment
-from crosstask.recipes.experiment import Experiment
 from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 
 
@@ -36,7 +36,7 @@ def supervised(
     """SYNTHIA-RAND-CITYSCAPES with the paper's settings.
 
     DenseMTL, S-D-N, reached mIoU 0.8299, RMSE 4.056 m in the paper (Table 1), on a split whose
-    validation pictures were mostly training pictures too; a clean split scores lower.
+    validation images were mostly training images too; a clean split scores lower.
 
     Args:
         root: folder of the dataset; `crosstask data check synthia --root DIR` looks at it.
@@ -45,7 +45,7 @@ def supervised(
         size: HEIGHTxWIDTH; the paper's.
         canonical_focal: focal length in pixels at which depth is predicted (camera-aware).
         steps: optimiser steps.
-        batch_size: pictures a batch.
+        batch_size: images a batch.
         protocol: correct or released.
     """
     return reader_experiment(

@@ -3,9 +3,9 @@
 from typing import Any
 
 from crosstask.data import Cityscapes, Synthia, transforms
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.adapting import adaptation_experiment, median_scaled
 from crosstask.recipes.cityscapes import cityscapes_tasks
-from crosstask.recipes.experiment import Experiment
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 
 
@@ -25,8 +25,8 @@ def adaptation(
 ) -> Experiment:
     """Labelled SYNTHIA-RAND-CITYSCAPES to unlabelled Cityscapes train, scored on Cityscapes val.
 
-    The defaults are the released MTL-UDA: all 9400 source pictures, both domains at 1024x512, two
-    pictures of each a batch, 90,000 steps, adversarial alignment. The paper's depth errors are
+    The defaults are the released MTL-UDA: all 9400 source images, both domains at 1024x512, two
+    images of each a batch, 90,000 steps, adversarial alignment. The paper's depth errors are
     those under `depth/median_scaled/...` at `--protocol released`.
 
     Args:
@@ -38,7 +38,7 @@ def adaptation(
         size: HEIGHTxWIDTH; the paper's.
         canonical_focal: focal length in pixels at which depth is predicted (camera-aware).
         steps: optimiser steps.
-        batch_size: pictures of each domain a batch.
+        batch_size: images of each domain a batch.
         clip: gradient norm, of the network and of the discriminators each on its own; none as
             in the released code.
         protocol: correct or released.

@@ -3,8 +3,8 @@
 from typing import Any
 
 from crosstask.data import VirtualKITTI2, labels
+from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import reader_experiment
-from crosstask.recipes.experiment import Experiment
 from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 
 
@@ -46,7 +46,7 @@ def supervised(
         size: HEIGHTxWIDTH; the paper's.
         canonical_focal: focal length in pixels at which depth is predicted (camera-aware).
         steps: optimiser steps.
-        batch_size: pictures a batch.
+        batch_size: images a batch.
         protocol: correct or released.
         split_by: frame (as in the paper), block or scene.
     """

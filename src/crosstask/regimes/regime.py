@@ -11,8 +11,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from crosstask.balancing import Balancer
 from crosstask.data.loading import mix_seed
-from crosstask.evaluation import Evaluator, evaluate
-from crosstask.models.encoder import Encoder
+from crosstask.evaluation.evaluate import Evaluator, evaluate
+from crosstask.models.encoders.encoder import Encoder
 from crosstask.regimes.optimization import (
     OptimizerSettings,
     create_optimizer,
@@ -152,7 +152,7 @@ class Regime(pl.LightningModule):
             checkpoint["model_description"] = self.description
 
     def image(self, batch: Batch, key: str = "image") -> Tensor:
-        """The pictures in the network's memory layout."""
+        """The images in the network's memory layout."""
         image = cast(Tensor, batch[key])
         return image.contiguous(memory_format=torch.channels_last) if self.channels_last else image
 
@@ -244,7 +244,7 @@ class Regime(pl.LightningModule):
         wrap: Callable[[nn.Module], nn.Module] | None = None,
         **options: Any,
     ) -> dict[str, float]:
-        """The metrics of a finished run; `options` go to `crosstask.evaluation.evaluate`.
+        """The metrics of a finished run; `options` go to `crosstask.evaluation.evaluate.evaluate`.
 
         Args:
             wrap: puts something around the network (a sliding window).
@@ -261,8 +261,8 @@ class Regime(pl.LightningModule):
         """`trivial/...` entries of metrics.json beside those of the tasks."""
         return {}
 
-    def write_pictures(self, folder: Path, dataset: Any, device: Any) -> None:
-        """Further pictures of a finished run, beside panel.png."""
+    def write_images(self, folder: Path, dataset: Any, device: Any) -> None:
+        """Further images of a finished run, beside panel.png."""
 
     def model_facts(self) -> dict[str, Any]:
         """Further JSON-safe entries of this regime for `model.json`."""

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from crosstask.evaluation import resize_output
+from crosstask.evaluation.evaluate import resize_output
 from crosstask.regimes.regime import Batch, Regime
 
 Levels = Literal["mean", "sum", "last"]
@@ -18,7 +18,7 @@ class Supervised(Regime):
     """L_t = mean over levels of loss(output_level, target), balanced over tasks (spec §10).
 
     The loss of a task is its sum over labelled pixels divided by the number of labelled pixels of
-    the *whole* optimiser step: all accumulated batches, all processes. A picture without a label
+    the *whole* optimiser step: all accumulated batches, all processes. An image without a label
     of some task changes nothing of that task's head.
 
     Args:
@@ -89,7 +89,7 @@ class Supervised(Regime):
             for task, seen in zip(self.labelled_tasks, self._labels_seen.tolist(), strict=True):
                 if seen == 0:
                     warnings.warn(
-                        f"no picture of a whole epoch had a label for `{task.name}`: its head does "
+                        f"no image of a whole epoch had a label for `{task.name}`: its head does "
                         "not learn; drop the task or add data that has it",
                         stacklevel=2,
                     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from crosstask.colormap import palette
+from crosstask.media.colormap import palette
 
 
 @dataclass(frozen=True)

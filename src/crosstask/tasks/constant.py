@@ -1,4 +1,4 @@
-"""Trivial predictors: what is reached without looking at the picture."""
+"""Trivial predictors: what is reached without looking at the image."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class ConstantPredictor(ABC):
-    """Fitted on training labels, predicts the same for every picture."""
+    """Fitted on training labels, predicts the same for every image."""
 
     @abstractmethod
     def update(self, target: Shaped[Tensor, "b *t"]) -> None:

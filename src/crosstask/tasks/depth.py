@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from crosstask import losses
-from crosstask.colormap import VOID_COLOR, scale_colors
 from crosstask.losses import Terms
+from crosstask.media.colormap import VOID_COLOR, scale_colors
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.task import Camera, Task
 
@@ -148,9 +148,9 @@ class Depth(Task):
         return self._unit * F.softplus(losses.precise(output))
 
     def focal_factor(self, camera: Camera) -> Float[Tensor, "b 1 1 1"] | float:
-        """focal / canonical_focal of each picture; 1 without either.
+        """focal / canonical_focal of each image; 1 without either.
 
-        The focal length is the geometric mean of both axes. A picture whose camera is unknown (not
+        The focal length is the geometric mean of both axes. An image whose camera is unknown (not
         finite or not positive) is taken at the canonical focal length.
         """
         if self.canonical_focal is None or camera is None:
@@ -270,7 +270,7 @@ class Depth(Task):
         """Bright is near, dark is far, logarithmic between `low` and `high` metres.
 
         Args:
-            low, high: ends of the scale; by default those of the picture itself.
+            low, high: ends of the scale; by default those of the image itself.
         """
         depth = value.detach().reshape(value.shape[-2:]).float().cpu()
         valid = torch.isfinite(depth) & (depth > 0)

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from crosstask import losses
-from crosstask.colormap import VOID_COLOR
 from crosstask.losses import Terms
+from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.task import Camera, Task, self_information
 
@@ -84,7 +84,7 @@ class Edges(Task):
         """Pixel-wise F1; with `boundaries` also the field's ODS-F, OIS-F and AP.
 
         Args:
-            boundaries: costs about a second per picture: for the final evaluation.
+            boundaries: costs about a second per image: for the final evaluation.
             options: of `BoundaryMetric`. The defaults fit edges from label boundaries, two pixels
                 wide: both sides are thinned, tolerance 0.011 of the diagonal (NYUD).
         """

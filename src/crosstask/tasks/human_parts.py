@@ -24,7 +24,7 @@ HUMAN_PARTS = ClassTable(
 class HumanParts(Segmentation):
     """Human part segmentation of PASCAL-Context: background and six parts.
 
-    A segmentation under another name. A picture without annotated people is all void, so that it
+    A segmentation under another name. An image without annotated people is all void, so that it
     counts neither in the loss nor in the mIoU, which includes the background.
 
     Args:

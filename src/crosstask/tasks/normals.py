@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from crosstask import losses
-from crosstask.colormap import VOID_COLOR
 from crosstask.losses import Terms
+from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.task import Camera, Task
 

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from crosstask import losses
-from crosstask.colormap import VOID_COLOR
 from crosstask.losses import Terms
+from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.task import Camera, Task, self_information
 
@@ -27,7 +27,7 @@ class Saliency(Task):
         logits: 1 (sigmoid: MTI-Net, SCA-MTL) or 2 (softmax: ATRC, InvPT).
         positive_weight: weight of a salient pixel, the others weigh one minus it. None takes the
             batch's share of pixels that are not salient (ASTMT, MTI-Net, SCA-MTL); the loss of a
-            batch is then not the sum of its pictures' losses.
+            batch is then not the sum of its images' losses.
     """
 
     name: str = "saliency"

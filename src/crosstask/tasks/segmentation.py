@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from crosstask import losses
-from crosstask.colormap import VOID_COLOR
 from crosstask.losses import Terms
+from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.constant import MostFrequentClass
 from crosstask.tasks.task import Camera, Task, self_information

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from crosstask import losses
+from crosstask.geometry.photometric import depth_to_disparity, disparity_to_depth
 from crosstask.losses import Terms
-from crosstask.photometric import depth_to_disparity, disparity_to_depth
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.depth import Depth
 from crosstask.tasks.task import Camera, Task

@@ -122,7 +122,7 @@ class Task(ABC):
         """Where the target is labelled: (B,H,W), or (B,1,H,W) for a target with channels."""
 
     def hflip(self, target: Shaped[Tensor, "*t"]) -> Shaped[Tensor, "*t"]:
-        """The target (or output, or prediction) of the mirrored picture."""
+        """The target (or output, or prediction) of the mirrored image."""
         return target.flip(-1)
 
     def alignment_reference(
@@ -139,10 +139,10 @@ class Task(ABC):
 
     @abstractmethod
     def colorize(self, value: Num[Tensor, "*v"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
-        """A picture of one decoded prediction or target (without batch axis); void is dark grey."""
+        """An image of one decoded prediction or target (without batch axis); void is dark grey."""
 
     def color_scale(self, *values: Num[Tensor, "*v"]) -> dict[str, float]:
-        """Options of `colorize` under which pictures of all these maps can be compared."""
+        """Options of `colorize` under which images of all these maps can be compared."""
         return {}
 
     def initial_bias(self) -> tuple[float, ...] | None:

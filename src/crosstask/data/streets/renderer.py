@@ -14,7 +14,7 @@ from crosstask.data.streets.scene import Scene, draw_scenes
 from crosstask.data.streets.style import EASY, Style
 from crosstask.data.streets.texture import Atlas
 from crosstask.data.streets.tiles import TILE, Grid
-from crosstask.geometry import edges_from_labels
+from crosstask.geometry.pinhole import edges_from_labels
 
 VERSION = "1"
 """Changes whenever a seed would give other pixels; part of every cache and of every run's record."""
@@ -98,7 +98,7 @@ class Renderer:
         self, seeds: Tensor, offsets: Sequence[int], time: int, motion: bool
     ) -> dict[str, Tensor]:
         scene, pixels = self._frame(seeds, time)
-        image = self._picture(scene, pixels, seeds, time)
+        image = self._image(scene, pixels, seeds, time)
         result = {"image": image, **self._labels(scene, pixels)}
         if motion:
             result["moving"] = self._first(pixels.moving)[:, None] > 0.5
@@ -106,13 +106,13 @@ class Renderer:
             frames, poses = [], []
             for offset in offsets:
                 other, its = self._frame(seeds, time + offset)
-                frames.append(self._picture(other, its, seeds, time + offset))
+                frames.append(self._image(other, its, seeds, time + offset))
                 poses.append(scene.camera.pose_to(other.camera))
             result["neighbours"] = torch.stack(frames, dim=1)
             result["poses"] = torch.stack(poses, dim=1)
         return result
 
-    def _picture(self, scene: Scene, pixels: Pixels, seeds: Tensor, time: int) -> Tensor:
+    def _image(self, scene: Scene, pixels: Pixels, seeds: Tensor, time: int) -> Tensor:
         return _image(pixels, scene, self._grid, self.size, mix(seeds) + 7 * time, self._atlas)
 
     def _frame(self, seeds: Tensor, offset: int) -> tuple[Scene, Pixels]:

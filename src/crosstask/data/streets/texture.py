@@ -1,4 +1,4 @@
-"""Band-limited patterns: noise from a pyramid of pictures, and stripes smoothed over a pixel's footprint."""
+"""Band-limited patterns: noise from a pyramid of images, and stripes smoothed over a pixel's footprint."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -26,7 +26,7 @@ def _octaves(generator: torch.Generator, weights: dict[int, float]) -> Float[Ten
 class Atlas:
     """A square of four texture channels (grain, clumps, stains, brick), with all coarser versions of itself.
 
-    The pictures are always the same; they are periodic, so that any surface can be covered.
+    The images are always the same; they are periodic, so that any surface can be covered.
     """
 
     def __init__(self, device: torch.device | str) -> None:
@@ -89,7 +89,7 @@ class Atlas:
     def white(
         self, size: tuple[int, int], shift: Int64[Tensor, "b c 2"]
     ) -> Float[Tensor, "b c h w"]:
-        """Gaussian noise of unit spread, from another place of one large picture for each shift."""
+        """Gaussian noise of unit spread, from another place of one large image for each shift."""
         row = (torch.arange(size[0], device=shift.device) + shift[..., :1]) % _WHITE[0]
         column = (torch.arange(size[1], device=shift.device) + shift[..., 1:]) % _WHITE[1]
         return self._white[row[..., :, None] * _WHITE[1] + column[..., None, :]]

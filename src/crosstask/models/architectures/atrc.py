@@ -8,14 +8,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosstask.models.auxiliary_labels import AuxiliaryLabels
-from crosstask.models.encoder import Encoder
-from crosstask.models.label_targets import VOID_LABEL, label_loss
+from crosstask.models.decoders.auxiliary_labels import AuxiliaryLabels
+from crosstask.models.decoders.label_targets import VOID_LABEL, label_loss
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.encoders.pyramid_maps import STRIDES, Neck, PyramidMaps, fit_output
+from crosstask.models.exchanges.relational import CONTEXTS, Genotype, RelationalExchange
+from crosstask.models.layers.recompute import run_exchange
+from crosstask.models.layers.sizes import crop
 from crosstask.models.network import pad_image
-from crosstask.models.pyramid_maps import STRIDES, Neck, PyramidMaps, fit_output
-from crosstask.models.recompute import run_exchange
-from crosstask.models.relational_exchange import CONTEXTS, Genotype, RelationalExchange
-from crosstask.models.sizes import crop
 
 # Published genotypes: rows are targets, columns sources, digits index CONTEXTS.
 _NYUD = ("segmentation", "depth", "normals", "edges")
@@ -27,7 +27,7 @@ GENOTYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-# Saliency is labelled 0 or 1, and its losses weigh both alike whatever the picture shows.
+# Saliency is labelled 0 or 1, and its losses weigh both alike whatever the image shows.
 _SALIENCY = "saliency"
 
 

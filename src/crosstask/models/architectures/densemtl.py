@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import nn
 
-from crosstask.models.decoder import Decoder
-from crosstask.models.directions import check_tasks
-from crosstask.models.encoder import Encoder
-from crosstask.models.exchange import DOWNSCALES, TaskExchange
+from crosstask.models.decoders.densemtl import Decoder
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.exchanges.directions import check_tasks
+from crosstask.models.exchanges.mteb import DOWNSCALES, TaskExchange
 from crosstask.models.network import Network
 
 

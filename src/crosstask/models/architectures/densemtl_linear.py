@@ -6,9 +6,9 @@ from typing import Any
 from torch import nn
 
 from crosstask.models.architectures.densemtl import with_exchanges
-from crosstask.models.encoder import Encoder
-from crosstask.models.exchange import DOWNSCALES
-from crosstask.models.linear_exchange import LinearExchange
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.exchanges.linear import LinearExchange
+from crosstask.models.exchanges.mteb import DOWNSCALES
 from crosstask.models.network import Network
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from crosstask.models.architectures.densemtl import create_decoders, densemtl
 from crosstask.models.architectures.multi_task import apart
-from crosstask.models.encoder import Encoder
+from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.flops import count_macs
 from crosstask.models.network import Network
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from crosstask.models.architectures.sca_mtl import sca_mtl
-from crosstask.models.encoder import Encoder
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.encoders.pyramid_maps import Neck
 from crosstask.models.multiscale import MultiScaleNetwork
-from crosstask.models.pyramid_maps import Neck
 
 
 def mti_net(

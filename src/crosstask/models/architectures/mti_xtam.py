@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from crosstask.models.architectures.sca_mtl import sca_mtl
-from crosstask.models.directions import check_tasks
-from crosstask.models.encoder import Encoder
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.encoders.pyramid_maps import Neck
+from crosstask.models.exchanges.directions import check_tasks
 from crosstask.models.multiscale import MultiScaleNetwork
-from crosstask.models.pyramid_maps import Neck
 
 
 def mti_xtam(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from crosstask.models.deeplab import DeepLabHead
-from crosstask.models.encoder import Encoder
+from crosstask.models.decoders.deeplab import DeepLabHead
+from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.network import Network
 from crosstask.models.separate import SeparateNetworks
 

@@ -6,11 +6,11 @@ from typing import Any
 from torch import nn
 
 from crosstask.models.architectures.densemtl import with_exchanges
-from crosstask.models.directions import check_tasks
-from crosstask.models.distillation import Distillation
-from crosstask.models.encoder import Encoder
+from crosstask.models.decoders.padnet import PadNetDecoder
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.exchanges.directions import check_tasks
+from crosstask.models.exchanges.distillation import Distillation
 from crosstask.models.network import Network
-from crosstask.models.padnet_decoder import PadNetDecoder
 
 
 def padnet(encoder: Encoder, tasks: Mapping[str, int], width: float = 1.0) -> Network:

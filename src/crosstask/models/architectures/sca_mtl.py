@@ -5,16 +5,16 @@ from typing import Any
 
 from torch import nn
 
-from crosstask.models.distillation import Distillation
-from crosstask.models.encoder import Encoder
-from crosstask.models.exchange import TaskExchange
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.encoders.pyramid_maps import STRIDES, Neck, PyramidMaps
+from crosstask.models.exchanges.distillation import Distillation
+from crosstask.models.exchanges.mteb import TaskExchange
+from crosstask.models.exchanges.propagation import FeaturePropagation
+from crosstask.models.exchanges.sca_scale import ScaleAttention
+from crosstask.models.exchanges.sca_task import AllPairsAttention, TaskAttention
+from crosstask.models.exchanges.task_scales import TaskScales
+from crosstask.models.layers.window_self_attention import WindowSelfAttention
 from crosstask.models.multiscale import LEVELS, MultiScaleNetwork
-from crosstask.models.propagation import FeaturePropagation
-from crosstask.models.pyramid_maps import STRIDES, Neck, PyramidMaps
-from crosstask.models.scale_attention import ScaleAttention
-from crosstask.models.task_attention import AllPairsAttention, TaskAttention
-from crosstask.models.task_scales import TaskScales
-from crosstask.models.window_self_attention import WindowSelfAttention
 
 XTAM_DOWNSCALES = {5: 1, 4: 1, 3: 1, 2: 2}
 

@@ -6,9 +6,9 @@ from typing import Any
 from torch import nn
 
 from crosstask.models.architectures.densemtl import with_exchanges
-from crosstask.models.encoder import Encoder
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.exchanges.window import WindowExchange
 from crosstask.models.network import Network
-from crosstask.models.windows import WindowExchange
 
 
 def window(

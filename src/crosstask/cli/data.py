@@ -1,0 +1,344 @@
+"""`crosstask data`: list, check, preview, stats and prepare datasets."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from crosstask.data.spacing import evenly
+
+
+def main(argv: list[str]) -> int:
+    """Run one of the commands; exit code 0 done, 1 defects found, 2 wrong use (an exception)."""
+    parser = argparse.ArgumentParser(
+        prog="crosstask data", description="list, check, preview, measure and prepare datasets"
+    )
+    add_data_parser(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    return run_data(parser.parse_args(argv))
+
+
+def add_data_parser(commands: Any) -> None:
+    """Add the five commands to a group of subparsers."""
+    listing = commands.add_parser("list", help="datasets, what they offer, where to get them")
+    listing.add_argument("--json", action="store_true")
+    texts = {
+        "check": "read every file and compare with what the dataset should be",
+        "stats": "class frequencies and depth histogram",
+        "preview": "a sheet of samples with all targets, and a point cloud",
+    }
+    for command, text in texts.items():
+        parser = commands.add_parser(command, help=text, description=text)
+        _add_dataset_options(parser)
+        if command == "preview":
+            parser.add_argument(
+                "--output", type=Path, default=Path("preview"), help="folder to write"
+            )
+            parser.add_argument("--count", type=int, default=4, help="samples on the sheet")
+            parser.add_argument("--width", type=int, default=360, help="pixels of one image")
+            continue
+        parser.add_argument("--limit", type=int, help="look at this many evenly spaced frames")
+        parser.add_argument("--workers", type=int, default=0, help="processes; 0 is this one")
+        if command == "check":
+            text = "a smaller number of frames than the official split has is no defect"
+            parser.add_argument("--partial", action="store_true", help=text)
+            text = "write the frames of every split into this folder, one file each, with a hash"
+            parser.add_argument("--write-splits", type=Path, metavar="DIR", help=text)
+    _add_prepare(commands)
+
+
+def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="a dataset of `crosstask data list`")
+    parser.add_argument("--root", type=Path, help="its folder")
+    parser.add_argument(
+        "--split", action="append", help="repeat for several; default: all there are"
+    )
+    parser.add_argument("--modalities", help="comma-separated; default: all that the files allow")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the reader, e.g. --option classes=16 --option variant=seqs",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def _add_prepare(commands: Any) -> None:
+    text = "turn official archives into folders that the readers take; can be taken up again"
+    parser = commands.add_parser("prepare", help=text, description=text)
+    names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    nyu = names.add_parser("nyudv2", help="nyu_depth_v2_labeled.mat to images, labels and depth")
+    nyu.add_argument("--source", type=Path, required=True, help="folder with the .mat files")
+    nyu.add_argument("--raw-depth", action="store_true", help="sensor depth with its holes")
+    city = names.add_parser("cityscapes", help="shrink the images into leftImg8bit_small")
+    city.add_argument("--source", type=Path, help="folder with leftImg8bit; default: --root")
+    city.add_argument("--size", type=_size, default=(512, 1024), help="HEIGHTxWIDTH")
+    for one in (nyu, city):
+        one.add_argument("--root", type=Path, required=True, help="folder to write")
+        one.add_argument("--workers", type=int, default=0, help="processes; 0 is this one")
+        one.add_argument("--json", action="store_true")
+
+
+def run_data(args: argparse.Namespace) -> int:
+    """Dispatch parsed arguments; returns the exit code."""
+    commands = {"list": _list, "check": _check, "stats": _stats, "preview": _preview}
+    return commands.get(args.command, _prepare)(args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from crosstask.data.datasets.catalogue import READERS
+    from crosstask.data.datasets.procedural import LENGTHS, ProceduralStreets
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "modalities": list(reader.supported),
+            "splits": {split: reader.official.get(split) for split in reader.splits},
+            "homepage": reader.homepage,
+            "licence": reader.licence,
+        }
+        for name, reader in READERS.items()
+    ]
+    rows.append(
+        {
+            "name": ProceduralStreets.source,
+            "modalities": list(ProceduralStreets.supported),
+            "splits": dict(LENGTHS),
+            "homepage": "rendered on the fly: no files, no --root",
+            "licence": "ships with crosstask",
+        }
+    )
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        splits = ", ".join(f"{s} {n}" if n else s for s, n in row["splits"].items())
+        print(f"{row['name']}\n  {', '.join(row['modalities'])}\n  splits: {splits}")
+        print(f"  {row['homepage']} ({row['licence']})")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from crosstask.data.tools.check import absent_report, overlap, split_report
+
+    datasets, failures = open_splits(args)
+    report: dict[str, Any] = {"dataset": args.name, "root": str(args.root), "splits": {}}
+    for split, dataset in datasets.items():
+        findings = _look(dataset, args, f"check {split}")
+        report["splits"][split] = split_report(dataset, findings, args.partial)
+        if args.write_splits is not None:
+            dataset.write_split(args.write_splits / f"{args.name}_{split}.txt")
+    present = next(iter(datasets.values()))
+    for split, error in failures.items():
+        report["splits"][split] = absent_report(split, error, args.partial, present)
+    report["defects"] = overlap(datasets)
+    number = len(report["defects"]) + sum(len(s["defects"]) for s in report["splits"].values())
+    report["ok"] = number == 0
+    if args.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print_check(report)
+        print("no defects" if number == 0 else f"{number} defect{'s' if number > 1 else ''}")
+    return 0 if number == 0 else 1
+
+
+def _print_check(report: dict[str, Any]) -> None:
+    for split, entry in report["splits"].items():
+        sizes = ", ".join(f"{size} ({count})" for size, count in entry["sizes"].items())
+        facts = f"{entry['frames']} frames, {sizes or 'no readable image'}; hash {entry['hash']}"
+        print(f"{split}: {facts if entry['frames'] else 'not there'}")
+        for name, values in entry["modalities"].items():
+            print(
+                f"  {name}: {values['labelled_frames']} labelled frames, {100 * values['void']:.1f} % void"
+            )
+        if "depth" in entry:
+            depth = entry["depth"]
+            print(
+                f"  depth from {depth['min']} to {depth['max']} m, median about {depth['median_about']} m"
+            )
+        if "normals" in entry:
+            normals = entry["normals"]
+            print(
+                f"  normals {normals['axes']}: {normals['mean_angle']} degrees on average from the depth's"
+            )
+        for text in entry["notes"]:
+            print(f"  note: {text}")
+        for text in entry["defects"]:
+            print(f"  DEFECT: {text}")
+    for text in report["defects"]:
+        print(f"DEFECT: {text}")
+
+
+def _stats(args: argparse.Namespace) -> int:
+    from crosstask.data.tools.check import class_report, depth_report
+
+    report: dict[str, Any] = {"dataset": args.name, "root": str(args.root), "splits": {}}
+    for split, dataset in _present(args).items():
+        findings = _look(dataset, args, f"stats {split}")
+        if findings.defects:
+            raise ValueError(f"{findings.defects[0]}; run `crosstask data check` for all defects")
+        entry: dict[str, Any] = {"frames": findings.frames}
+        if dataset.classes is not None and findings.labels.any():
+            entry["classes"] = class_report(dataset.classes.names, findings.labels)
+        if findings.depth.any():
+            entry["depth"] = depth_report(findings)
+        report["splits"][split] = entry
+    if args.json:
+        print(json.dumps(report, indent=2))
+        return 0
+    for split, entry in report["splits"].items():
+        print(f"{split}: {entry['frames']} frames")
+        _print_bars(list(entry.get("classes", {}).items()))
+        histogram = entry.get("depth", {}).get("histogram", [])
+        total = sum(row["pixels"] for row in histogram)
+        _print_bars([(f"{r['from']:g} to {r['to']:g} m", r["pixels"] / total) for r in histogram])
+    return 0
+
+
+def _print_bars(rows: list[tuple[str, float]]) -> None:
+    if not rows:
+        return
+    width, top = max(len(name) for name, _ in rows), max(share for _, share in rows) or 1
+    for name, share in rows:
+        print(f"  {name:<{width}} {100 * share:7.3f} %  {'#' * round(40 * share / top)}")
+
+
+def _preview(args: argparse.Namespace) -> int:
+    from crosstask.data.tools.preview import cloud_sample, point_cloud, sheet, write_ply
+
+    if args.count < 1 or args.width < 32:
+        raise ValueError(f"--count is {args.count}, --width {args.width}; expected >= 1 and >= 32")
+    written = []
+    datasets = _present(args)
+    sheets = _sheet_paths(args, list(datasets))
+    for split, dataset in datasets.items():
+        indices = evenly(len(dataset), args.count)
+        image = sheets[split]
+        image.parent.mkdir(parents=True, exist_ok=True)
+        sheet(dataset, indices, args.width).save(image)
+        written.append(str(image))
+        sample = cloud_sample(dataset, indices)
+        if sample is not None:
+            cloud = image.with_suffix(".ply")
+            write_ply(cloud, *point_cloud(sample["image"], sample["depth"], sample["intrinsics"]))
+            written.append(str(cloud))
+    print(json.dumps({"files": written}) if args.json else "\n".join(written))
+    return 0
+
+
+def _sheet_paths(args: argparse.Namespace, splits: list[str]) -> dict[str, Path]:
+    """One image a split: in the folder `--output`, or named after a file `--output x.png`."""
+    output: Path = args.output
+    if output.suffix.lower() != ".png":
+        return {split: output / f"{args.name}_{split}.png" for split in splits}
+    if len(splits) == 1:
+        return {splits[0]: output}
+    return {split: output.with_stem(f"{output.stem}_{split}") for split in splits}
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from crosstask.data.tools import prepare
+
+    if args.name == "nyudv2":
+        jobs = prepare.nyudv2_jobs(args.source, args.root, args.raw_depth)
+    else:
+        jobs = prepare.cityscapes_jobs(args.source or args.root, args.root, args.size)
+    done = prepare.run_jobs(jobs, args.workers)
+    wrote = sum(_progress(done, len(jobs), f"prepare {args.name}", args.json))
+    result: dict[str, Any] = {"frames": len(jobs), "written": wrote, "kept": len(jobs) - wrote}
+    if args.name == "nyudv2":
+        result["splits"] = prepare.nyudv2_lists(args.source, args.root)
+    print(json.dumps(result) if args.json else ", ".join(f"{k}: {v}" for k, v in result.items()))
+    return 0
+
+
+def _present(args: argparse.Namespace) -> dict[str, Any]:
+    """The splits that can be opened; says on standard error which of train and val cannot."""
+    found, failures = open_splits(args)
+    for split, error in failures.items():
+        if split != "test":
+            text = str(error).split("; expected the tree")[0]
+            print(f"note: without {split}: {text}", file=sys.stderr)
+    return found
+
+
+def open_splits(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Exception]]:
+    """The datasets that the command is about, by split, and why others could not be opened.
+
+    Without `--split`: train, val and test, as far as they are there; none is an error.
+    """
+    from crosstask.data.datasets.catalogue import find_reader, known_options, open_dataset
+    from crosstask.data.datasets.procedural import ProceduralStreets
+    from crosstask.data.sample import DataError
+
+    if args.name == ProceduralStreets.source:
+        if args.command != "preview":
+            raise ValueError(
+                f"{args.name} has no files; `crosstask data preview {args.name}` shows it"
+            )
+        reader: Any = ProceduralStreets
+    else:
+        reader = find_reader(args.name)
+    options = _options(args.option, known_options(args.name), args.name)
+    modalities = tuple(args.modalities.split(",")) if args.modalities else None
+    wanted = args.split or [split for split in ("train", "val", "test") if split in reader.splits]
+    found: dict[str, Any] = {}
+    failures: dict[str, Exception] = {}
+    for split in wanted:
+        try:
+            found[split] = open_dataset(args.name, args.root, split, modalities, options)
+        except DataError as error:
+            if args.split:
+                raise
+            failures[split] = error
+    if not found:
+        raise next(iter(failures.values()))
+    return found, failures
+
+
+def _options(texts: list[str], known: dict[str, Any], name: str) -> dict[str, Any]:
+    from crosstask.suggest import nearest
+
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--option {text!r} has no value; expected NAME=VALUE")
+        if key not in known:
+            raise ValueError(nearest(key, list(known), f"option of {name}"))
+        try:
+            parsed = json.loads(value)
+            options[key] = tuple(parsed) if isinstance(parsed, list) else parsed
+        except json.JSONDecodeError:
+            options[key] = value
+    return options
+
+
+def _look(dataset: Any, args: argparse.Namespace, title: str) -> Any:
+    from crosstask.data.tools.inspection import Findings, inspect
+
+    indices = evenly(len(dataset), args.limit or len(dataset))
+    total = Findings()
+    found = inspect(dataset, indices, args.workers)
+    chunks = len(indices) if args.workers < 1 else -(-len(indices) // 8)
+    for part in _progress(found, chunks, title, args.json):
+        total.add(part)
+    return total
+
+
+def _progress(items: Iterable[Any], total: int, title: str, quiet: bool) -> Iterable[Any]:
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    silent = quiet or not sys.stderr.isatty()
+    return track(items, description=title, total=total, console=console, disable=silent)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit() and int(height) > 0 and int(width) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH such as 512x1024")
+    return int(height), int(width)

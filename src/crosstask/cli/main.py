@@ -1,0 +1,92 @@
+"""The command line: a thin, lazy dispatcher. Heavy libraries load only where they are used.
+
+Exit codes: 0 done; 1 a check or comparison failed; 2 wrong use or bad input.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from crosstask.suggest import nearest
+
+# command -> (module with main(argv) -> exit code, one line of help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("crosstask.cli.train", "train a recipe into a run directory"),
+    "evaluate": ("crosstask.cli.evaluate", "score a run on its validation split"),
+    "predict": (
+        "crosstask.cli.predict",
+        "predict photographs and videos, to images and data",
+    ),
+    "info": ("crosstask.cli.info", "parameters and multiply-accumulates of a recipe, by part"),
+    "study": ("crosstask.cli.study", "run a named grid of architectures, tasks and seeds"),
+    "table": ("crosstask.cli.table", "compare finished runs, with gains, controls and cost"),
+    "compare": ("crosstask.cli.compare", "the same images through several runs"),
+    "knockout": ("crosstask.cli.knockout", "who helps whom: cut one direction at a time"),
+    "bench": ("crosstask.cli.bench", "latency, memory and cost of architectures, by part"),
+    "export": ("crosstask.cli.export", "write a model as .pt2 or ONNX, compared with eager"),
+    "report": ("crosstask.cli.report", "one HTML page about runs, with curves and images"),
+    "serve": ("crosstask.cli.serve", "a web page: drop an image, click, turn it in 3-D"),
+    "data": ("crosstask.cli.data", "list, check, preview, stats, prepare datasets"),
+    "recipes": ("crosstask.cli.recipes", "list recipes"),
+    "models": ("crosstask.cli.models", "list architectures"),
+    "doctor": ("crosstask.cli.doctor", "what is wrong with this machine, and what to do"),
+    "completion": ("crosstask.cli.completion", "completion script for bash or zsh"),
+}
+
+
+def usage() -> str:
+    """The text of `crosstask --help`."""
+    from importlib.metadata import version
+
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
+    return (
+        f"crosstask {version('crosstask')}: dense multi-task scene understanding\n\n"
+        "usage: crosstask COMMAND [...]\n\n"
+        f"{lines}\n\n"
+        "crosstask COMMAND --help tells more; crosstask train RECIPE --help lists a recipe's options.\n"
+        "Exit codes: 0 done, 1 a check or comparison failed, 2 wrong use or bad input."
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code. Errors a user can cause are one clear message."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if args else 2
+    if args[0] in ("--version", "-V"):
+        from importlib.metadata import version
+
+        print(f"crosstask {version('crosstask')}")
+        return 0
+    command, rest = args[0], args[1:]
+    if command not in COMMANDS:
+        print(f"error: {nearest(command, list(COMMANDS), 'command')}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(COMMANDS[command][0])
+    try:
+        return int(module.main(rest) or 0)
+    except SystemExit as stop:  # argument parsers
+        return int(stop.code) if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not is_users(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def is_users(error: Exception) -> bool:
+    """Whether an error is about input (one message) rather than a defect (a stack trace)."""
+    if type(error).__name__ in ("NonFiniteLossError", "SampleError"):
+        return True
+    if isinstance(error, ImportError):  # an extra that is not installed, and says how to get it
+        return "pip install" in str(error)
+    return isinstance(error, ValueError | OSError) and bool(str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

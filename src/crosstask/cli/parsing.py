@@ -1,0 +1,99 @@
+"""Recipe functions as command lines, through jsonargparse."""
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentParser
+
+from crosstask.recipes.catalogue import find_recipe
+from crosstask.suggest import nearest
+
+_BOOLEANS = ("true", "false", "yes", "no", "True", "False")
+
+
+class OptionParser(ArgumentParser):
+    """Python's `batch_size` is `--batch-size` here; `--x` alone is `--x true`, `--no-x` is false."""
+
+    def format_usage(self, *args: Any, **kwargs: Any) -> str:
+        text = super().format_usage(*args, **kwargs)
+        return re.sub(r"--[a-z][a-z0-9_.]*", lambda m: m[0].replace("_", "-"), text)
+
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        text = super().format_help(*args, **kwargs)
+        return re.sub(r"--[a-z][a-z0-9_.]*", lambda m: m[0].replace("_", "-"), text)
+
+    def read(self, argv: Sequence[str]) -> Any:
+        """Parses, with the nearest names for an unknown option.
+
+        Raises:
+            ValueError: unknown option.
+        """
+        known = [o for action in self._actions for o in action.option_strings if o.startswith("--")]
+        switches = {
+            option
+            for action in self._actions
+            for option in action.option_strings
+            if getattr(action, "_typehint", None) is bool
+        }
+        parts = []
+        for arg, following in zip(argv, [*argv[1:], ""], strict=True):
+            translated = _translate(arg, known)
+            if arg.startswith("--") and translated[0] in switches and following not in _BOOLEANS:
+                translated = [translated[0] + "=true"]
+            parts += translated
+        return self.parse_args(parts)
+
+
+def _translate(arg: str, known: Sequence[str]) -> list[str]:
+    if not arg.startswith("--"):
+        return [arg]
+    option, equals, value = arg.partition("=")
+    name = option if option in known else option.replace("-", "_").replace("__", "--", 1)
+    root = name.split(".")[0]
+    if root in known:
+        return [name + equals + value]
+    positive = "--" + name.removeprefix("--no_")
+    if name.startswith("--no_") and positive in known and not equals:
+        return [positive + "=false"]
+    shown = [o.replace("_", "-") for o in known]
+    raise ValueError(nearest(option, [o for o in shown if o != "--help"], "option"))
+
+
+def recipe_name(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
+    """Takes the recipe's name off the front."""
+    if argv and argv[0] in ("-h", "--help"):
+        print(
+            f"usage: crosstask {command} RECIPE [options of the recipe]\n\n"
+            f"`crosstask recipes` lists recipes; `crosstask {command} RECIPE --help` its options."
+        )
+        raise SystemExit(0)
+    if not argv or argv[0].startswith("-"):
+        raise ValueError(f"usage: crosstask {command} RECIPE [...]; `crosstask recipes` lists them")
+    return argv[0], list(argv[1:])
+
+
+def recipe_parser(name: str, command: str) -> tuple[Callable[..., Any], OptionParser, list[str]]:
+    """(function, parser, names of its options) of a recipe."""
+    function = find_recipe(name)
+    description = (function.__doc__ or name).strip().split("Args:")[0].strip()
+    parser = OptionParser(prog=f"crosstask {command} {name}", description=description)
+    parser.add_argument("--config", action=ActionConfigFile, help="read options from a YAML file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        added = parser.add_function_arguments(function, fail_untyped=False, sub_configs=False)
+    return function, parser, list(added)
+
+
+def split_options(namespace: Any, names: Sequence[str]) -> dict[str, Any]:
+    """The recipe's own options out of a parsed namespace, as plain values."""
+    plain = namespace.as_dict()
+    return {name: _plain(plain[name]) for name in names if name in plain}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value

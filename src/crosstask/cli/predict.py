@@ -1,0 +1,178 @@
+"""`crosstask predict RUN|MODEL INPUT... --output DIR`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from crosstask.cli.arguments import metres
+
+DESCRIPTION = """\
+Predict photographs of any size and videos, to images and to data. An input is an image, a video,
+a folder of them, a pattern ("frames/**/*.png"), or - for one path a line on standard input. Of an
+animated GIF the first frame is used. Files that cannot be read are reported and left out; of a
+damaged video the frames before the damage are kept. The exit code is then 2."""
+
+
+def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+
+    from crosstask.engine.hardware import choose
+    from crosstask.predict.inputs import find_inputs, is_video, output_names, writable_folder
+    from crosstask.predict.model import load
+    from crosstask.predict.writing import record_settings
+
+    settings, window = _settings(args)
+    files = find_inputs(args.inputs)
+    names = output_names(files)
+    writable_folder(args.output)
+    if any(map(is_video, files)):
+        from crosstask.media.video import load_av
+
+        load_av()  # says what to install before a model is loaded
+    model = load(args.model, checkpoint=args.checkpoint, device=choose(args.device).device)
+    record_settings(args.output, _facts(model, settings, window), settings.resume)
+    if window is not None:
+        from crosstask.predict.sliding_window import SlidingWindow
+
+        model.network = SlidingWindow(model.network, window)
+    return _predict(model, list(zip(names, files, strict=True)), args.output, settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="crosstask predict", description=DESCRIPTION)
+    parser.add_argument("model", help="run directory, model directory or checkpoint")
+    parser.add_argument("inputs", nargs="+", help="images, videos, folders, patterns, or -")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--fx", type=float, help="focal length in pixels of the images")
+    parser.add_argument("--intrinsics", help="fx,fy,cx,cy or a text file with them or a 3x3 matrix")
+    parser.add_argument(
+        "--camera-height",
+        type=metres,
+        metavar="METRES",
+        help="height of the camera above the ground in front of it: sets the scale of depth",
+    )
+    parser.add_argument("--size", help="HEIGHTxWIDTH at which the network runs, or native")
+    parser.add_argument(
+        "--window",
+        help="HEIGHTxWIDTH: overlapping windows of this size, of the image at its own size "
+        "(or at --size), instead of the whole image at once",
+    )
+    parser.add_argument("--flip", action="store_true", help="average with the mirrored image")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth frame only")
+    parser.add_argument("--batch-size", type=int, default=4, help="frames that go in together")
+    parser.add_argument("--resume", action="store_true", help="leave out what is finished")
+    parser.add_argument(
+        "--video",
+        default="side-by-side",
+        help="what becomes of a video: side-by-side (one video), per-task (a video each), or files "
+        "(of every frame what is written of an image)",
+    )
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    return parser
+
+
+def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:
+    from crosstask.predict.streams import Settings
+    from crosstask.predict.writing import read_intrinsics
+    from crosstask.recipes.options import parse_size
+
+    size = parse_size(args.size) if args.size and args.size != "native" else args.size
+    window = parse_size(args.window) if args.window else None
+    if window is not None and size is None:
+        size = "native"
+    intrinsics = read_intrinsics(args.intrinsics) if args.intrinsics else None
+    settings = Settings(
+        intrinsics,
+        args.fx,
+        size,
+        args.flip,
+        args.batch_size,
+        args.every,
+        args.resume,
+        args.video,
+        args.camera_height,
+    )
+    return settings, window
+
+
+def _facts(model: Any, settings: Any, window: tuple[int, int] | None) -> dict[str, Any]:
+    """The model and the options that change a result (not how many go in together, or where)."""
+    from crosstask.predict.writing import model_digest
+
+    camera = settings.intrinsics
+    return {
+        "tasks": [task.name for task in model.tasks],
+        "model": model_digest(model),
+        "size": settings.size,
+        "window": window,
+        "flip": settings.flip,
+        "fx": settings.fx,
+        "intrinsics": None if camera is None else camera.tolist(),
+        "camera_height": settings.camera_height,
+        "every": settings.every,
+        "video": settings.video,
+    }
+
+
+def _predict(model: Any, files: list[tuple[str, Path]], folder: Path, settings: Any) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from crosstask.media.video import frame_count
+    from crosstask.predict.inputs import is_video
+    from crosstask.predict.streams import predict_images, predict_video
+
+    failed = 0
+    speed = TextColumn("{task.fields[rate]}")
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), speed)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        images = [(name, file) for name, file in files if not is_video(file)]
+        if images:
+            total = -(-len(images) // settings.every)
+            tick = _ticker(bar, "images", total)
+            for file, outcome in predict_images(model, images, folder, settings, tick):
+                failed += _tell(file, outcome)
+        for name, file in files:
+            if is_video(file):
+                promised = frame_count(file)
+                total = None if promised is None else -(-promised // settings.every)
+                tick = _ticker(bar, file.name, total)
+                try:
+                    outcome = predict_video(model, file, folder, name, settings, tick)
+                except ValueError as error:
+                    print(f"error: {error}", file=sys.stderr)
+                    failed += 1
+                else:
+                    failed += _tell(file, outcome)
+    return 2 if failed else 0
+
+
+def _ticker(bar: Any, text: str, total: int | None) -> Any:
+    """A row of the progress bar with frames a second."""
+    row = bar.add_task(text, total=total, rate="")
+
+    def tick(number: int) -> None:
+        bar.advance(row, number)
+        speed = bar.tasks[bar.task_ids.index(row)].speed
+        bar.update(row, rate=f"{speed:.1f} frames/s" if speed else "")
+
+    return tick
+
+
+def _tell(file: Path, outcome: Any) -> int:
+    """One line about an input; 1 where something was wrong."""
+    kind = f" (depth {outcome.depth_kind})" if outcome.depth_kind else ""
+    if outcome.skipped:
+        print(f"{file}: finished before, left out")
+    elif outcome.done:
+        panels = [p for p in outcome.files if p.name.endswith(("_panel.png", ".mp4"))]
+        frames = f", {outcome.done} frames" if panels[0].suffix == ".mp4" else ""
+        print(f"{file} -> {', '.join(map(str, panels))}{frames}{kind}")
+    elif outcome.defect is None:
+        print(f"{file}: every frame was finished before")
+    if outcome.defect:
+        print(f"error: {outcome.defect}", file=sys.stderr)
+    return int(outcome.defect is not None)

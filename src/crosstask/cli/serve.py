@@ -1,0 +1,71 @@
+"""`crosstask serve RUN|MODEL`: a web page on this machine."""
+
+import argparse
+import signal
+import threading
+from typing import Any
+
+DESCRIPTION = """\
+A web page for one model: drop an image, see every task beside it and over it, click a pixel to
+read it and to see where the tasks look in each other's features, and turn the scene in space. The
+page asks nobody but this server for anything. Needs the extra `web`. Stop it with Ctrl-C."""
+
+
+def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+
+    from crosstask.web.server import check_port, load_gradio, start
+
+    check_port(args.host, args.port)  # says what is wrong before a model is loaded
+    load_gradio()
+
+    from crosstask.engine.hardware import choose
+    from crosstask.predict.model import load
+    from crosstask.recipes.options import parse_size
+    from crosstask.web.session import Limits, Studio
+
+    limits = Limits(
+        upload_mb=args.max_upload_mb, megapixels=args.max_megapixels, seconds=args.time_limit
+    )
+    size = parse_size(args.size) if args.size else None
+    model = load(args.model, checkpoint=args.checkpoint, device=choose(args.device).device)
+    server = start(Studio(model, limits, size), args.host, args.port)
+    print(f"crosstask serves {args.model} at {server.url} (Ctrl-C stops it)", flush=True)
+    try:
+        _wait()
+    finally:
+        server.close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="crosstask serve", description=DESCRIPTION)
+    parser.add_argument("model", help="run directory, model directory or checkpoint")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; there is no password"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one")
+    parser.add_argument("--size", help="HEIGHTxWIDTH at which the network runs")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--max-upload-mb", type=float, default=20.0, help="largest file")
+    parser.add_argument("--max-megapixels", type=float, default=40.0, help="largest image")
+    parser.add_argument(
+        "--time-limit", type=float, default=60.0, help="seconds the network may take for an image"
+    )
+    return parser
+
+
+def _wait() -> None:
+    """Until Ctrl-C or a request to end."""
+    stopped = threading.Event()
+
+    def stop(*_: Any) -> None:
+        stopped.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stopped.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,163 @@
+"""`crosstask study NAME [--dataset D] [--seeds 0,1,2] [--list] [options of the recipe]`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from crosstask.cli.parsing import recipe_parser, split_options
+
+
+def main(argv: list[str]) -> int:
+    from crosstask.experiments.studies.catalogue import (
+        BASELINES,
+        STUDIES,
+        default_optimizer,
+        find_study,
+        recipe_of,
+    )
+
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_help(STUDIES))
+        return 0 if argv else 2
+    name, rest = argv[0], list(argv[1:])
+    study = find_study(name)
+    dataset, rest = _dataset(rest)
+
+    from crosstask.experiments.studies.running import (
+        FINISHED,
+        check_tasks,
+        plan,
+        run_study,
+        write_list,
+    )
+    from crosstask.experiments.studies.study import Setting
+    from crosstask.recipes.options import parse_names, parse_size
+
+    settings, options, given = _read(recipe_of(name, dataset), rest, default_optimizer(name))
+    setting = Setting(
+        dataset=dataset,
+        seeds=tuple(_seed(s) for s in parse_names(settings.seeds)),
+        size=parse_size(options["size"]),
+    )
+    runs = study(setting)
+    _check_given(given, runs, name)
+    if settings.rows:
+        wanted = parse_names(settings.rows)
+        _check_rows(wanted, [run.row for run in runs])
+        runs = [run for run in runs if run.row in wanted]
+    output = settings.output or Path("runs") / f"{dataset}-{options['optimizer']}"
+
+    def resolve(recipe: str) -> dict[str, Any]:
+        return _read(recipe, rest, default_optimizer(name))[1]
+
+    planned = plan(runs, output, resolve)
+    check_tasks(planned)
+    if settings.list:
+        for item in planned:
+            print(f"{item.run.name:<56} {item.status()}")
+        return 0
+    write_list(output / f"{name}.json", name, planned, BASELINES.get(name))
+    result = run_study(planned, _trainer(settings), lambda text: print(text, flush=True))
+    for state, names in result.items():
+        print(
+            f"{state}: {len(names)}"
+            + (f" ({', '.join(names)})" if state != FINISHED and names else "")
+        )
+    print(f"\ncrosstask table {output / f'{name}.json'}")
+    return 1 if result["failed"] else 0
+
+
+def _read(recipe: str, rest: list[str], optimizer: str) -> tuple[Any, dict[str, Any], list[str]]:
+    """(the study's own settings, the recipe's options, names of those that were given)."""
+    _, parser, names = recipe_parser(recipe, "study")
+    parser.add_argument("--seeds", default="0,1,2", help="one run each")
+    parser.add_argument("--rows", default="", help="only these rows of the study")
+    parser.add_argument("--output", type=Path, help="folder of the runs")
+    parser.add_argument("--list", action="store_true", help="show the runs and their state only")
+    parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    defaults = {"optimizer": optimizer, "difficulty": "hard"}
+    parser.set_defaults({k: v for k, v in defaults.items() if k in names})
+    namespace = parser.read(rest)
+    options, left_alone = split_options(namespace, names), parser.get_defaults()
+    flags = [arg.partition("=")[0] for arg in rest if arg.startswith("--")]
+    written = [flag.removeprefix("--").replace("-", "_") for flag in flags]
+    given = [k for k in options if k in written or namespace[k] != left_alone[k]]
+    return namespace, options, given
+
+
+def _trainer(settings: Any) -> Any:
+    def train_one(item: Any, resume: bool) -> None:
+        from crosstask.engine.training import train
+        from crosstask.recipes.catalogue import find_recipe
+
+        options = dict(item.config)
+        function = find_recipe(options.pop("recipe"))
+        train(
+            function(**options),
+            item.place.path,
+            config=item.config,
+            resume=resume,
+            accelerator=settings.accelerator,
+            precision=settings.precision,
+            progress=not settings.quiet,
+        )
+
+    return train_one
+
+
+def _dataset(rest: list[str]) -> tuple[str, list[str]]:
+    """Takes `--dataset NAME` out of the arguments: it decides which options there are."""
+    for index, arg in enumerate(rest):
+        if arg.startswith("--dataset="):
+            return arg.partition("=")[2], rest[:index] + rest[index + 1 :]
+        if arg == "--dataset":
+            if index + 1 == len(rest):
+                raise ValueError("`--dataset` needs a name, for example procedural or nyudv2")
+            return rest[index + 1], rest[:index] + rest[index + 2 :]
+    return "procedural", rest
+
+
+def _check_given(given: list[str], runs: Sequence[Any], study: str) -> None:
+    """An option that every run of the study sets itself would be ignored: refused."""
+    own = ["seed", *(key for key in given if all(key in run.options for run in runs))]
+    for key in given:
+        if key in own and key != "options":
+            raise ValueError(
+                f"`--{key.replace('_', '-')}` is set by every row of the study {study}; choose rows "
+                "with `--rows a,b` and seeds with `--seeds 0,1`, take another study, or train one "
+                "run with `crosstask train`"
+            )
+
+
+def _check_rows(wanted: tuple[str, ...], known: list[str]) -> None:
+    from crosstask.suggest import nearest
+
+    for row in wanted:
+        if row not in known:
+            raise ValueError(nearest(row, list(dict.fromkeys(known)), "row of this study"))
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError(f"`seeds` names {text!r}; expected whole numbers, for example 0,1,2")
+    return int(text)
+
+
+def _help(studies: Any) -> str:
+    width = max(map(len, studies))
+    lines = "\n".join(
+        f"  {name:<{width}}  {(function.__doc__ or '').strip().splitlines()[0]}"
+        for name, function in studies.items()
+    )
+    program = Path(sys.argv[0]).name if sys.argv and "crosstask" in sys.argv[0] else "crosstask"
+    return (
+        f"usage: {program} study NAME [--dataset procedural] [--seeds 0,1,2] [--rows a,b]\n"
+        "           [--optimizer paper|matched] [--output DIR] [--list] [options of the recipe]\n\n"
+        f"{lines}\n\n"
+        "A study resumes: finished runs are not run again, and several processes may work on one.\n"
+        "`study NAME --dataset D --help` lists the options of the dataset's recipe; architecture,\n"
+        "tasks and seed are the study's own."
+    )

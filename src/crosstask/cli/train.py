@@ -1,0 +1,86 @@
+"""`crosstask train RECIPE --run DIR [--resume] [options of the recipe]`."""
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+from crosstask.cli.parsing import recipe_name, recipe_parser, split_options
+from crosstask.cli.tables import metrics_table
+
+
+def main(argv: list[str]) -> int:
+    name, rest = recipe_name(argv, "train")
+    function, parser, names = recipe_parser(name, "train")
+    parser.add_argument("--run", type=Path, required=True, help="the run directory")
+    parser.add_argument("--resume", action="store_true", help="continue from checkpoints/last.ckpt")
+    parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
+    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs on this machine")
+    parser.add_argument("--num_nodes", type=int, default=1, help="machines of a cluster")
+    parser.add_argument(
+        "--strategy", default="auto", help="a strategy of Lightning, for example ddp"
+    )
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
+    parser.add_argument(
+        "--recompute",
+        action="store_true",
+        help="activation checkpointing of exchanges and decoders: less memory, more time",
+    )
+    parser.add_argument(
+        "--trackers", type=str, default="", help="wandb, mlflow or both with a comma"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--next-steps", action="store_true", help="end with what to try next")
+    namespace = parser.read(rest)
+    options = split_options(namespace, names)
+
+    from crosstask.engine.training import train
+    from crosstask.recipes.options import parse_names
+
+    experiment = function(**options)
+    metrics = train(
+        experiment,
+        namespace.run,
+        config={"recipe": name, **options},
+        resume=namespace.resume,
+        accelerator=namespace.accelerator,
+        precision=namespace.precision,
+        devices=namespace.devices,
+        num_nodes=namespace.num_nodes,
+        strategy=namespace.strategy,
+        trackers=parse_names(namespace.trackers),
+        progress=not namespace.quiet,
+        compile=namespace.compile,
+        recompute=namespace.recompute,
+    )
+    if metrics:
+        metrics_table(metrics, [t.name for t in experiment.tasks], title=str(namespace.run))
+        print(f"\nimages: {namespace.run / 'panel.png'}")
+        _tell_skipped(namespace.run / "skipped.json")
+        if namespace.next_steps:
+            print(next_steps(namespace.run))
+    return 0
+
+
+def _tell_skipped(file: Path) -> None:
+    """What `--skip-bad` left out."""
+    if file.is_file():
+        from crosstask.data.combine.skip import summary
+
+        print(f"{summary(json.loads(file.read_text()))} ({file})", file=sys.stderr)
+
+
+def next_steps(run: Path) -> str:
+    """Three commands worth trying after a first run."""
+    program = Path(sys.argv[0]).name if sys.argv and "crosstask" in sys.argv[0] else "crosstask"
+    folder = Path(sys.executable).parent
+    command = f"{folder.name and folder}/{program}" if (folder / program).exists() else program
+    with contextlib.suppress(ValueError):
+        command = str(Path(command).relative_to(Path.cwd()))
+    return (
+        "\nwhat to try next:\n"
+        f"  {command} predict {run} YOUR_PHOTO.jpg --output predictions\n"
+        f"  {command} train procedural.supervised --run runs/no-exchange --architecture multi_task_matched\n"
+        f"  {command} info procedural.supervised --encoder resnet101 --width 1.0 --size 512x1024"
+    )

@@ -1,1 +1,0 @@
-"""Comparisons of finished runs: tables, plots, pictures, and who helps whom."""

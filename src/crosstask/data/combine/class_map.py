@@ -1,0 +1,74 @@
+"""One class list for two datasets: labels renamed by a table, the rest void."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from crosstask.data.sample import TARGETS, DataError, void_target
+from crosstask.geometry.pinhole import edges_from_labels
+from crosstask.tasks.classes import ClassTable
+
+VOID = 255
+
+
+class MappedClasses(Dataset[dict[str, Any]]):
+    """A dataset whose segmentation speaks another class list.
+
+    Classes that the table does not name become void; so does a modality that the dataset cannot
+    have (`voids`). Edges are drawn anew from the mapped labels.
+
+    Args:
+        dataset: samples with `segmentation` in the classes of `dataset.classes`.
+        classes: the class list to speak.
+        names: {name in the dataset: name in `classes`}.
+        voids: targets to add without a single label, so that both domains have the same keys.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        classes: ClassTable,
+        names: Mapping[str, str],
+        voids: tuple[str, ...] = (),
+    ) -> None:
+        self.dataset, self.classes, self.voids = dataset, classes, voids
+        self.modalities = tuple(getattr(dataset, "modalities", ())) + voids
+        own = dataset.classes.names
+        wrong = [n for n in names if n not in own] + [
+            n for n in names.values() if n not in classes.names
+        ]
+        if wrong:
+            raise DataError(
+                f"`names` has {wrong[0]!r}, which is in neither list; expected a map from "
+                f"{', '.join(own)} to {', '.join(classes.names)}"
+            )
+        unknown = [v for v in voids if v not in TARGETS]
+        if unknown:
+            raise DataError(f"`voids` has {unknown[0]!r}; expected some of {', '.join(TARGETS)}")
+        self.names = dict(names)
+        self.table = [classes.names.index(names[n]) if n in names else VOID for n in own]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        sample = dict(self.dataset[index])
+        if "segmentation" in sample:
+            sample["segmentation"] = self._mapped(sample["segmentation"])
+            if "edges" in sample:
+                sample["edges"] = edges_from_labels(sample["segmentation"]).float()
+        size = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
+        return sample | {name: void_target(name, size) for name in self.voids}
+
+    def _mapped(self, labels: Tensor) -> Tensor:
+        table = torch.full((256,), VOID, dtype=torch.int64)
+        table[: len(self.table)] = torch.tensor(self.table)
+        return table[labels]
+
+    def describe(self) -> dict[str, Any]:
+        """The dataset's own record with the map."""
+        inner = self.dataset.describe() if hasattr(self.dataset, "describe") else {}
+        return {**inner, "size": len(self), "class_map": self.names}

@@ -1,0 +1,1 @@
+"""One file a dataset: where its files lie and how they become tensors in SI units."""

@@ -1,0 +1,247 @@
+"""`FolderDataset`: your own images and labels, one folder per modality."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crosstask.data import labels
+from crosstask.data.axes import CONVENTIONS, to_camera_axes
+from crosstask.data.dataset import Frame, SceneDataset, as_map
+from crosstask.data.files import (
+    as_labels,
+    list_images,
+    read_ids,
+    read_normals,
+    read_npy,
+    read_numbers,
+    read_png,
+    read_text,
+)
+from crosstask.data.sample import DataError, unknown_intrinsics
+from crosstask.data.splits import random_split, read_split
+from crosstask.tasks.classes import ClassTable
+
+_SUFFIXES = {
+    "segmentation": (".png",),
+    "depth": (".npy", ".png"),
+    "normals": (".npy", ".png"),
+    "edges": (".png", ".npy"),
+    "saliency": (".png",),
+}
+
+
+class FolderDataset(SceneDataset):
+    """Images with whatever labels you have; an image without one of them is void there.
+
+    Args:
+        classes: Class table, number of classes, or None for `classes.txt` (one class a line:
+            name, and red green blue if you like).
+        depth_scale: Units a metre of depth PNGs: 1000 for millimetres, 256 for KITTI's.
+        axes: Axes of stored normals; `camera` is ours: x right, y down, z forward.
+        validation: Share of the frames in `val` where `splits/` does not say.
+        options: See `SceneDataset`.
+
+    `normals` without a folder are computed from depth and camera, `edges` without one from the
+    segmentation's boundaries.
+    """
+
+    source = "folder"
+    supported = ("segmentation", "depth", "normals", "edges", "saliency")
+    splits = ("train", "val", "test", "all")
+    homepage = "your own disk"
+    licence = "yours"
+    tree = """
+root/
+  images/NAME.jpg (or .png)
+  segmentation/NAME.png   8 bits, class index 0, 1, ...; 255 unknown
+  depth/NAME.npy          float metres, 0 unknown (or 16-bit .png, see `depth_scale`)
+  normals/NAME.npy        (H, W, 3) unit vectors, 0 unknown (or 8-bit .png, 2 p / 255 - 1)
+  edges/NAME.png          0 none, 255 edge, 127 unknown
+  saliency/NAME.png       0 or 255
+  intrinsics.txt          fx fy cx cy in pixels (or 3x3), or intrinsics/NAME.txt per image
+  classes.txt             one class a line: name [red green blue]
+  splits/train.txt, val.txt, test.txt   one NAME a line; a fixed random split without them
+Only images/ must be there.
+"""
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        modalities: Any = None,
+        transform: Any = None,
+        *,
+        classes: int | ClassTable | None = None,
+        depth_scale: float = 1000.0,
+        axes: str = "camera",
+        validation: float = 0.2,
+        **options: Any,
+    ) -> None:
+        if depth_scale <= 0 or axes not in CONVENTIONS or not 0 < validation < 1:
+            raise DataError(
+                f"`depth_scale` is {depth_scale}, `axes` {axes!r}, `validation` {validation}; "
+                f"expected a number above 0, one of {', '.join(CONVENTIONS)}, a share in (0, 1)"
+            )
+        self.depth_scale, self.axes, self.validation = depth_scale, axes, validation
+        self._classes = _class_table(classes, Path(root) / "classes.txt")
+        super().__init__(root, split, modalities, transform, **options)
+        if "segmentation" in self.stored() and self._classes is None:
+            raise DataError(
+                f"`classes` is None and {self.root / 'classes.txt'} does not exist; segmentation needs "
+                "one of them"
+            )
+        known = range(len(self._classes)) if self._classes is not None else range(0)
+        self._table = labels.lookup({i: i for i in known}, known=[*known, labels.VOID])
+
+    @property
+    def classes(self) -> ClassTable | None:
+        return self._classes
+
+    def derivations(self) -> dict[str, str]:
+        pairs = {"normals": "depth", "edges": "segmentation"}
+        return {n: o for n, o in pairs.items() if not (self.root / n).is_dir()}
+
+    def available(self) -> tuple[str, ...]:
+        origin = self.derivations()
+        names = [n for n in self.supported if (self.root / origin.get(n, n)).is_dir()]
+        if "normals" in origin and not self._has_camera():
+            names = [n for n in names if n != "normals"]
+        return tuple(names)
+
+    def requirement(self, modality: str) -> str:
+        extra = " (or depth/ and intrinsics.txt)" if modality == "normals" else ""
+        return f"the folder {self.root / modality}{extra}"
+
+    def _has_camera(self) -> bool:
+        return (self.root / "intrinsics.txt").is_file() or (self.root / "intrinsics").is_dir()
+
+    def index(self) -> list[Frame]:
+        """Every image of `images/`, in the part that the split gives it."""
+        images = list_images(self.root / "images")
+        if not images:
+            raise self.wrong_root("images/*.jpg or *.png")
+        by_name = {path.stem: path for path in images}
+        if len(by_name) < len(images):
+            raise DataError(f"{self.root / 'images'} has two images of one name with two suffixes")
+        files = {name: {"image": path} for name, path in by_name.items()}
+        for kind, suffixes in _SUFFIXES.items():
+            self._add_labels(kind, suffixes, files)
+        return [Frame(name, files[name]) for name in self._names(sorted(by_name))]
+
+    def _add_labels(
+        self, kind: str, suffixes: tuple[str, ...], files: dict[str, dict[str, Path]]
+    ) -> None:
+        folder = self.root / kind
+        if not folder.is_dir():
+            return
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if path.suffix not in suffixes:
+                raise DataError(
+                    f"{path} has the suffix {path.suffix!r}; expected {' or '.join(suffixes)}"
+                )
+            if path.stem not in files:
+                raise DataError(f"{path} has no image images/{path.stem}.png or .jpg")
+            files[path.stem].setdefault(kind, path)
+
+    def _names(self, names: Sequence[str]) -> Sequence[str]:
+        if self.split == "all":
+            return names
+        listing = self.root / "splits" / f"{self.split}.txt"
+        if listing.is_file():
+            chosen, known = read_split(listing), set(names)
+            unknown = [name for name in chosen if name not in known]
+            if unknown:
+                raise DataError(
+                    f"{listing} names the frame {unknown[0]!r}, which is not in images/; "
+                    "add the image, or take the name out of the list"
+                )
+            return chosen
+        if self.split == "test" or listing.parent.is_dir():
+            raise DataError(f"split {self.split!r} needs {listing}")
+        train, val = random_split(names, 1 - self.validation, self.seed)
+        return train if self.split == "train" else val
+
+    def load_segmentation(self, frame: Frame) -> Tensor:
+        """(H,W) uint8 class index, void 255."""
+        path = frame.files["segmentation"]
+        return as_labels(labels.apply_lookup(read_ids(path), self._table, path))
+
+    def load_depth(self, frame: Frame) -> Tensor:
+        """(1,H,W) metres, 0 where unknown."""
+        path = frame.files["depth"]
+        if path.suffix == ".png":
+            return as_map(read_png(path, bits=16)[0].numpy() / np.float32(self.depth_scale))
+        depth = read_npy(path)
+        depth = depth.reshape(depth.shape[:2])
+        return as_map(np.where(np.isfinite(depth) & (depth > 0), depth, 0))
+
+    def load_normals(self, frame: Frame) -> Tensor:
+        """(3,H,W) unit vectors, 0 where unknown."""
+        return to_camera_axes(self.load_stored_normals(frame), self.axes)
+
+    def load_stored_normals(self, frame: Frame) -> Tensor:
+        """(3,H,W) as in the file, before the change of axes."""
+        return read_normals(frame.files["normals"])
+
+    def load_edges(self, frame: Frame) -> Tensor:
+        """(1,H,W): 0, 1, void 255."""
+        path = frame.files["edges"]
+        if path.suffix == ".npy":
+            stored = read_npy(path)
+            return as_map(stored.reshape(stored.shape[:2]) > 0.5)
+        ids = read_ids(path)
+        return as_map(np.where((ids == 127) | (ids == 128), 255, ids > 128))
+
+    def load_saliency(self, frame: Frame) -> Tensor:
+        """(1,H,W): 0 or 1."""
+        return as_map(read_ids(frame.files["saliency"]) > 127)
+
+    def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
+        """`intrinsics/NAME.txt`, else `intrinsics.txt`, else unknown; in pixels of the image."""
+        path = self.root / "intrinsics" / f"{frame.name}.txt"
+        if not path.parent.is_dir():
+            path = self.root / "intrinsics.txt"
+            if not path.is_file():
+                return unknown_intrinsics()
+        return read_intrinsics(path)
+
+
+def read_intrinsics(path: Path) -> Tensor:
+    """(3,3) from a text file with `fx fy cx cy` or the nine numbers of the matrix."""
+    numbers = read_numbers(path)
+    if len(numbers) == 4:
+        fx, fy, cx, cy = numbers
+        numbers = [fx, 0, cx, 0, fy, cy, 0, 0, 1]
+    if len(numbers) != 9 or numbers[0] <= 0 or numbers[4] <= 0:
+        raise DataError(
+            f"{path} holds {len(numbers)} numbers; expected fx fy cx cy or a 3x3 matrix"
+        )
+    return torch.tensor(numbers, dtype=torch.float32).view(3, 3)
+
+
+def _class_table(classes: int | ClassTable | None, path: Path) -> ClassTable | None:
+    if isinstance(classes, ClassTable):
+        return classes
+    if classes is not None:
+        return ClassTable.numbered(classes)
+    if not path.is_file():
+        return None
+    names, colors = [], []
+    for line in read_text(path).splitlines():
+        words = line.split()
+        if len(words) >= 4 and all(word.isdigit() and int(word) < 256 for word in words[-3:]):
+            colors.append((int(words[-3]), int(words[-2]), int(words[-1])))
+            words = words[:-3]
+        if words:
+            names.append(" ".join(words))
+    if colors and len(colors) != len(names):
+        raise DataError(
+            f"{path} gives colours for {len(colors)} of {len(names)} classes; all or none"
+        )
+    return ClassTable(tuple(names), tuple(colors))

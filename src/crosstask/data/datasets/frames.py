@@ -1,0 +1,281 @@
+"""`FrameFolder`: any folder of frames or video file as training sequences without labels."""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from crosstask.data.dataset import Frame, SceneDataset, Transform
+from crosstask.data.files import IMAGE_SUFFIXES, read_image, read_numbers
+from crosstask.data.sample import TARGETS, DataError, intrinsics_matrix
+from crosstask.media.video import VIDEO_SUFFIXES, frame_times, read_frames
+
+_GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """Frames of one camera in temporal order: image files, or time stamps within one video."""
+
+    name: str
+    files: tuple[Path, ...]
+    times: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return max(len(self.files), len(self.times)) if self.times else len(self.files)
+
+
+class FrameFolder(SceneDataset):
+    """Frames of a moving camera: a folder of images, a folder of such folders, or a video file.
+
+    Images are PNG or JPEG, colour or grey, in the order of the numbers in their names; where
+    numbers are missing, the sequence is cut there, so that neighbours are always one step of time
+    apart. A video (mp4, mkv, avi, mov, webm) is read through PyAV. There are no labels: any target
+    that is asked for is all void, so that frames mix with labelled data.
+
+    The camera is given once: as `intrinsics`, or in a text file ``intrinsics.txt`` with the four
+    numbers ``fx fy cx cy`` in the folder, beside the video, or in a folder above up to `root`; in
+    pixels of the stored images.
+
+    Args:
+        root: Folder or video file.
+        split: "train", "val" (the last part of every sequence) or "all".
+        modalities: "neighbours" and any targets (void).
+        transform: See `SceneDataset`.
+        intrinsics: (fx, fy, cx, cy), or a text file with these.
+        validation: Share of every sequence that is its "val" part; neighbours never cross over.
+        options: Of `SceneDataset`; `offsets` picks the neighbours in time.
+
+    Raises:
+        DataError: No frames, too few for the offsets, no intrinsics, frames of several sizes,
+            colour and grey frames in one sequence.
+        ValueError: A video that cannot be decoded.
+    """
+
+    source: ClassVar[str] = "frames"
+    supported: ClassVar[tuple[str, ...]] = (*TARGETS, "neighbours")
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "all")
+    tree: ClassVar[str] = (
+        "root/000000.png, root/000001.png, ... and root/intrinsics.txt (fx fy cx cy)"
+    )
+    is_video: ClassVar[bool] = True  # frames in temporal order
+    homepage: ClassVar[str] = "your own camera"
+    licence: ClassVar[str] = "yours"
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: Literal["train", "val", "all"] = "train",
+        modalities: Sequence[str] | None = ("neighbours",),
+        transform: Transform | None = None,
+        *,
+        intrinsics: Sequence[float] | str | Path | None = None,
+        validation: float = 0.2,
+        **options: Any,
+    ) -> None:
+        if not 0.0 <= validation < 1.0:
+            raise DataError(f"`validation` is {validation}; expected a share in [0, 1)")
+        self.validation, self.camera = validation, intrinsics
+        self._sequences: dict[str, _Sequence] = {}
+        self._cuts: dict[str, tuple[int, ...]] = {}
+        super().__init__(
+            root, split, ("neighbours",) if modalities is None else modalities, transform, **options
+        )
+
+    def index(self) -> list[Frame]:
+        """Frames of all sequences that belong to the split; headers of images are read."""
+        found = self._find()
+        if not found:
+            raise self.wrong_root("frames (png, jpg) or video file (mp4, mkv, avi, mov, webm)")
+        frames: list[Frame] = []
+        for sequence in found:
+            self._sequences[sequence.name] = sequence
+            if sequence.files:
+                check_alike(sequence.files)
+            frames += self._frames(sequence)
+        self._check_neighbours(frames, found)
+        for frame in frames[:1]:
+            self.load_intrinsics(frame, (0, 0))
+        return frames
+
+    def load_image(self, frame: Frame) -> Tensor:
+        """(3,H,W) uint8; a grey image has three equal channels."""
+        return self._images(frame, [0])[0]
+
+    def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
+        """The given camera, or that of the nearest intrinsics.txt above the frame."""
+        numbers = self.camera
+        if isinstance(numbers, (str, Path)):
+            numbers = read_numbers(Path(numbers), 4)
+        if numbers is None:
+            numbers = read_numbers(self._camera_file(frame), 4)
+        if len(numbers) != 4 or min(numbers[:2]) <= 0:
+            raise DataError(
+                f"`intrinsics` is {tuple(numbers)}; expected fx, fy > 0 and cx, cy in pixels of the stored images"
+            )
+        return intrinsics_matrix(*(float(number) for number in numbers))
+
+    def neighbour(self, frame: Frame, offset: int) -> Path | None:
+        """The file that holds the frame `offset` steps away, None across a cut, a split or an end."""
+        place = self._place(frame, offset)
+        if place is None:
+            return None
+        files = self._sequences[frame.info["sequence"]].files
+        return files[place] if files else frame.files["image"]
+
+    def describe(self) -> dict[str, Any]:
+        """Adds the sequences with their lengths and the number of cuts."""
+        lengths = {name: len(sequence) for name, sequence in self._sequences.items()}
+        cuts = sum(len(c) for c in self._cuts.values())
+        return {
+            **super().describe(),
+            "sequences": lengths,
+            "cuts": cuts,
+            "offsets": list(self.offsets),
+        }
+
+    def _check_options(self) -> None:
+        root = self.root
+        if root.is_file():  # a video: the folder is what the common check looks at
+            self.root = root.parent
+        super()._check_options()
+        self.root = root
+
+    # ---- sequences ---------------------------------------------------------------------------
+
+    def _find(self) -> list[_Sequence]:
+        if self.root.is_file():
+            return [_Sequence(self.root.stem, (), tuple(frame_times(self.root)))]
+        images: dict[Path, list[Path]] = {}
+        found = []
+        for path in sorted(self.root.rglob("*")) if self.root.is_dir() else ():
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+                images.setdefault(path.parent, []).append(path)
+            elif path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
+                name = path.relative_to(self.root).as_posix()
+                found.append(_Sequence(name, (), tuple(frame_times(path))))
+        for folder, files in images.items():
+            name = folder.relative_to(self.root).as_posix()
+            found.append(_Sequence(name, tuple(sorted(files, key=lambda p: natural_order(p.stem)))))
+        return found
+
+    def _frames(self, sequence: _Sequence) -> list[Frame]:
+        self._cuts[sequence.name] = gaps([p.stem for p in sequence.files])
+        first_val = len(sequence) - round(self.validation * len(sequence))
+        bounds = {
+            "train": (0, first_val),
+            "val": (first_val, len(sequence)),
+            "all": (0, len(sequence)),
+        }
+        first, end = bounds[self.split]
+        cuts = (first, *self._cuts[sequence.name], end)
+        prefix = "" if sequence.name == "." else f"{sequence.name}/"
+        frames = []
+        for i in range(first, end):
+            within = (max(c for c in cuts if c <= i), min(c for c in cuts if c > i))
+            path = sequence.files[i] if sequence.files else self._video(sequence)
+            name = prefix + (path.stem if sequence.files else f"{i:06d}")
+            info = {"sequence": sequence.name, "index": i, "within": within}
+            frames.append(Frame(name, {"image": path}, info))
+        return frames
+
+    def _check_neighbours(self, frames: list[Frame], found: list[_Sequence]) -> None:
+        if "neighbours" not in self.modalities or self.missing_neighbours != "drop":
+            return
+        if not any(all(self.neighbour(f, o) is not None for o in self.offsets) for f in frames):
+            lengths = ", ".join(f"{s.name}: {len(s)}" for s in found[:5])
+            span = max(*self.offsets, 0) - min(*self.offsets, 0) + 1
+            raise DataError(
+                f"{self.root} has no frame with neighbours at offsets {self.offsets} in its {self.split!r} part "
+                f"(frames by sequence: {lengths}; share for validation: {self.validation}); expected at least "
+                f'{span} frames in a row; give a longer sequence, another `validation`, or `split="all"`'
+            )
+
+    def _place(self, frame: Frame, offset: int) -> int | None:
+        first, end = frame.info["within"]
+        place = frame.info["index"] + offset
+        return place if first <= place < end else None
+
+    def _video(self, sequence: _Sequence) -> Path:
+        return self.root if self.root.is_file() else self.root / sequence.name
+
+    # ---- images ----------------------------------------------------------------------------
+
+    def _load_neighbours(self, frame: Frame, image: Tensor) -> Tensor:
+        return torch.stack(self._images(frame, self.offsets))
+
+    def _images(self, frame: Frame, offsets: Sequence[int]) -> list[Tensor]:
+        """Images at these offsets; the frame itself stands in for a missing neighbour."""
+        places = [self._place(frame, offset) for offset in offsets]
+        indices = [frame.info["index"] if place is None else place for place in places]
+        sequence = self._sequences[frame.info["sequence"]]
+        if sequence.files:
+            return [read_image(sequence.files[i]) for i in indices]
+        ordered = sorted(set(indices))
+        images = read_frames(frame.files["image"], [sequence.times[i] for i in ordered])
+        return [images[ordered.index(i)] for i in indices]
+
+    def _camera_file(self, frame: Frame) -> Path:
+        folder = frame.files["image"].parent
+        top = self.root.parent if self.root.is_file() else self.root
+        for candidate in (folder, *folder.parents):
+            if (candidate / "intrinsics.txt").is_file():
+                return candidate / "intrinsics.txt"
+            if candidate == top:
+                break
+        raise DataError(
+            f"{self.root} has no intrinsics: give `intrinsics` as fx,fy,cx,cy in pixels of the stored "
+            "images, or write these four numbers into intrinsics.txt beside the frames. Unknown camera? "
+            "A phone's main camera has about fx = fy = 0.8 x width, cx = width / 2, cy = height / 2"
+        )
+
+
+def natural_order(name: str) -> tuple[tuple[str, int], ...]:
+    """Sorting key under which frame2 comes before frame10."""
+    return tuple((text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name))
+
+
+def gaps(names: Sequence[str]) -> tuple[int, ...]:
+    """Positions before which frame numbers jump by another step than the usual one.
+
+    Names without a number at their end have no gaps: their order alone counts.
+    """
+    matches = [re.search(r"(\d+)$", name) for name in names]
+    if len(names) < 2 or any(match is None for match in matches):
+        return ()
+    numbers = [int(match.group(1)) for match in matches if match]
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    usual = min(Counter(steps).items(), key=lambda item: (-item[1], item[0]))[0]
+    return tuple(i + 1 for i, step in enumerate(steps) if step != usual)
+
+
+def check_alike(files: Sequence[Path]) -> None:
+    """Raises `DataError` unless all readable images have one size and are all colour or all grey."""
+    from PIL import Image
+
+    first: tuple[tuple[int, int], bool] | None = None
+    for path in files:
+        try:
+            with Image.open(path) as image:
+                facts = (image.size, image.mode in _GREY)
+        except OSError:
+            continue  # named when it is read, and left out then if the caller wants that
+        first = first or facts
+        if facts[0] != first[0]:
+            raise DataError(
+                f"{path} is {facts[0][0]}x{facts[0][1]}, but {files[0]} is {first[0][0]}x{first[0][1]} (width x "
+                "height); expected one size in a sequence, for one camera has one set of intrinsics; "
+                "put them into separate folders"
+            )
+        if facts[1] != first[1]:
+            kinds = ("grey", "colour") if facts[1] else ("colour", "grey")
+            raise DataError(
+                f"{path} is {kinds[0]}, but {files[0]} is {kinds[1]}; expected one kind in a sequence, "
+                "for colours are compared between frames; convert one of them"
+            )

@@ -1,0 +1,1 @@
+"""What looks at datasets: check, inspection, preview, preparation."""

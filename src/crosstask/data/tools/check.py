@@ -1,0 +1,155 @@
+"""`crosstask data check`: is what lies on the disk what the dataset should be?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from crosstask.data.axes import axes_text
+from crosstask.data.dataset import SceneDataset
+from crosstask.data.sample import WrongRoot
+from crosstask.data.tools.inspection import DEPTH_EDGES, Findings, compare_normals
+
+
+def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> dict[str, Any]:
+    """One split: counts, sizes, shares and defects, as JSON values.
+
+    Args:
+        dataset: The split.
+        findings: Of all its frames, or of some.
+        partial: Whether fewer frames than the official split has are a note, no defect.
+    """
+    defects: list[str] = list(findings.defects)
+    notes: list[str] = []
+    official = _official(dataset)
+    if official is not None and official != len(dataset):
+        text = f"{len(dataset)} frames; the official {dataset.split} split has {official}"
+        (notes if partial else defects).append(text)
+    if findings.frames < len(dataset):
+        notes.append(f"looked at {findings.frames} of {len(dataset)} frames")
+    for name, pixels in findings.pixels.items():
+        if pixels and findings.void[name] == pixels:
+            withheld = notes if dataset.split == "test" else defects  # test labels often are
+            withheld.append(f"no frame has a single labelled pixel of {name}")
+    report: dict[str, Any] = {
+        "frames": len(dataset),
+        "official": official,
+        "hash": dataset.describe()["hash"],
+        "sizes": dict(findings.sizes),
+        "modalities": _modalities(findings),
+    }
+    if findings.depth.any():
+        report["depth"] = depth_report(findings)
+    if dataset.classes is not None and findings.labels.any():
+        report["classes"] = class_report(dataset.classes.names, findings.labels)
+        absent = [name for name, share in report["classes"].items() if share == 0]
+        if absent:
+            more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
+            notes.append(f"classes without a pixel: {', '.join(absent[:8])}{more}")
+    axes = compare_normals(dataset, findings)
+    if axes is not None:
+        given, best = axes_text(axes.given), axes_text(axes.best)
+        report["normals"] = {
+            "axes": given,
+            "mean_angle": round(axes.given_angle, 2),
+            "best_axes": best,
+            "best_mean_angle": round(axes.best_angle, 2),
+        }
+        if axes.wrong:
+            defects.append(
+                f"stored normals do not fit the depth: axes {given} are {axes.given_angle:.1f} degrees off "
+                f"on average, {best} {axes.best_angle:.1f}; give the right `axes`"
+            )
+    return report | {"defects": defects, "notes": notes}
+
+
+def absent_report(
+    split: str, error: Exception, partial: bool, present: SceneDataset
+) -> dict[str, Any]:
+    """A split that cannot be opened: a defect, unless it is not there and need not be.
+
+    Test splits may be absent (their labels are often withheld), and so may, with `partial` or
+    where no official count is known, a split without a single frame. A damaged list of frames is
+    always a defect.
+    """
+    official = present.official.get(split) if _plain(present) else None
+    optional = split == "test" or (isinstance(error, WrongRoot) and (partial or official is None))
+    text = str(error).split("; expected the tree")[0]
+    return {
+        "frames": 0,
+        "official": official,
+        "hash": None,
+        "sizes": {},
+        "modalities": {},
+        "defects": [] if optional else [text],
+        "notes": [text] if optional else [],
+    }
+
+
+def _official(dataset: SceneDataset) -> int | None:
+    """Frames that the split should have; unknown where options or the edition change it."""
+    return dataset.official.get(dataset.split) if _plain(dataset) else None
+
+
+def _plain(dataset: SceneDataset) -> bool:
+    return getattr(dataset, "variant", "rand") == "rand" and _paper_subset(dataset)
+
+
+def _paper_subset(dataset: Any) -> bool:
+    default = (("15-deg-left",), (0,), "frame")
+    fields = ("variations", "cameras", "split_by")
+    return tuple(getattr(dataset, f, d) for f, d in zip(fields, default, strict=True)) == default
+
+
+def _modalities(findings: Findings) -> dict[str, dict[str, float]]:
+    return {
+        name: {
+            "labelled_frames": findings.labelled_frames[name],
+            "void": round(findings.void[name] / pixels, 4),
+        }
+        for name, pixels in findings.pixels.items()
+    }
+
+
+def class_report(names: tuple[str, ...], counts: np.ndarray) -> dict[str, float]:
+    """Share of the labelled pixels by class."""
+    labelled = counts[: len(names)]
+    total = max(1, int(labelled.sum()))
+    return {name: round(int(count) / total, 6) for name, count in zip(names, labelled, strict=True)}
+
+
+def depth_report(findings: Findings) -> dict[str, Any]:
+    """Range, median (to a tenth of a decade) and histogram of the labelled depth in metres."""
+    counts = findings.depth
+    middle = int(np.searchsorted(counts.cumsum(), counts.sum() / 2))
+    edges = np.concatenate([[0.0], DEPTH_EDGES, [np.inf]])
+    filled = np.flatnonzero(counts)
+    histogram = [
+        {
+            "from": round(float(edges[i]), 3),
+            "to": round(float(min(edges[i + 1], 1e6)), 3),
+            "pixels": int(counts[i]),
+        }
+        for i in range(filled[0], filled[-1] + 1)
+    ]
+    return {
+        "min": round(findings.depth_range[0], 4),
+        "max": round(findings.depth_range[1], 3),
+        "median_about": round(
+            float(np.sqrt(max(edges[middle], 0.01) * min(edges[middle + 1], 1e4))), 3
+        ),
+        "histogram": histogram,
+    }
+
+
+def overlap(datasets: Mapping[str, SceneDataset]) -> list[str]:
+    """Defects of splits that share frames."""
+    found = []
+    names = {split: {frame.name for frame in d.frames} for split, d in datasets.items()}
+    splits = [split for split in names if split != "all"]
+    for place, first in enumerate(splits):
+        for second in splits[place + 1 :]:
+            shared = sorted(names[first] & names[second])
+            if shared:
+                found.append(f"{first} and {second} share {len(shared)} frames, e.g. {shared[0]}")
+    return found

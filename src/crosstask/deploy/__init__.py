@@ -1,0 +1,1 @@
+"""Models outside training: export, faster inference, benchmarks."""

@@ -1,0 +1,1 @@
+"""What a person sees: panels of every task, legends."""

@@ -1,0 +1,78 @@
+"""An experiment: a regime, its data, and how long to train. What every recipe returns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from torch.utils.data import Dataset
+
+from crosstask.models.separate import SeparateNetworks
+from crosstask.tasks import Task
+
+if TYPE_CHECKING:
+    from crosstask.regimes.regime import Regime
+
+Data = Callable[[], Dataset[Any]]
+
+
+@dataclass(kw_only=True)
+class Experiment:
+    """Everything that `crosstask train` needs; data is opened only when it is used.
+
+    Attributes:
+        regime: a LightningModule with `network` and ordered `tasks`.
+        train_data, val_data: functions that open the datasets.
+        steps: optimiser steps.
+        batch_size: samples a process and batch.
+        accumulate: batches of one optimiser step.
+        val_every: optimiser steps between validations.
+        val_batch_size: samples of a validation batch.
+        clip: global gradient norm, or None.
+        seed: of weights, order and augmentation.
+        workers: loader processes.
+        size: (height, width) of training images.
+        expected: what this recipe reaches, in words, with its source.
+        notes: further facts for the record (dataset version, protocol).
+    """
+
+    regime: "Regime"
+    train_data: Data
+    val_data: Data
+    steps: int
+    batch_size: int
+    accumulate: int = 1
+    val_every: int = 1000
+    val_batch_size: int = 4
+    clip: float | None = 10.0
+    seed: int = 0
+    workers: int = 2
+    size: tuple[int, int] = (128, 256)
+    protocol: str = "correct"
+    expected: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_balancing(self.regime)
+        self._opened, self.train_data = self.train_data, self._open_train_data
+
+    def _open_train_data(self) -> Dataset[Any]:
+        """Opens the training set, and tells the balancer how long the run and an epoch are."""
+        data = self._opened()
+        one_pass = max(1, len(cast(Any, data)) // self.batch_size)
+        self.regime.balancer.plan(self.steps * self.accumulate, one_pass)
+        return data
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return self.regime.tasks
+
+
+def _check_balancing(regime: "Regime") -> None:
+    """Refuses methods that compare gradients of shared parameters where nothing is shared."""
+    separate = isinstance(regime.network, SeparateNetworks) and len(regime.tasks) > 1
+    if separate and regime.balancer.compares_gradients:
+        raise ValueError(
+            "`balancing` compares the tasks' gradients of a shared encoder, and this architecture "
+            "has one network per task, which share nothing; take paper, equal, fixed or "
+            "uncertainty, or an architecture with one encoder"
+        )

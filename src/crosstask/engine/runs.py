@@ -1,0 +1,217 @@
+"""The run directory: what was run, and what came out. Everything is written atomically.
+
+config.yaml   the recipe and every resolved option
+env.json      versions, commit, device, data version
+metrics.csv   step,name,value; append-only
+metrics.json  final metrics on the validation split, trivial predictors beside them
+model.json    how to rebuild the model, its tasks, classes, units
+checkpoints/  last.ckpt and best.ckpt
+tensorboard/  panel.png
+"""
+
+import contextlib
+import csv
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crosstask.media.files import atomic_path
+
+# A resumed run may differ in these only.
+RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "devices", "root", "val_every")
+
+
+class RunError(ValueError):
+    """A run directory cannot be used as asked; says why and what to do."""
+
+
+_WRITE_AGAIN = "write it again with `crosstask train ... --resume`, or delete the directory"
+_PUT_BACK = "put the file back from a copy, or delete the directory and train again"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a run directory.
+
+    Raises:
+        RunError: missing, cut, damaged or no object; names the file and says what to do.
+    """
+    if not path.is_file():
+        raise RunError(f"{path.parent} has no {path.name}: the run was cut off; {_WRITE_AGAIN}")
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}); {_WRITE_AGAIN}") from error
+    return _mapping(path, value, _WRITE_AGAIN)
+
+
+def _mapping(path: Path, value: Any, what_to_do: str) -> dict[str, Any]:
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return value
+    shown = repr(value)
+    short = shown if len(shown) < 40 else shown[:37] + "..."
+    raise RunError(f"{path} is damaged (expected names with values, found {short}); {what_to_do}")
+
+
+class Run:
+    """A run directory.
+
+    Args:
+        path: the directory; created on demand.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the directory; a second process gets a clear error."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"another process is writing to {self.path}; wait for it or choose another `--run`"
+                ) from None
+            yield
+
+    def read_config(self, *needed: str) -> dict[str, Any]:
+        """The recipe's name and options.
+
+        Args:
+            needed: keys that the caller cannot do without, for example "recipe" and "seed".
+
+        Raises:
+            RunError: missing, cut off, damaged, or without a needed key.
+        """
+        if not self.config_file.is_file():
+            raise RunError(
+                f"{self.path} is no run directory (no config.yaml); train one with "
+                f"`crosstask train RECIPE --run {self.path}`"
+            )
+        try:
+            text = self.config_file.read_text()
+            config = _mapping(self.config_file, yaml.safe_load(text), _PUT_BACK)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            line = str(error).splitlines()[0]
+            raise RunError(f"{self.config_file} is damaged ({line}); {_PUT_BACK}") from error
+        if not text.endswith("\n"):  # it is written with one: a lost end would be a lost option
+            raise RunError(f"{self.config_file} is cut off (no line end); {_PUT_BACK}")
+        if lost := [key for key in needed if key not in config]:
+            raise RunError(f"{self.config_file} has no `{lost[0]}`; {_PUT_BACK}")
+        return config
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        with atomic_path(self.config_file) as temporary:
+            temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+
+    def read_metrics(self) -> dict[str, float]:
+        """The final metrics.
+
+        Raises:
+            RunError: the run is not finished, or the file is damaged or holds no numbers.
+        """
+        path = self.path / "metrics.json"
+        if not path.is_file():
+            raise RunError(
+                f"{self.path} has no metrics.json: the run is not finished; continue it "
+                "with `--resume`, or run `crosstask evaluate`"
+            )
+        metrics = read_json(path)
+        if not metrics:
+            raise RunError(f"{path} is damaged (it holds no numbers); {_WRITE_AGAIN}")
+        for name, value in metrics.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise RunError(
+                    f"{path} is damaged (`{name}` is {value!r}, no number); {_WRITE_AGAIN}"
+                )
+        return metrics
+
+    def read_environment(self) -> dict[str, Any]:
+        """What env.json says of versions, machine and data.
+
+        Raises:
+            RunError: missing or damaged.
+        """
+        path = self.path / "env.json"
+        environment = read_json(path)
+        data = _mapping(path, environment.get("data", {}), _WRITE_AGAIN)
+        for facts in data.values():
+            _mapping(path, facts, _WRITE_AGAIN)
+        return environment
+
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """{name: [(step, value), ...]} from metrics.csv."""
+        table: dict[str, list[tuple[int, float]]] = {}
+        for step, name, value in read_rows(self.metrics_file):
+            table.setdefault(name, []).append((step, value))
+        return table
+
+
+def read_rows(path: Path) -> list[tuple[int, str, float]]:
+    """The rows of a metrics.csv.
+
+    Raises:
+        RunError: a line that this program did not write (edited or cut); names the line.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    with path.open(newline="") as file:
+        reader = csv.reader(file)
+        if next(reader, None) != ["step", "name", "value"]:
+            raise RunError(f"{path}, line 1: expected `step,name,value`; was the file edited?")
+        for number, row in enumerate(reader, start=2):
+            try:
+                step, name, value = row
+                rows.append((int(step), name, float(value)))
+            except ValueError:
+                raise RunError(
+                    f"{path}, line {number}: {','.join(row)!r} is no `step,name,value`; was the file "
+                    "edited or cut? Mend or remove the line"
+                ) from None
+    return rows
+
+
+class MetricsFile:
+    """Appends to metrics.csv; on a resume, rows after the checkpoint's step are dropped first."""
+
+    def __init__(self, path: Path, keep_until: int | None = None) -> None:
+        self.path = path
+        kept: list[tuple[int, str, float]] = []
+        if keep_until is not None and path.is_file():
+            text = path.read_text()
+            if text and not text.endswith("\n"):  # the last line was cut by a kill
+                with atomic_path(path) as temporary:
+                    temporary.write_text(text[: text.rfind("\n") + 1])
+            kept = [row for row in read_rows(path) if row[0] <= keep_until]
+        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["step", "name", "value"])
+            writer.writerows((s, n, repr(v)) for s, n, v in kept)
+        self._rows = {(s, n) for s, n, _ in kept}
+
+    def append(self, step: int, values: Mapping[str, float]) -> None:
+        rows = [(step, n, repr(float(v))) for n, v in values.items() if (step, n) not in self._rows]
+        with self.path.open("a", newline="") as file:
+            csv.writer(file).writerows(rows)

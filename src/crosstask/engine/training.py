@@ -1,0 +1,404 @@
+"""From an experiment to a finished run directory. Lightning's Trainer is the engine."""
+
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+import torch.distributed as dist
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import Dataset
+
+from crosstask.data.combine.skip import SkipBad, joined_report, skipping
+from crosstask.data.loading import GroupedLoader, evaluation_loader, mix_seed, train_loader
+from crosstask.engine import checkpoints
+from crosstask.engine.callbacks import Checkpoints, Panels, Progress, RunLogger
+from crosstask.engine.environment import environment
+from crosstask.engine.experiment import Experiment
+from crosstask.engine.hardware import Hardware, check_compiler, choose
+from crosstask.engine.runs import RESUME_MAY_CHANGE, MetricsFile, Run, RunError
+from crosstask.evaluation.evaluate import evaluate_constants
+from crosstask.media.files import atomic_path, write_json
+from crosstask.models.layers.recompute import recompute_activations
+from crosstask.regimes.regime import Regime
+
+
+class RunData(pl.LightningDataModule):
+    """The streams of a run; which part of them a process sees is asked of the trainer."""
+
+    def __init__(
+        self, experiment: Experiment, train: Dataset[Any], val: Dataset[Any], start: int
+    ) -> None:
+        super().__init__()
+        self.experiment, self.train_set, self.val_set, self.start = experiment, train, val, start
+
+    def _place(self) -> dict[str, Any]:
+        trainer = cast(pl.Trainer, self.trainer)
+        pin = trainer.strategy.root_device.type == "cuda"
+        return {"rank": trainer.global_rank, "world": trainer.world_size, "pin_memory": pin}
+
+    def train_dataloader(self) -> Any:
+        e = self.experiment
+        loader = train_loader(
+            self.train_set,
+            batch_size=e.batch_size,
+            batches=e.steps * e.accumulate,
+            seed=mix_seed(e.seed, 7),
+            start=self.start * e.accumulate,
+            workers=e.workers,
+            **self._place(),
+        )
+        count = getattr(e.regime, "count_labels", None)
+        return GroupedLoader(loader, e.accumulate, count) if count and e.accumulate > 1 else loader
+
+    def val_dataloader(self) -> Any:
+        e = self.experiment
+        return evaluation_loader(
+            self.val_set, batch_size=e.val_batch_size, workers=e.workers, **self._place()
+        )
+
+
+def train(
+    experiment: Experiment,
+    run: Path | str,
+    *,
+    config: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    accelerator: str = "auto",
+    precision: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
+    trackers: tuple[str, ...] = (),
+    progress: bool = True,
+    compile: bool = False,
+    recompute: bool = False,
+) -> dict[str, float]:
+    """Trains, evaluates the best checkpoint on the validation split, and writes the run directory.
+
+    Args:
+        config: the recipe's name and resolved options; what a resume is compared with.
+        resume: continue from checkpoints/last.ckpt; bit-identical to an uninterrupted run on CPU.
+        accelerator, precision: see `crosstask.engine.hardware.choose`.
+        devices, num_nodes, strategy: handed to Lightning (several processes: strategy "ddp").
+        trackers: any of "wandb", "mlflow", beside CSV and TensorBoard.
+        compile: run the network through torch.compile (one graph, no breaks).
+        recompute: activation checkpointing, see `crosstask.models.layers.recompute`.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        RunError: the directory is in use, holds another run, or cannot be resumed.
+        ValueError: `compile` and `recompute` together, or no compiler.
+    """
+    _quieten()
+    place = Run(run)
+    hardware = choose(accelerator, precision)
+    if hardware.emulates:
+        warnings.warn(
+            "this CPU emulates bf16, ten to twenty times slower than float32; leave `--precision` out",
+            stacklevel=2,
+        )
+    _prepare_network(experiment.regime, hardware, compile, recompute)
+    rank_zero = _rank() == 0
+    with place.lock() if rank_zero else _nothing():
+        start = _prepare(place, dict(config or {}), resume) if rank_zero else _start(place, resume)
+        train_set, val_set = experiment.train_data(), experiment.val_data()
+        regime = experiment.regime
+        if hasattr(regime, "epoch_batches"):
+            cast(Any, regime).epoch_batches = max(
+                1, len(cast(Any, train_set)) // experiment.batch_size
+            )
+        regime.description = json.dumps(description(experiment))
+        if rank_zero:
+            _record(place, experiment, hardware, train_set, val_set)
+        trainer = _trainer(
+            place,
+            experiment,
+            hardware,
+            start if resume else None,
+            devices,
+            num_nodes,
+            strategy,
+            trackers,
+            progress,
+            val_set,
+        )
+        data = RunData(experiment, train_set, val_set, start)
+        trainer.fit(
+            regime,
+            datamodule=data,
+            ckpt_path=str(place.last) if resume else None,
+            weights_only=True,
+        )
+        regime.check_finite()
+        unreadable = _gathered(trainer, train_set)
+        rank = trainer.global_rank
+        if dist.is_available() and dist.is_initialized():
+            # What follows is the first process's alone; no metric may wait for the others.
+            dist.barrier()
+            dist.destroy_process_group()
+        if rank != 0:
+            return {}
+        if unreadable:
+            write_json(place.path / "skipped.json", joined_report(unreadable))
+        saved = next(c for c in trainer.callbacks if isinstance(c, Checkpoints))  # type: ignore[attr-defined]
+        if saved.validated_step != trainer.global_step:
+            _score_the_end(place, experiment, hardware, val_set, saved.best)
+        return finish(place, experiment, hardware, train_set, val_set)
+
+
+def _gathered(trainer: pl.Trainer, train_set: Dataset[Any]) -> list[SkipBad]:
+    """The parts of a training set that skip bad files, each knowing what all processes skipped.
+
+    After `fit` the regime is back on the CPU, where NCCL cannot gather.
+    """
+    parts = skipping(train_set)
+    for part in parts:
+        part.gather(trainer.strategy.root_device)
+    return parts
+
+
+def _prepare_network(regime: Regime, hardware: Hardware, compile: bool, recompute: bool) -> None:
+    """How the network runs; neither changes what it computes, nor the keys of its weights."""
+    if compile and recompute:
+        raise ValueError(
+            "`--compile` plans what to recompute itself; leave out `--recompute` or `--compile`"
+        )
+    if recompute:
+        recompute_activations(regime.network)
+    if compile:
+        check_compiler(hardware.device.type)
+        # Balancers differentiate several losses of one graph, which then may not reuse its buffers.
+        torch._functorch.config.donated_buffer = False
+        # A graph for each of: gradients or none, training or evaluation, autocast or none, size of
+        # the batch, memory layout. The limit of 8 would end a run with an error, perhaps at its end.
+        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+        regime.network.compile(fullgraph=True)
+
+
+def _final_metrics(
+    experiment: Experiment, hardware: Hardware, val_set: Dataset[Any]
+) -> dict[str, float]:
+    """The validation set through the regime's network as it is, in the run's precision."""
+    with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
+        return experiment.regime.final_metrics(
+            val_set,
+            batch_size=experiment.val_batch_size,
+            workers=experiment.workers,
+            device=hardware.device,
+        )
+
+
+def _score_the_end(
+    place: Run, experiment: Experiment, hardware: Hardware, val_set: Dataset[Any], best: float
+) -> None:
+    """The last step is a candidate for the best checkpoint, also between two validations."""
+    metrics = _final_metrics(experiment, hardware, val_set)
+    if not place.best.is_file() or metrics["score"] > best:
+        with atomic_path(place.best) as temporary:
+            shutil.copyfile(place.last, temporary)
+
+
+def finish(
+    place: Run,
+    experiment: Experiment,
+    hardware: Hardware,
+    train_set: Dataset[Any],
+    val_set: Dataset[Any],
+) -> dict[str, float]:
+    """Scores the best checkpoint and the trivial predictors; writes metrics.json and panel.png."""
+    network = experiment.regime.inference_network()
+    _, weights = checkpoints.find(place.path)
+    checkpoints.load_weights(network, weights, str(place.best))
+    restore_companions(experiment.regime, place.best)
+    metrics = _final_metrics(experiment, hardware, val_set)
+    metrics |= evaluate_constants(experiment.tasks, train_set, val_set)
+    metrics |= experiment.regime.trivial_metrics(train_set, val_set)
+    write_json(place.path / "metrics.json", metrics)
+    Panels.write(place.path / "panel.png", experiment, network, val_set, hardware.device)
+    experiment.regime.write_images(place.path, val_set, hardware.device)
+    return metrics
+
+
+def _trainer(
+    place: Run,
+    experiment: Experiment,
+    hardware: Hardware,
+    resumed_at: int | None,
+    devices: int,
+    num_nodes: int,
+    strategy: str,
+    trackers: tuple[str, ...],
+    progress: bool,
+    val_set: Dataset[Any],
+) -> pl.Trainer:
+    e = experiment
+    loggers: list[Any] = []
+    if _rank() == 0:
+        loggers = [
+            RunLogger(MetricsFile(place.metrics_file, resumed_at)),
+            TensorBoardLogger(place.path, name="", version="tensorboard"),
+            *_trackers(trackers, place.path),
+        ]
+    callbacks: list[pl.Callback] = [Checkpoints(place, e), Panels(e, val_set)]
+    if progress:
+        callbacks.append(Progress(e.steps, resumed_at or 0))
+    return pl.Trainer(
+        accelerator=hardware.accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        precision="bf16-mixed" if hardware.precision == "bf16" else "32-true",
+        max_steps=e.steps,
+        max_epochs=-1,
+        accumulate_grad_batches=e.accumulate,
+        gradient_clip_val=e.clip,
+        val_check_interval=max(1, min(e.val_every, e.steps) * e.accumulate),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=max(1, min(50, e.steps // 20)),
+        logger=loggers,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _trackers(names: tuple[str, ...], path: Path) -> list[Any]:
+    loggers: list[Any] = []
+    for name in names:
+        if name == "wandb":
+            from lightning.pytorch.loggers import WandbLogger
+
+            loggers.append(WandbLogger(save_dir=path, name=path.name, project="crosstask"))
+        elif name == "mlflow":
+            from lightning.pytorch.loggers import MLFlowLogger
+
+            loggers.append(MLFlowLogger(experiment_name="crosstask", run_name=path.name))
+        else:
+            raise ValueError(f"`trackers` names {name!r}; expected wandb or mlflow")
+    return loggers
+
+
+def _prepare(place: Run, config: dict[str, Any], resume: bool) -> int:
+    """Checks the directory against what is asked; returns the optimiser step to start from."""
+    if not resume:
+        if place.last.is_file() or place.metrics_file.is_file():
+            raise RunError(
+                f"{place.path} already holds a run; continue it with `--resume`, or choose another `--run`"
+            )
+        place.write_config(config)
+        return 0
+    if not place.last.is_file():
+        raise RunError(
+            f"{place.path} has no checkpoints/last.ckpt to resume from; leave out `--resume`"
+        )
+    before = place.read_config()
+    keys = [k for k in dict.fromkeys([*before, *config]) if k not in RESUME_MAY_CHANGE]
+    plain = json.loads(json.dumps(config, default=str))
+    differing = [k for k in keys if before.get(k) != plain.get(k)]
+    if differing:
+        lines = "\n".join(f"  {k}: {before.get(k)!r} then, {plain.get(k)!r} now" for k in differing)
+        raise RunError(
+            f"{place.path} was started with other settings:\n{lines}\nGive the same, or start a new run"
+        )
+    return _start(place, resume)
+
+
+def _start(place: Run, resume: bool) -> int:
+    """The optimiser step to start from; the only thing that further processes ask."""
+    return int(checkpoints.read_checkpoint(place.last)["global_step"]) if resume else 0
+
+
+def _record(place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_set: Any) -> None:
+    described = {
+        split: data.describe() if hasattr(data, "describe") else {"size": len(data)}
+        for split, data in (("train", train_set), ("val", val_set))
+    }
+    write_json(
+        place.path / "env.json",
+        environment(str(hardware.device))
+        | {
+            "data": described,
+            "accelerator": hardware.accelerator,
+            "precision": hardware.precision,
+            "protocol": e.protocol,
+            **e.notes,
+        },
+    )
+    write_json(place.path / "model.json", description(e))
+
+
+def description(e: Experiment) -> dict[str, Any]:
+    """The run's model.json."""
+    facts = {"size": list(e.size), "protocol": e.protocol, **e.regime.model_facts()}
+    return checkpoints.describe(e.regime.network, e.tasks, **facts)
+
+
+def _quieten() -> None:
+    """Lightning's advertisements and two warnings about what this program does on purpose."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # The stream itself starts at the right position, see crosstask.data.loading.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Frozen parts are in eval mode on purpose.
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+
+
+def _rank() -> int:
+    import os
+
+    known = [os.environ[k] for k in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if k in os.environ]
+    return int(known[0]) if known else 0
+
+
+class _nothing:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def restore_companions(regime: Regime, checkpoint: Path, strict: bool = True) -> list[str]:
+    """Loads the regime's `companions` from a checkpoint; returns the names that were left out.
+
+    Args:
+        strict: raise where one does not fit; else take over what fits.
+    """
+    left_out: list[str] = []
+    companions = regime.companions()
+    state = checkpoints.read_checkpoint(checkpoint)["state_dict"] if companions else {}
+    for name, module in companions.items():
+        own = {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(f"{name}.")}
+        if strict:
+            checkpoints.load_weights(module, own, f"{name} of {checkpoint}")
+        elif own:
+            left_out += [f"{name}.{k}" for k in checkpoints.copy_matching(module, own)]
+        else:
+            left_out.append(name)
+    return left_out
+
+
+def initialise_from(regime: Regime, run: Path | str) -> list[str]:
+    """Copies the weights of another run wherever they fit; warns about what was left out."""
+    _, weights = checkpoints.find(run)
+    left_out = checkpoints.copy_matching(regime.network, weights)
+    checkpoint = next((p for p in (Path(run), Run(run).best, Run(run).last) if p.is_file()), None)
+    if checkpoint is not None:
+        left_out += restore_companions(regime, checkpoint, strict=False)
+    if left_out:
+        shown = ", ".join(left_out[:6]) + (
+            f" and {len(left_out) - 6} more" if len(left_out) > 6 else ""
+        )
+        warnings.warn(
+            f"`--init-from {run}`: not taken over (other size or absent): {shown}", stacklevel=2
+        )
+    return left_out

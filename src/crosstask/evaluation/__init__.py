@@ -1,0 +1,1 @@
+"""Scoring: a network over a dataset, trivial predictors, scores by dataset."""

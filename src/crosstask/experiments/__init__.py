@@ -1,0 +1,1 @@
+"""Grids of runs, their comparison and their reports."""

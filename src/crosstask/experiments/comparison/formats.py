@@ -1,0 +1,216 @@
+"""A comparison table as text: for the terminal, Markdown, LaTeX, and CSV with plain numbers."""
+
+import csv
+import io
+from pathlib import Path
+
+from crosstask.experiments.comparison.rows import Row
+from crosstask.experiments.comparison.sections import Section
+from crosstask.experiments.comparison.statistics import Interval, Summary, summarise
+from crosstask.experiments.comparison.table import UNITS, ComparisonTable
+from crosstask.experiments.studies.study import letters
+from crosstask.media.files import atomic_path
+
+Cells = list[list[str]]
+
+
+def cells(table: ComparisonTable) -> tuple[list[str], Cells]:
+    """(header, rows) as short texts."""
+    header = ["method", "tasks", "seeds"]
+    header += [_title(task, headline) for task, headline in table.metrics]
+    header += [f"Δ {letters(tasks)} % ↑" for tasks in table.sets]
+    header += ["params M", "GMACs", *(f"vs {control}" for control in table.paired)]
+    return header, [_line(table, index, row) for index, row in enumerate(table.rows)]
+
+
+def _title(task: str, headline: str) -> str:
+    name, _, _, better = UNITS.get(headline, (f"{task} {headline}", 1.0, 3, ""))
+    return f"{name} {better}".strip()
+
+
+def _line(table: ComparisonTable, index: int, row: Row) -> list[str]:
+    line = [row.name, letters(t.name for t in row.tasks), str(len(row.metrics))]
+    if row.encoder == "-":
+        line[2] = "-"
+    own = [task.name for task in row.tasks]
+    for task, headline in table.metrics:
+        _, factor, digits, _ = UNITS.get(headline, ("", 1.0, 3, ""))
+        summary = row.summary(f"{task}/{headline}") if task in own else None
+        line.append(_show(summary, factor, digits))
+    for tasks in table.sets:
+        values = row.deltas.get(letters(tasks), {})
+        line.append("0 (baseline)" if row.baseline and values else _delta(values))
+    cost = row.cost
+    line.append(f"{cost['parameters'] / 1e6:.2f}" if cost else "-")
+    line.append(f"{cost['macs'] / 1e9:.2f}" if cost else "-")
+    line += [_interval(found.get(index)) for found in table.paired.values()]
+    return line
+
+
+def _show(summary: Summary | None, factor: float, digits: int, sign: str = "") -> str:
+    if summary is None or summary.mean != summary.mean:
+        return "-"
+    mean = f"{factor * summary.mean:{sign}.{digits}f}"
+    return mean if summary.spread is None else f"{mean} ± {factor * summary.spread:.{digits}f}"
+
+
+def _delta(values: dict[int, float]) -> str:
+    return _show(summarise(list(values.values())), 1.0, 2, "+")
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return "-"
+    if interval.half_width is None:
+        return f"{interval.mean:+.2f} (1 pair)"
+    low, high = interval.mean - interval.half_width, interval.mean + interval.half_width
+    return f"{interval.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def section_cells(section: Section) -> tuple[list[str], Cells]:
+    """(header, rows) of a further table as short texts."""
+    lines = [[name, *(_cell(value) for value in values)] for name, values in section.lines]
+    return ["method", *section.columns], lines
+
+
+def _cell(value: Summary | Interval | None) -> str:
+    return _interval(value) if isinstance(value, Interval) else _show(value, 1.0, 1)
+
+
+def to_markdown(table: ComparisonTable) -> str:
+    """Markdown tables with the notes."""
+    parts = [_markdown(*cells(table)), *(note + "\n" for note in table.notes)]
+    for section in table.sections:
+        parts += [section.title + "\n", _markdown(*section_cells(section))]
+    return "\n".join(parts)
+
+
+def _markdown(header: list[str], lines: Cells) -> str:
+    text = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*text, *("| " + " | ".join(line) + " |" for line in lines), ""])
+
+
+def to_latex(table: ComparisonTable) -> str:
+    """LaTeX tabulars (packages: none), with the notes as comments."""
+    notes = [f"% {part}" for note in table.notes for part in note.splitlines()]
+    parts = ["\n".join([*notes, _latex(*cells(table), 2)])]
+    for section in table.sections:
+        parts.append(f"% {section.title}\n" + _latex(*section_cells(section), 1))
+    return "\n".join(parts)
+
+
+def _latex(header: list[str], lines: Cells, names: int) -> str:
+    rows = [" & ".join(map(_tex, line)) + r" \\" for line in lines]
+    columns = "l" * names + "r" * (len(header) - names)
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\hline",
+            " & ".join(map(_tex, header)) + r" \\",
+            r"\hline",
+            *rows,
+            r"\hline",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+_TEX = {
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "°": r"$^\circ$",
+}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(letter, letter) for letter in text)
+
+
+def to_csv(table: ComparisonTable) -> str:
+    """Plain numbers in the units of metrics.json; empty where there is none."""
+    header = ["method", "encoder", "tasks", "seeds"]
+    metrics = [f"{task}/{headline}" for task, headline in table.metrics]
+    sets = [letters(tasks) for tasks in table.sets]
+    for name in [*metrics, *(f"delta {s}" for s in sets)]:
+        header += [name, f"{name} std"]
+    header += ["parameters", "macs"]
+    for control in table.paired:
+        header += [f"vs {control} {part}" for part in ("mean", "low", "high")]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    for index, row in enumerate(table.rows):
+        line: list[object] = [row.name, row.encoder, letters(t.name for t in row.tasks)]
+        line.append(len(row.metrics))
+        for name in metrics:
+            line += _numbers(row.summary(name))
+        for name in sets:
+            line += _numbers(summarise(list(row.deltas.get(name, {}).values())))
+        line += [row.cost["parameters"], row.cost["macs"]] if row.cost else ["", ""]
+        for found in table.paired.values():
+            line += _bounds(found.get(index))
+        writer.writerow(line)
+    for section in table.sections:
+        writer.writerows([[], [section.title], *_section_numbers(section)])
+    return buffer.getvalue()
+
+
+def _section_numbers(section: Section) -> list[list[object]]:
+    """Header and lines; a column of means has its spreads beside it, one of intervals both ends."""
+    columns = list(zip(*(values for _, values in section.lines), strict=True))
+    ends = [any(isinstance(value, Interval) for value in column) for column in columns]
+    header: list[object] = ["method"]
+    for name, interval in zip(section.columns, ends, strict=bool(columns)):
+        header += [name, *((f"{name} low", f"{name} high") if interval else (f"{name} std",))]
+    lines = []
+    for name, values in section.lines:
+        line: list[object] = [name]
+        for value, interval in zip(values, ends, strict=True):
+            if interval:
+                line += _bounds(value if isinstance(value, Interval) else None)
+            else:
+                line += _numbers(value if isinstance(value, Summary) else None)
+        lines.append(line)
+    return [header, *lines]
+
+
+def _numbers(summary: Summary | None) -> list[object]:
+    if summary is None:
+        return ["", ""]
+    return [summary.mean, "" if summary.spread is None else summary.spread]
+
+
+def _bounds(interval: Interval | None) -> list[object]:
+    if interval is None:
+        return ["", "", ""]
+    if interval.half_width is None:
+        return [interval.mean, "", ""]
+    return [
+        interval.mean,
+        interval.mean - interval.half_width,
+        interval.mean + interval.half_width,
+    ]
+
+
+WRITERS = {".md": to_markdown, ".csv": to_csv, ".tex": to_latex}
+
+
+def write(table: ComparisonTable, file: Path) -> None:
+    """Writes Markdown, CSV or LaTeX by the file's ending.
+
+    Raises:
+        ValueError: another ending.
+    """
+    if file.suffix not in WRITERS:
+        raise ValueError(
+            f"`write` is {str(file)!r}; expected a name that ends in .md, .csv or .tex"
+        )
+    with atomic_path(file) as temporary:
+        temporary.write_text(WRITERS[file.suffix](table), encoding="utf-8")

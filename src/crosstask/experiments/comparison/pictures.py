@@ -1,0 +1,143 @@
+"""The same images through several runs, beside the truth (DenseMTL, Figure 4)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from crosstask.engine.runs import RunError
+from crosstask.evaluation.evaluate import Evaluator, to_device
+from crosstask.media.files import atomic_path
+from crosstask.tasks import Task
+
+GAP, HEADER = 4, 18
+NARROWEST = 160
+WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """A run that takes part: its name, network, tasks and validation set."""
+
+    name: str
+    network: nn.Module
+    tasks: tuple[Task, ...]
+    data: Dataset[Any]
+
+
+@torch.no_grad()
+def compare_images(
+    runs: Sequence[Contestant], indices: Sequence[int], device: torch.device | str = "cpu"
+) -> Image.Image:
+    """A sheet: per image one line a task; columns image, truth, and one a name.
+
+    Runs of one name (the single-task runs of a study) share a column, the first that has a task
+    fills its place; a task that none has leaves it empty. All runs share the scale of the truth's
+    depth.
+
+    Raises:
+        RunError: the runs were validated on other images, or an index beyond them.
+    """
+    tasks: dict[str, Task] = {}
+    for run in runs:
+        tasks |= {task.name: task for task in run.tasks}
+    lines: list[list[Tensor | None]] = []
+    for index in indices:
+        samples = [_sample(run, index) for run in runs]
+        names = [sample["name"] for sample in samples]
+        if len(set(names)) > 1:
+            raise RunError(
+                f"image {index} is {' and '.join(dict.fromkeys(names))} in these runs; give runs "
+                "that were validated on the same split"
+            )
+        found: dict[str, dict[str, Tensor]] = {}
+        for run, sample in zip(runs, samples, strict=True):
+            column = found.setdefault(run.name, {})
+            column |= {k: v for k, v in _predict(run, sample, device).items() if k not in column}
+        lines += _lines(list(tasks.values()), samples, list(found.values()))
+    return _sheet(["image", "truth", *dict.fromkeys(run.name for run in runs)], lines)
+
+
+def _sample(run: Contestant, index: int) -> dict[str, Any]:
+    size = len(run.data)  # type: ignore[arg-type]
+    if not 0 <= index < size:
+        raise RunError(f"`index` is {index}; {run.name} has images 0 to {size - 1}")
+    return dict(run.data[index])
+
+
+def _predict(run: Contestant, sample: Mapping[str, Any], device: Any) -> dict[str, Tensor]:
+    run.network.eval().to(device)
+    batch = {k: v[None] if isinstance(v, Tensor) else [v] for k, v in sample.items()}
+    batch = to_device(batch, device)
+    outputs = dict(run.network(batch["image"]))
+    predictions = Evaluator(run.tasks).to(device).update(outputs, batch)
+    return {name: value[0].cpu() for name, value in predictions.items()}
+
+
+def _lines(
+    tasks: Sequence[Task],
+    samples: Sequence[Mapping[str, Any]],
+    predictions: Sequence[Mapping[str, Tensor]],
+) -> list[list[Tensor | None]]:
+    lines: list[list[Tensor | None]] = []
+    for task in tasks:
+        truth = next(s[task.name] for s in samples if task.name in s)
+        scale = _scale(task, truth)
+        cells = [
+            task.colorize(found[task.name], **scale) if task.name in found else None
+            for found in predictions
+        ]
+        image = _rgb(samples[0]["image"]) if not lines else None
+        lines.append([image, task.colorize(truth, **scale), *cells])
+    return lines
+
+
+def _scale(task: Task, truth: Tensor) -> dict[str, float]:
+    """The ends of the truth's depth scale, shared by all predictions of the line."""
+    if not task.name.startswith("depth"):
+        return {}
+    seen = truth[torch.isfinite(truth) & (truth > 0)]
+    return {"low": float(seen.min()), "high": float(seen.max())} if seen.numel() else {}
+
+
+def _rgb(image: Float[Tensor, "3 h w"]) -> UInt8[Tensor, "3 h w"]:
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _sheet(titles: Sequence[str], lines: Sequence[Sequence[Tensor | None]]) -> Image.Image:
+    filled = next(cell for line in lines for cell in line if cell is not None)
+    factor = -(-NARROWEST // filled.shape[-1])  # small images are enlarged, for the titles
+    height, width = (factor * side for side in filled.shape[-2:])
+    size = (
+        len(titles) * (width + GAP) - GAP,
+        HEADER + len(lines) * (height + GAP) - GAP,
+    )
+    sheet = Image.new("RGB", size, WHITE)
+    pen = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        most = max(4, width // 7)
+        shown = title if len(title) <= most else title[: most - 1] + "…"
+        pen.text((column * (width + GAP) + 2, 3), shown, fill=(0, 0, 0), font_size=11)
+    for row, line in enumerate(lines):
+        for column, cell in enumerate(line):
+            if cell is None:
+                continue
+            image = Image.fromarray(cell.permute(1, 2, 0).numpy())
+            place = (column * (width + GAP), HEADER + row * (height + GAP))
+            sheet.paste(image.resize((width, height), Image.Resampling.NEAREST), place)
+    return sheet
+
+
+def save_sheet(sheet: Image.Image, file: Path) -> None:
+    """Writes a PNG or JPEG, atomically."""
+    kind = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}.get(file.suffix.lower())
+    if kind is None:
+        raise ValueError(f"`output` is {str(file)!r}; expected a name that ends in .png or .jpg")
+    with atomic_path(file) as temporary:
+        sheet.save(temporary, format=kind)

@@ -1,0 +1,189 @@
+"""Reads finished runs, and says which of them may stand in one table."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError, read_json
+from crosstask.tasks import Task, from_spec
+
+NO_EXCHANGE, MATCHED_COMPUTE = "multi_task_matched", "compute_matched"
+SINGLE_TASK = ("single_task", "single_task_matched")
+# What may differ between the runs of one row.
+NOT_A_SETTING = (*RESUME_MAY_CHANGE, "seed", "cache")
+# What a dataset says of itself that depends on the tasks asked, or on the machine.
+_NOT_THE_SPLIT = ("modalities", "classes", "offsets", "root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A finished run: what was asked, where it ran, what came out."""
+
+    path: Path
+    config: Mapping[str, Any]
+    env: Mapping[str, Any]
+    model: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tasks: tuple[Task, ...]
+    row: str | None = None
+
+    @property
+    def architecture(self) -> str:
+        return str(self.model["model"]["architecture"])
+
+    @property
+    def encoder(self) -> str:
+        return str(self.model["model"]["encoder"])
+
+    @property
+    def dataset(self) -> str:
+        return str(self.config["recipe"]).split(".")[0]
+
+    @property
+    def protocol(self) -> str:
+        return str(self.env.get("protocol", "correct"))
+
+    @property
+    def seed(self) -> int:
+        return int(self.config.get("seed", 0))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.model["size"]
+        return int(height), int(width)
+
+    @property
+    def single_task(self) -> bool:
+        return self.architecture in SINGLE_TASK
+
+    @property
+    def control(self) -> str | None:
+        """ "multi_task_matched" (no exchange) or "compute_matched" (and widened); None for others."""
+        if self.architecture != NO_EXCHANGE:
+            return None
+        return MATCHED_COMPUTE if (self.config.get("options") or {}).get("match") else NO_EXCHANGE
+
+    def key(self) -> str:
+        """Equal for runs that differ in the seed only (single-task runs: and in their tasks)."""
+        return self._without("tasks") if self.single_task else self._without()
+
+    def setting(self) -> str:
+        """Equal for runs that differ in seed, tasks, architecture and its options only."""
+        return self._without("tasks", "architecture", "options")
+
+    def _without(self, *left_out: str) -> str:
+        kept = {k: v for k, v in self.config.items() if k not in (*NOT_A_SETTING, *left_out)}
+        return json.dumps([self.encoder, kept], sort_keys=True, default=str)
+
+    def conditions(self) -> dict[str, Any]:
+        """What must be equal for two runs to be compared; of tasks, what both have."""
+        data = self.env.get("data", {})
+        splits = {
+            split: {k: v for k, v in facts.items() if k not in _NOT_THE_SPLIT}
+            for split, facts in data.items()
+        }
+        return {
+            "protocol": self.protocol,
+            "dataset": self.dataset,
+            "training split": splits.get("train"),
+            "validation split": splits.get("val"),
+            "code version": self.env.get("code")
+            or self.env.get("commit")
+            or self.env.get("packages", {}).get("crosstask"),
+            **{f"what {task.name} measures": task.measured() for task in self.tasks},
+        }
+
+
+def read_record(path: Path) -> Record:
+    """One finished run.
+
+    Raises:
+        RunError: no run directory, not finished, cut off half way or damaged; names the file.
+    """
+    run = Run(path)
+    config = run.read_config("recipe", "seed")
+    metrics = run.read_metrics()
+    env, model = run.read_environment(), read_json(path / "model.json")
+    study = path / "study.json"
+    try:
+        tasks = tuple(from_spec(spec) for spec in model["tasks"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path / 'model.json'} is damaged: {error!r}") from error
+    return Record(
+        path=path,
+        config=config,
+        env=env,
+        model=model,
+        metrics=metrics,
+        tasks=tasks,
+        row=read_json(study).get("row") if study.is_file() else None,
+    )
+
+
+def find_runs(places: Iterable[Path | str], finished: bool = True) -> list[Path]:
+    """Run directories: given ones, those of a study's list (.json), those below a folder.
+
+    Args:
+        finished: leave out, inside studies and folders, what has no metrics.json yet.
+
+    Raises:
+        RunError: a place that holds no run.
+    """
+    found: dict[Path, None] = {}
+    for place in map(Path, places):
+        inside: Sequence[Path]
+        if place.suffix == ".json" and place.is_file():
+            inside = [place.parent / name for name in read_json(place).get("runs", [])]
+        elif (place / "config.yaml").is_file():
+            found[place] = None
+            continue
+        elif place.is_dir():
+            inside = sorted(p.parent for p in place.glob("**/config.yaml"))
+        else:
+            raise RunError(f"there is no run directory {place}")
+        kept = [p for p in inside if (p / "metrics.json").is_file() or not finished]
+        if not kept:
+            raise RunError(
+                f"{place} holds no finished run; train with `crosstask train RECIPE --run DIR` "
+                "or `crosstask study NAME`"
+            )
+        found |= dict.fromkeys(kept)
+    return list(found)
+
+
+def listed_baseline(places: Iterable[Path | str]) -> str | None:
+    """The baseline that a study's list names, if one of the places is such a list."""
+    lists = [read_json(p) for p in map(Path, places) if p.suffix == ".json" and p.is_file()]
+    named = dict.fromkeys(found["baseline"] for found in lists if found.get("baseline"))
+    if len(named) > 1:
+        raise RunError(
+            f"these studies are measured against different rows ({', '.join(named)}); choose with "
+            "`--baseline`"
+        )
+    return next(iter(named), None)
+
+
+def conflicts(records: Sequence[Record]) -> list[str]:
+    """One line for each condition in which the runs differ, saying which and how."""
+    lines = []
+    of_each = [(record.path.name, record.conditions()) for record in records]
+    for condition in dict.fromkeys(key for _, conditions in of_each for key in conditions):
+        groups: dict[str, list[str]] = {}
+        for name, conditions in of_each:
+            if condition in conditions:
+                value = json.dumps(conditions[condition], sort_keys=True)
+                groups.setdefault(value, []).append(name)
+        if len(groups) > 1:
+            shown = "\n".join(f"    {_short(v)}: {_names(names)}" for v, names in groups.items())
+            lines.append(f"  {condition}:\n{shown}")
+    return lines
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 160 else value[:157] + "..."
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

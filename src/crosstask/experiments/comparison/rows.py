@@ -1,0 +1,186 @@
+"""From runs to the rows of a table: one row for all seeds of one architecture and setting."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from crosstask.engine.runs import RunError
+from crosstask.experiments.comparison.records import SINGLE_TASK, Record
+from crosstask.experiments.comparison.statistics import Summary, summarise
+from crosstask.experiments.studies.study import letters
+from crosstask.metrics.delta import delta
+from crosstask.tasks import Task
+
+Metrics = Mapping[str, float]
+ORDER = ("segmentation", "depth", "normals", "edges")
+
+
+@dataclass(kw_only=True)
+class Row:
+    """A line of a table.
+
+    Attributes:
+        name: what is shown.
+        tasks: in order.
+        metrics: {seed: {metric: value}}, only seeds that have every task.
+        cost: {"parameters": ..., "macs": ...} of one image; None for a trivial predictor.
+        deltas: {task set ("S-D"): {seed: percent}}.
+        control: which control it is, see `Record.control`.
+        setting: see `Record.setting`.
+        left_out: seeds without a run for every task.
+    """
+
+    name: str
+    encoder: str
+    tasks: tuple[Task, ...]
+    metrics: dict[int, dict[str, float]]
+    cost: dict[str, int] | None = None
+    baseline: bool = False
+    deltas: dict[str, dict[int, float]] = field(default_factory=dict)
+    control: str | None = None
+    setting: str = ""
+    left_out: tuple[int, ...] = ()
+
+    def summary(self, metric: str) -> Summary | None:
+        return summarise([m[metric] for m in self.metrics.values() if metric in m])
+
+
+def group(records: Sequence[Record]) -> list[list[Record]]:
+    """The runs of each row, in the order of first appearance.
+
+    Raises:
+        RunError: two runs of one row with the same seed and tasks.
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        mates = groups.setdefault(record.key(), [])
+        twin = next((m for m in mates if (m.seed, m.tasks) == (record.seed, record.tasks)), None)
+        if twin is not None:
+            raise RunError(
+                f"{twin.path} and {record.path} are the same run with the same seed "
+                f"({record.seed}); give one of them"
+            )
+        mates.append(record)
+    return list(groups.values())
+
+
+def row_of(records: Sequence[Record], name: str, cost: bool = True) -> Row:
+    """One row; the runs of single tasks are joined seed by seed."""
+    tasks: dict[str, Task] = {}
+    for record in records:
+        tasks |= {task.name: task for task in record.tasks}
+    ordered = tuple(sorted(tasks.values(), key=_place))
+    joined: dict[int, dict[str, float]] = {}
+    for record in records:
+        values = {k: v for k, v in record.metrics.items() if not k.startswith("trivial/")}
+        joined.setdefault(record.seed, {}).update(values)
+    complete = {
+        seed: values
+        for seed, values in sorted(joined.items())
+        if all(_headline(task) in values for task in ordered)
+    }
+    return Row(
+        name=name,
+        encoder=records[0].encoder,
+        tasks=ordered,
+        metrics=complete or dict(sorted(joined.items())),
+        cost=_cost(records) if cost else None,
+        control=records[0].control,
+        setting=records[0].setting(),
+        left_out=tuple(seed for seed in sorted(joined) if complete and seed not in complete),
+    )
+
+
+def trivial_row(records: Sequence[Record]) -> Row | None:
+    """What is reached without looking at the image: majority class, mean depth, mean normal."""
+    tasks: dict[str, Task] = {}
+    values: dict[str, float] = {}
+    for record in records:
+        for task in record.tasks:
+            key = f"trivial/{_headline(task)}"
+            if key in record.metrics and task.name not in tasks:
+                tasks[task.name] = task
+                values[_headline(task)] = record.metrics[key]
+    if not tasks:
+        return None
+    ordered = tuple(sorted(tasks.values(), key=_place))
+    return Row(name="trivial predictor", encoder="-", tasks=ordered, metrics={0: values})
+
+
+def baseline_of(
+    records: Sequence[Record], architecture: str | None = None
+) -> dict[str, dict[str, float]]:
+    """{encoder: {metric: mean over the seeds of the single-task runs}}, of seeds with every task.
+
+    Args:
+        architecture: "single_task" or "single_task_matched"; by default the first that has runs.
+
+    Raises:
+        RunError: single-task runs of one architecture that differ in more than task and seed.
+    """
+    kinds = (architecture,) if architecture else SINGLE_TASK
+    found: dict[str, dict[str, float]] = {}
+    for kind in kinds:
+        runs = [r for r in records if r.architecture == kind]
+        for encoder in dict.fromkeys(r.encoder for r in runs):
+            if encoder in found:
+                continue
+            mine = [r for r in runs if r.encoder == encoder]
+            if len({r.key() for r in mine}) > 1:
+                raise RunError(
+                    f"the {kind} runs on {encoder} differ in more than task and seed: "
+                    f"{', '.join(r.path.name for r in mine)}; give those of one setting, or name "
+                    "the row of the table to measure against: `--baseline ROW`"
+                )
+            found[encoder] = means(row_of(mine, kind, cost=False))
+    return found
+
+
+def fill_deltas(row: Row, baseline: Metrics, sets: Sequence[tuple[str, ...]]) -> None:
+    """Full and partial deltas: every task set that both the row and the baseline cover."""
+    own = [task.name for task in row.tasks if _headline(task) in baseline]
+    for wanted in sets:
+        if any(name not in own for name in wanted):
+            continue
+        tasks = [task for task in row.tasks if task.name in wanted]
+        row.deltas[letters(wanted)] = {
+            seed: delta(values, baseline, tasks)
+            for seed, values in row.metrics.items()
+            if all(_headline(task) in values for task in tasks)
+        }
+
+
+def missing_baseline(row: Row, baseline: Metrics) -> list[str]:
+    """Tasks of a row without a recorded single-task run."""
+    return [task.name for task in row.tasks if _headline(task) not in baseline]
+
+
+def means(row: Row) -> dict[str, float]:
+    """{headline: mean over the seeds}, as the row shows it."""
+    found = {_headline(task): row.summary(_headline(task)) for task in row.tasks}
+    return {key: summary.mean for key, summary in found.items() if summary is not None}
+
+
+def _headline(task: Task) -> str:
+    return f"{task.name}/{task.headline}"
+
+
+def _place(task: Task) -> int:
+    return ORDER.index(task.name) if task.name in ORDER else len(ORDER)
+
+
+def _cost(records: Sequence[Record]) -> dict[str, int]:
+    """Parameters and multiply-accumulates of one image, single-task networks added up."""
+    from crosstask.engine.checkpoints import build
+    from crosstask.models.flops import count_macs
+
+    total = {"parameters": 0, "macs": 0}
+    counted: list[tuple[str, ...]] = []
+    for record in records:
+        names = tuple(task.name for task in record.tasks)
+        if names in counted:
+            continue
+        counted.append(names)
+        network, _ = build(record.model)
+        parts = count_macs(network, record.size)["total"]
+        total = {key: total[key] + parts[key] for key in total}
+    return total

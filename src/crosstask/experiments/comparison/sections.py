@@ -1,0 +1,162 @@
+"""Further tables below the first: classes, paired differences to one row, the domain gap."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from crosstask.engine.runs import RunError
+from crosstask.experiments.comparison.rows import Row
+from crosstask.experiments.comparison.statistics import Interval, Summary, paired, summarise
+from crosstask.metrics.delta import Compared, delta
+from crosstask.metrics.domain_gap import share_closed
+from crosstask.suggest import nearest
+
+Cell = Summary | Interval | None
+_CLASS = "segmentation/iou/"
+
+
+class _Beside(NamedTuple):
+    """A further metric that is read like a task's headline."""
+
+    name: str
+    headline: str
+    higher_is_better: bool
+
+
+# What tells the scale of depth from its shape, where an evaluation has it.
+_BESIDE = (_Beside("depth", "median_scaled/rmse", False),)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of its own: one line a row of the comparison.
+
+    Attributes:
+        title: says what the numbers are.
+        columns: titles.
+        lines: (name, cells); a number is already in the unit that the title names.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+def per_class(rows: Sequence[Row]) -> Section:
+    """IoU of every class in percent, over the seeds of each row.
+
+    Raises:
+        RunError: no run with segmentation.
+    """
+    found = {
+        k: None for row in rows for m in row.metrics.values() for k in m if k.startswith(_CLASS)
+    }
+    if not found:
+        raise RunError("`--per-class` needs runs with segmentation; none of these has it")
+    lines = [
+        (row.name, tuple(summarise(_percent(row, key)) for key in found))
+        for row in rows
+        if any(key in m for m in row.metrics.values() for key in found)
+    ]
+    return Section(
+        "IoU of every class, %", tuple(key.removeprefix(_CLASS) for key in found), tuple(lines)
+    )
+
+
+def _percent(row: Row, key: str) -> list[float]:
+    """A metric of every seed in percent; a class that no validation image shows has none."""
+    values = [100.0 * m[key] for m in row.metrics.values() if key in m]
+    return [value for value in values if value == value]
+
+
+def against(rows: Sequence[Row], metrics: Sequence[tuple[str, str]], name: str) -> Section:
+    """Differences of every headline to the row `name`, pairs of the same seed.
+
+    Fractions (mIoU, F1) in points of a percent; metres and degrees as they are. The last column is
+    the mean relative gain over all tasks that both have, in percent: `delta` with that row of
+    the same seed as its baseline.
+    """
+    other = _row(rows, name, "--against")
+    keys = [f"{task}/{headline}" for task, headline in metrics]
+    lines = []
+    for row in rows:
+        if row is other or row.encoder == "-":
+            continue
+        cells: list[Cell] = []
+        for key in keys:
+            factor = 100.0 if key.endswith(("miou", "f1")) else 1.0
+            cells.append(paired(_seeds(row, key, factor), _seeds(other, key, factor)))
+        cells.append(_interval(_gains(row, other)))
+        lines.append((row.name, tuple(cells)))
+    title = f"minus {name}: pairs of the same seed, Student's 95 % interval"
+    return Section(title, (*keys, "mean gain %"), tuple(lines))
+
+
+def gap_closed(
+    rows: Sequence[Row], metrics: Sequence[tuple[str, str]], source: str, oracle: str
+) -> Section:
+    """Share of the way from `source` to `oracle` that every row goes, in percent, seed by seed.
+
+    See `crosstask.metrics.domain_gap.share_closed`; a seed without a gap has none. The last column is the
+    share of the mean relative gain over all tasks, with Student's 95 % interval.
+    """
+    low, high = _row(rows, source, "--gap"), _row(rows, oracle, "--gap")
+    compared: tuple[Compared, ...] = (*high.tasks, *_BESIDE)
+    measured = {f"{task.name}/{task.headline}": task for task in compared}
+    shown = {key for m in high.metrics.values() for key in m}
+    keys = [f"{task}/{headline}" for task, headline in metrics]
+    keys += [key for key in measured if key in shown and key not in keys]
+    lines = []
+    for row in rows:
+        if row is low or row is high or row.encoder == "-":
+            continue
+        own, whole = _gains(row, low), _gains(high, low)
+        shares = {s: 100.0 * own[s] / whole[s] for s in own if whole.get(s)}
+        every = {task.name for task in row.tasks} >= {task.name for task in high.tasks}
+        cells: list[Cell] = [
+            summarise(_shares(row, low, high, measured[key])) if key in measured else None
+            for key in keys
+        ]
+        lines.append((row.name, (*cells, _interval(shares) if every else None)))
+    title = f"share of the gap from {source} to {oracle} that is closed, %"
+    return Section(title, (*keys, "all tasks"), tuple(lines))
+
+
+def _gains(row: Row, other: Row) -> dict[int, float]:
+    """Mean relative gain over `other` of the same seed, percent, over the tasks of both."""
+    names = {task.name for task in other.tasks}
+    tasks = [task for task in row.tasks if task.name in names]
+    keys = [f"{task.name}/{task.headline}" for task in tasks]
+    return {
+        seed: delta(metrics, other.metrics[seed], tasks)
+        for seed, metrics in row.metrics.items()
+        if tasks
+        and seed in other.metrics
+        and all(k in metrics and other.metrics[seed].get(k) for k in keys)
+    }
+
+
+def _interval(values: Mapping[int, float]) -> Interval | None:
+    return paired(values, dict.fromkeys(values, 0.0))
+
+
+def _shares(row: Row, low: Row, high: Row, task: Compared) -> list[float]:
+    own, start, end = (_seeds(r, f"{task.name}/{task.headline}") for r in (row, low, high))
+    shares = [
+        share_closed(row.metrics[s], low.metrics[s], high.metrics[s], [task])[task.name]
+        for s in own
+        if s in start and s in end
+    ]
+    return [100.0 * share for share in shares if not math.isnan(share)]
+
+
+def _seeds(row: Row, key: str, factor: float = 1.0) -> Mapping[int, float]:
+    return {seed: factor * m[key] for seed, m in row.metrics.items() if key in m}
+
+
+def _row(rows: Sequence[Row], name: str, option: str) -> Row:
+    for row in rows:
+        if row.name == name:
+            return row
+    raise RunError(f"`{option}`: {nearest(name, [row.name for row in rows], 'row')}")

@@ -1,0 +1,156 @@
+"""Everything a report shows of one run: its files, and one pass over its validation split."""
+
+import base64
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from crosstask.drawing import panels
+from crosstask.engine.runs import Run, read_json
+from crosstask.evaluation.evaluate import Evaluator, to_device
+from crosstask.experiments.comparison.knockout import exchanges_of
+from crosstask.tasks import Task
+
+Directions = dict[str, dict[str, float]]
+
+
+@dataclass
+class Sample:
+    """A validation image: its score in [0,1] and, where it is shown, a JPEG as a data address."""
+
+    index: int
+    name: str
+    score: float
+    image: str = ""
+
+
+@dataclass
+class RunFacts:
+    """What is known of a run. What could not be had is empty."""
+
+    name: str
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    metrics: dict[str, float]
+    curves: dict[str, list[tuple[int, float]]]
+    tasks: tuple[Task, ...] = ()
+    details: dict[str, dict[str, Any]] = field(default_factory=dict)
+    best: list[Sample] = field(default_factory=list)
+    worst: list[Sample] = field(default_factory=list)
+    alphas: Directions = field(default_factory=dict)
+    knockout: dict[str, Any] | None = None
+    parameters: int = 0
+
+
+def collect(
+    path: Path,
+    *,
+    root: str | None = None,
+    checkpoint: str = "best",
+    device: torch.device | str = "cpu",
+    shown: int = 2,
+) -> RunFacts:
+    """Reads a run directory and evaluates its checkpoint once, image by image.
+
+    Args:
+        root: where the dataset lies now, if not where it was in training.
+        shown: best and worst images to show.
+
+    Raises:
+        RunError, ModelFileError: no run, no checkpoint.
+    """
+    from crosstask.engine import checkpoints
+    from crosstask.recipes.reopen import reopen
+
+    run = Run(path)
+    facts = RunFacts(
+        path.resolve().name,
+        run.read_config(),
+        _json(path / "env.json"),
+        _json(path / "metrics.json"),
+        run.curves(),
+        knockout=_json(path / "knockout.json") or None,
+    )
+    experiment = reopen(run, root)
+    network = experiment.regime.inference_network()
+    _, weights = checkpoints.find(path, checkpoint)
+    checkpoints.load_weights(network, weights, str(path))
+    network.eval().to(device)
+    facts.tasks = tuple(experiment.tasks)
+    facts.parameters = sum(p.numel() for p in network.parameters())
+    facts.alphas = _alphas(network)
+    _evaluate(facts, network, experiment.val_data(), device, shown)
+    return facts
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def _alphas(network: nn.Module) -> Directions:
+    """{target: {source: mean |alpha| over levels and channels}}."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for module in exchanges_of(network):
+        for direction, alpha in module.alphas().items():  # type: ignore[operator]
+            found.setdefault(direction, []).append(float(alpha.abs().mean()))
+    table: Directions = {}
+    for (source, target), values in found.items():
+        table.setdefault(target, {})[source] = sum(values) / len(values)
+    return table
+
+
+@torch.no_grad()
+def _evaluate(
+    facts: RunFacts, network: nn.Module, dataset: Any, device: torch.device | str, shown: int
+) -> None:
+    evaluator = Evaluator(facts.tasks).to(device)
+    samples = []
+    for index in range(len(dataset)):
+        batch = _batch(dataset[index], device)
+        predictions = evaluator.update(network(batch["image"]), batch)
+        samples.append(Sample(index, str(batch["name"]), _score(facts.tasks, predictions, batch)))
+    facts.metrics = facts.metrics or evaluator.compute()
+    for task in facts.tasks:
+        metric: Any = evaluator.metrics[task.name]
+        facts.details[task.name] = metric.details() if hasattr(metric, "details") else {}
+    ranked = sorted((s for s in samples if math.isfinite(s.score)), key=lambda s: -s.score)
+    facts.best = ranked[:shown]
+    facts.worst = ranked[len(facts.best) :][-shown:][::-1] if shown else []
+    for sample in (*facts.best, *facts.worst):
+        batch = _batch(dataset[sample.index], device)
+        predictions = Evaluator(facts.tasks).to(device).update(network(batch["image"]), batch)
+        sample.image = _image(facts.tasks, batch, predictions)
+
+
+def _batch(sample: Mapping[str, Any], device: torch.device | str) -> dict[str, Any]:
+    ready = {k: v[None] if isinstance(v, torch.Tensor) else v for k, v in sample.items()}
+    return to_device(ready, device)
+
+
+def _score(tasks: tuple[Task, ...], predictions: Mapping[str, Any], batch: Any) -> float:
+    """The mean over the tasks of this one image's score; tasks without labels are left out."""
+    scores = []
+    for task in tasks:
+        metric = task.metric()
+        metric.update(predictions[task.name].cpu(), batch[task.name].cpu())
+        score = task.score({k: float(v) for k, v in metric.compute().items()})
+        if math.isfinite(score):
+            scores.append(score)
+    return sum(scores) / len(scores) if scores else math.nan
+
+
+def _image(tasks: tuple[Task, ...], batch: Any, predictions: Any) -> str:
+    names = [task.name for task in tasks]
+    targets = {name: batch[name][0].cpu() for name in names}
+    found = {name: predictions[name][0].cpu() for name in names}
+    panel = panels.panel(batch["image"][0].cpu(), targets, found, tasks)
+    stream = io.BytesIO()
+    Image.fromarray(panel.permute(1, 2, 0).numpy()).save(stream, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -1,0 +1,120 @@
+"""The tables of DenseMTL (Lopes, Vu, de Charette, WACV 2023), and the controls they leave out."""
+
+from itertools import product
+
+from crosstask.experiments.studies.study import (
+    S_D,
+    S_D_N,
+    S_D_N_E,
+    Row,
+    Setting,
+    StudyRun,
+    controls,
+    plain,
+    runs,
+    single_task,
+)
+
+METHODS = ("multi_task", "padnet", "threeways_padnet", "densemtl")
+POSITIONS = ((4,), (3,), (2,), (1,), (2, 1), (3, 2, 1), (4, 3, 2, 1))
+
+
+def table1(setting: Setting) -> list[StudyRun]:
+    """Table 1: single task, multi-task, PAD-Net, 3-ways PAD-Net and DenseMTL on S-D and S-D-N."""
+    rows = single_task(S_D_N)
+    for tasks in (S_D, S_D_N):
+        rows += plain(METHODS, tasks) + controls(setting, tasks)
+    return runs(setting, rows)
+
+
+def table2(setting: Setting) -> list[StudyRun]:
+    """Table 2: as Table 1, and S-D-N-E (the paper: NYUDv2)."""
+    rows = single_task(S_D_N_E)
+    for tasks in (S_D, S_D_N, S_D_N_E):
+        rows += plain(METHODS, tasks) + controls(setting, tasks)
+    return runs(setting, rows)
+
+
+def table3(setting: Setting) -> list[StudyRun]:
+    """Table 3: at which levels the exchange sits; no block at all is `multi_task_matched`."""
+    rows = single_task(S_D_N)
+    for tasks in (S_D, S_D_N):
+        rows += controls(setting, tasks)
+        for levels in POSITIONS:
+            name = "densemtl" if levels == (1,) else f"densemtl-levels={'+'.join(map(str, levels))}"
+            options = {} if levels == (1,) else {"levels": list(levels)}
+            rows.append(Row(name=name, architecture="densemtl", tasks=tasks, options=options))
+    return runs(setting, rows)
+
+
+def table4a(setting: Setting) -> list[StudyRun]:
+    """Table 4a: how directional features are fused."""
+    rows = [*single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
+    rows += [
+        _variant(f"densemtl-fusion={fusion}", {"fusion": fusion})
+        for fusion in ("product", "concat")
+    ]
+    return runs(setting, rows)
+
+
+def table4b(setting: Setting) -> list[StudyRun]:
+    """Table 4b: attention over positions, over channels, or both; fused by concatenation."""
+    rows = [*single_task(S_D_N), *controls(setting, S_D_N)]
+    rows.append(_variant("densemtl-fusion=concat", {"fusion": "concat"}))
+    for kind in ("channel", "both"):
+        name = f"densemtl-fusion=concat-correlation={kind}"
+        rows.append(_variant(name, {"fusion": "concat", "correlation": kind}))
+    return runs(setting, rows)
+
+
+def attention_parts(setting: Setting) -> list[StudyRun]:
+    """The parts of cross-task attention, one left out or changed at a time."""
+    rows = [*single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
+    rows += [
+        _variant("densemtl-no-correlation", {"correlation": None}),
+        _variant("densemtl-no-self-attention", {"self_attention": None}),
+        _variant("densemtl-full-self-attention", {"self_attention": "full"}),
+        _variant("densemtl-no-alpha", {"alpha": False}),
+        _variant("densemtl-kv-s2", {"kv_downscale": "s2"}),
+    ]
+    return runs(setting, rows)
+
+
+def task_weights(setting: Setting) -> list[StudyRun]:
+    """The grid search behind the published weights, on the multi-task baseline."""
+    rows = single_task(S_D_N)
+    for s in (1, 10, 50, 100):
+        rows.append(_weights(S_D, {"segmentation": s, "depth": 1}))
+    for s, n in product((10, 50, 100), (10, 50, 100)):
+        rows.append(_weights(S_D_N, {"segmentation": s, "depth": 1, "normals": n}))
+    return runs(setting, rows)
+
+
+def balancing(setting: Setting) -> list[StudyRun]:
+    """DenseMTL under other balancing methods than the published weights."""
+    rows = [*single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
+    for name in ("equal", "uncertainty", "gradnorm", "mgda", "dwa", "pcgrad"):
+        rows.append(
+            Row(
+                name=f"densemtl-balancing={name}",
+                architecture="densemtl",
+                tasks=S_D_N,
+                recipe_options={"balancing": name},
+            )
+        )
+    return runs(setting, rows)
+
+
+def _variant(name: str, options: dict[str, object]) -> Row:
+    return Row(name=name, architecture="densemtl", tasks=S_D_N, options=options)
+
+
+def _weights(tasks: tuple[str, ...], weights: dict[str, int]) -> Row:
+    text = ",".join(f"{task}={weight}" for task, weight in weights.items())
+    short = "-".join(f"{task[0].upper()}{weight}" for task, weight in weights.items())
+    return Row(
+        name=f"multi_task-weights={short}",
+        architecture="multi_task",
+        tasks=tasks,
+        recipe_options={"balancing": f"fixed:{text}"},
+    )

@@ -1,0 +1,222 @@
+"""Runs a study: finished runs are not run again, and several processes share the work."""
+
+import contextlib
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError
+from crosstask.experiments.studies.study import StudyRun
+from crosstask.media.files import write_json
+from crosstask.recipes.catalogue import find_recipe
+
+_NO_ARCHITECTURE = "none, tasks are checked only"
+FINISHED, ELSEWHERE, PARTLY, OPEN = "finished", "in another process", "started", "not started"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a study with its place and its resolved configuration."""
+
+    run: StudyRun
+    place: Run
+    config: dict[str, Any]
+
+    def status(self) -> str:
+        """What is on disk.
+
+        Raises:
+            RunError: the directory holds a run with other settings, or a damaged one.
+        """
+        if not is_free(self.place):
+            return ELSEWHERE
+        if not self.place.config_file.is_file():
+            return OPEN
+        differing = differences(self.place.read_config(), self.config)
+        if differing:
+            raise RunError(
+                f"{self.place.path} holds a run with other settings:\n{differing}\n"
+                "Give the same, or another `--output`"
+            )
+        if not (self.place.path / "metrics.json").is_file():
+            return PARTLY
+        self.place.read_metrics()
+        return FINISHED
+
+
+def plan(
+    runs: Sequence[StudyRun],
+    output: Path,
+    resolve: Callable[[str], Mapping[str, Any]],
+) -> list[PlannedRun]:
+    """Every run with its directory and options.
+
+    Args:
+        resolve: recipe -> its options as the command line leaves them.
+    """
+    planned = []
+    for run in runs:
+        options = dict(resolve(run.recipe))
+        unknown = [key for key in run.options if key not in options]
+        if unknown:
+            raise ValueError(
+                f"recipe {run.recipe} has no option {unknown[0]!r}, which {run.row} sets"
+            )
+        given = dict(run.options)
+        merged = {**(options.get("options") or {}), **given.pop("options", {})}
+        options |= given | {"seed": run.seed}
+        if merged:
+            options["options"] = merged
+        config = {"recipe": run.recipe, **options}
+        planned.append(PlannedRun(run, Run(output / run.name), config))
+    return planned
+
+
+def check_tasks(planned: Sequence[PlannedRun]) -> None:
+    """Whether the recipes teach the tasks of every run, by the check that training starts with.
+
+    Raises:
+        ValueError: tasks that the dataset lacks; names them and the rows that want them.
+    """
+    rows: dict[str, dict[str, None]] = {}
+    checked: dict[tuple[str, tuple[str, ...]], str] = {}
+    for item in planned:
+        key = (item.run.recipe, item.run.tasks)
+        if key not in checked:
+            checked[key] = _wrong_tasks(item)
+        rows.setdefault(checked[key], {})[item.run.row] = None
+    rows.pop("", None)
+    if rows:
+        lines = "\n".join(f"  {error} (rows {', '.join(names)})" for error, names in rows.items())
+        raise ValueError(
+            f"recipe {planned[0].run.recipe} cannot run all of this study:\n{lines}\n"
+            "Choose rows with `--rows a,b`, another study, or another `--dataset`"
+        )
+
+
+def _wrong_tasks(item: PlannedRun) -> str:
+    """What the recipe says of a task that it lacks; empty if it has them all.
+
+    The recipe is called with an architecture that does not exist: it chooses its tasks first, and
+    no network is built. Whatever else it misses, such as a folder, is for training to tell.
+    """
+    options = {**item.config, "architecture": _NO_ARCHITECTURE}
+    try:
+        find_recipe(options.pop("recipe"))(**options)
+    except (ValueError, OSError) as error:
+        return str(error) if str(error).startswith("unknown task ") else ""
+    return ""
+
+
+def run_study(
+    planned: Sequence[PlannedRun],
+    train: Callable[[PlannedRun, bool], Any],
+    say: Callable[[str], None] = print,
+) -> dict[str, list[str]]:
+    """Trains what is not finished; goes on to the next run where one fails or is taken.
+
+    Whatever goes wrong inside a run, a defect of the program too, is reported, written to its
+    error.txt and does not stop the others; a keyboard interrupt does.
+
+    Args:
+        train: trains one run; its second argument says whether to resume.
+        say: prints one line.
+
+    Returns:
+        names of the runs that are "finished", "failed", or "in another process" at the end.
+
+    Raises:
+        RunError: before anything is trained, a directory with other settings or a damaged one.
+    """
+    for item in planned:
+        item.status()
+    failed: dict[str, None] = {}
+    trained = True
+    while trained:  # a run that another process gave up is taken over in the next round
+        trained = False
+        for number, item in enumerate(planned, start=1):
+            name = item.run.name
+            if name in failed:
+                continue
+            try:
+                if item.status() not in (PARTLY, OPEN):
+                    continue
+                say(f"[{number}/{len(planned)}] {name}")
+                train(item, _prepare(item))
+                trained = True
+            except RunError as error:
+                if is_free(item.place):  # not a race for the directory: the run itself is wrong
+                    failed[name] = None
+                    say(f"{name} failed: {error}")
+            except Exception as error:
+                failed[name] = None
+                told = str(error) if isinstance(error, ValueError | OSError | RuntimeError) else ""
+                say(f"{name} failed: {told or repr(error)}")
+                _note(item.place.path / "error.txt", traceback.format_exc())
+    states = {i.run.name: i.status() for i in planned if i.run.name not in failed}
+    return {
+        FINISHED: [n for n, s in states.items() if s == FINISHED],
+        "failed": list(failed),
+        ELSEWHERE: [n for n, s in states.items() if s == ELSEWHERE],
+    }
+
+
+def _note(path: Path, text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk failed the run already
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def _prepare(item: PlannedRun) -> bool:
+    """Makes the directory ready; returns whether to resume.
+
+    Raises:
+        RunError: another process has taken the run.
+    """
+    place = item.place
+    with place.lock():
+        resume = place.last.is_file()
+        if not resume:  # cut off before its first checkpoint: nothing to keep
+            place.metrics_file.unlink(missing_ok=True)
+        (place.path / "error.txt").unlink(missing_ok=True)
+        write_json(place.path / "study.json", {"row": item.run.row, "seed": item.run.seed})
+        return resume
+
+
+def is_free(place: Run) -> bool:
+    """Whether no process is writing to the run directory."""
+    if not place.path.is_dir():
+        return True
+    try:
+        with place.lock():
+            return True
+    except RunError:
+        return False
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Lines that name the settings in which two configurations differ; empty if none does."""
+
+    keys = [k for k in dict.fromkeys([*before, *now]) if k not in RESUME_MAY_CHANGE]
+    plain = json.loads(json.dumps(dict(now), default=str))
+    return "\n".join(
+        f"  {k}: {before.get(k)!r} there, {plain.get(k)!r} asked"
+        for k in keys
+        if before.get(k) != plain.get(k)
+    )
+
+
+def write_list(
+    path: Path, name: str, planned: Sequence[PlannedRun], baseline: str | None = None
+) -> None:
+    """The study's runs in order, for `crosstask table`, and what it measures them against."""
+    listed: dict[str, Any] = {
+        "study": name,
+        "runs": [item.place.path.name for item in planned],
+    }
+    if baseline == "none" or baseline in [item.run.row for item in planned]:
+        listed["baseline"] = baseline
+    write_json(path, listed)

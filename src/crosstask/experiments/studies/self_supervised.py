@@ -1,0 +1,35 @@
+"""Table 5 of DenseMTL: segmentation helped by depth that needs no labels."""
+
+from crosstask.experiments.studies.study import S_D, Setting, StudyRun, compute_matched
+
+# row: (architecture, tasks)
+ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "segmentation": ("single_task_matched", ("segmentation",)),
+    "multi_task_matched": ("multi_task_matched", S_D),
+    "compute_matched": ("multi_task_matched", S_D),
+    "threeways_padnet": ("threeways_padnet", S_D),
+    "densemtl": ("densemtl", S_D),
+}
+
+
+def table5(setting: Setting) -> list[StudyRun]:
+    """Table 5: segmentation with self-supervised depth under 3-ways PAD-Net and DenseMTL.
+
+    Beyond the paper: segmentation alone, no exchange, and no exchange at DenseMTL's cost, with the
+    same kind of decoder and the same steps. The recipe is `<dataset>.self_supervised`: cityscapes
+    (the paper) or procedural.
+    """
+    return [
+        StudyRun(
+            row=row,
+            recipe=f"{setting.dataset}.self_supervised",
+            options={
+                "architecture": architecture,
+                "tasks": ",".join(tasks),
+                **({"options": compute_matched(setting)} if row == "compute_matched" else {}),
+            },
+            seed=seed,
+        )
+        for seed in setting.seeds
+        for row, (architecture, tasks) in ROWS.items()
+    ]

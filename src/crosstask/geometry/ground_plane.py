@@ -1,0 +1,57 @@
+"""Metres from a known height of the camera above the ground.
+
+One image shows angles, not lengths. A network takes its metres from what it was trained on: mostly from
+how far below the horizon a thing stands, which is right only for cameras at the height of the training
+camera. The ground in a predicted depth map tells which height the network believes in; the true one, which
+is easy to measure on a vehicle, sets the scale right.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from crosstask.geometry.pinhole import unproject
+
+LARGEST_CHANGE = 4.0
+
+
+def rescale(
+    depth: Float[Tensor, "b 1 h w"], intrinsics: Float[Tensor, "b 3 3"], height: float | int
+) -> Float[Tensor, "b 1 h w"]:
+    """`depth` times one factor for each image, such that the camera is `height` metres above ground.
+
+    The ground is looked for in the lower middle of the image (`ground_distance`). Where none is found
+    there, the height that comes out is arbitrary; the factor is kept within 1/4 and 4.
+
+    Raises:
+        ValueError: a height that is not positive.
+    """
+    if not height > 0:
+        raise ValueError(f"`camera_height` is {height}; expected metres above the ground")
+    factor = (float(height) / ground_distance(depth, intrinsics)).nan_to_num(nan=1.0)
+    return depth * factor.clamp(1 / LARGEST_CHANGE, LARGEST_CHANGE)[:, None, None, None]
+
+
+def ground_distance(
+    depth: Float[Tensor, "b 1 h w"], intrinsics: Float[Tensor, "b 3 3"], rounds: int = 3
+) -> Float[Tensor, " b"]:
+    """Distance of the camera from the plane through the lower middle of the image, in depth's units.
+
+    Least squares for ``a . p = 1`` over the points of the lower third and middle half, repeated with
+    less weight on points off the plane (kerbs, cars); the distance is ``1 / |a|``. Differentiable;
+    computed in float32 whatever autocast says.
+    """
+    height, width = depth.shape[-2:]
+    points = unproject(depth.float(), intrinsics.float())
+    points = points[..., 2 * height // 3 :, width // 4 : width - width // 4].flatten(2)
+    unit = points.detach().norm(dim=1).mean(dim=1)[:, None, None]
+    points = points / unit
+    weight = torch.ones_like(points[:, :1])
+    with torch.autocast(depth.device.type, enabled=False):
+        for _ in range(rounds):
+            weighted = points * weight
+            moment = weighted @ points.mT + 1e-6 * torch.eye(3, device=points.device)
+            normal = torch.linalg.solve(moment, weighted.sum(dim=2))
+            off = (torch.einsum("bc,bcn->bn", normal, points) - 1.0)[:, None].detach()
+            weight = 1.0 / (1.0 + (off / 0.05).square())
+    return unit[:, 0, 0] / normal.norm(dim=1).clamp_min(1e-6)

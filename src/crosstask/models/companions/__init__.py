@@ -1,0 +1,1 @@
+"""Networks beside the main one: camera motion, domain discriminators."""

@@ -1,0 +1,100 @@
+"""Pose network: the camera's motion between two frames (Zhou et al. 2017; Godard et al. 2019)."""
+
+from typing import Any, cast
+
+import timm
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+NORMALIZATIONS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "released": ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
+}
+
+
+def normalization_buffers(
+    name: str,
+) -> tuple[Float[Tensor, "1 3 1 1"], Float[Tensor, "1 3 1 1"]]:
+    """Mean and deviation that an RGB image in [0, 1] is normalised with.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if name not in NORMALIZATIONS:
+        raise ValueError(
+            f"`normalization` is {name!r}; expected one of {list(NORMALIZATIONS)}; "
+            "take the one that the encoder's weights were trained with"
+        )
+    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in NORMALIZATIONS[name])
+    return mean, deviation
+
+
+class PoseNetwork(nn.Module):
+    """Two frames in temporal order -> axis-angle and translation of the motion first -> second.
+
+    The result maps points of the *first* camera to the *second*; it is small at the start (times
+    `scale`), so that training begins near "no motion". The encoder is any timm backbone with six input
+    channels (pre-trained stem weights are repeated for the second frame and halved); the head is a
+    1x1 convolution to 256 channels, two 3x3 convolutions and a 1x1 convolution to six numbers per
+    `motions`, averaged over the image. ResNet-18: 11,185,920 parameters and 1,314,572 with
+    ``motions=2``, the published head, of which only the first motion is used.
+
+    Args:
+        encoder: timm name.
+        pretrained: ImageNet weights for the encoder.
+        normalization: "imagenet", or "released" (one mean 0.45 and one deviation 0.225).
+        hidden: channels of the head.
+        motions: motions predicted; the first is returned.
+        scale: factor on the output (radians and metres).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        encoder: str = "resnet18",
+        pretrained: bool = True,
+        normalization: str = "imagenet",
+        hidden: int = 256,
+        motions: int = 2,
+        scale: float = 0.01,
+    ) -> None:
+        super().__init__()
+        mean, deviation = normalization_buffers(normalization)
+        self.spec = {
+            "encoder": encoder,
+            "normalization": normalization,
+            "hidden": hidden,
+            "motions": motions,
+            "scale": scale,
+        }
+        self.scale = scale
+        self.encoder = timm.create_model(
+            encoder, pretrained=pretrained, in_chans=6, num_classes=0, global_pool=""
+        )
+        self.register_buffer("mean", mean.repeat(1, 2, 1, 1), persistent=False)
+        self.register_buffer("deviation", deviation.repeat(1, 2, 1, 1), persistent=False)
+        self.head = nn.Sequential(
+            nn.Conv2d(int(cast(Any, self.encoder).num_features), hidden, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, hidden, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, hidden, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, 6 * motions, 1),
+        )
+
+    def forward(
+        self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]
+    ) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"]]:
+        """Axis-angle (radians) and translation of the motion that takes `first` to `second`.
+
+        Args:
+            first: RGB in [0, 1], the earlier frame.
+            second: the later frame.
+        """
+        frames = (torch.cat([first, second], dim=1) - self.mean) / self.deviation
+        motion = self.head(self.encoder(frames)).mean(dim=(2, 3)).float()[:, :6] * self.scale
+        return motion[:, :3], motion[:, 3:]

@@ -1,0 +1,1 @@
+"""Decoders: from encoder features to the maps of one task."""

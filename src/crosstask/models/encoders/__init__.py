@@ -1,0 +1,1 @@
+"""Encoders: timm networks with their taps, channels and strides."""

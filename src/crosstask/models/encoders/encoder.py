@@ -1,0 +1,216 @@
+"""The shared encoder: any timm network, as a pyramid of feature maps, normalisation included."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, cast
+
+import timm
+import torch
+from jaxtyping import Float
+from timm.models import is_model_in_modules
+from torch import Tensor, nn
+
+from crosstask.models.encoders.plain_transformer import ChannelsFirst, PlainTransformer
+
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "released": ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
+}
+_FAMILIES = {
+    "plain": ("vision_transformer", "deit", "eva"),
+    "swin": ("swin_transformer", "swin_transformer_v2"),
+    "hrnet": ("hrnet",),
+}
+_FAMILY_OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {
+        "features_only": False,
+        "num_classes": 0,
+        "dynamic_img_size": True,
+    },
+    "swin": {"strict_img_size": False},
+    "hrnet": {"feature_location": ""},
+}
+_TORCHVISION_WEIGHTS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+
+class Encoder(nn.Module):
+    """Image to feature maps, fine to coarse; the image is normalised inside.
+
+    Args:
+        backbone: a module that maps a normalised image to a list of (B,C,H,W) maps.
+        channels: channel count of each map.
+        strides: image pixels per map pixel, never falling (2, 4, 8, 16, 16).
+        normalization: ``"imagenet"`` (per-channel statistics) or ``"released"`` (0.45 and 0.225
+            for all three channels, as in the authors' release).
+        multiple: height and width must be multiples of this; the largest stride by default.
+
+    Raises:
+        ValueError: strides that fall, or an unknown normalisation.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        normalization: str = "imagenet",
+        multiple: int | None = None,
+    ) -> None:
+        super().__init__()
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(
+                f"`normalization` is {normalization!r}; expected one of {tuple(NORMALIZATIONS)}."
+            )
+        if list(strides) != sorted(strides):
+            raise ValueError(
+                f"`strides` is {tuple(strides)}; expected fine to coarse, e.g. 2 to 32."
+            )
+        self.backbone = backbone
+        self.channels = tuple(channels)
+        self.strides = tuple(strides)
+        self.normalization = normalization
+        self.frozen = False
+        self.multiple = multiple or max(self.strides)
+        mean, std = NORMALIZATIONS[normalization]
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+        """Encode RGB in [0,1]; height and width must be multiples of ``multiple``."""
+        return list(self.backbone((image - self.mean) / self.std))
+
+    def pretrained_parts(self) -> list[nn.Module]:
+        """What comes with pretrained weights: all but the pyramid of a plain transformer."""
+        backbone = self.backbone
+        return [backbone.transformer if isinstance(backbone, PlainTransformer) else backbone]
+
+    def freeze(self) -> None:
+        """Stop the pretrained parts: weights, norm statistics, dropout and stochastic depth.
+
+        They stay in evaluation mode whatever `train` says.
+        """
+        self.frozen = True
+        for part in self.pretrained_parts():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Encoder":
+        super().train(mode)
+        if self.frozen:
+            for part in self.pretrained_parts():
+                part.eval()
+        return self
+
+
+def create_encoder(
+    name: str,
+    pretrained: bool = True,
+    normalization: str = "imagenet",
+    output_stride: int | None = None,
+    **options: Any,
+) -> Encoder:
+    """Build a timm encoder: any network that timm gives as a pyramid, or a plain transformer.
+
+    HRNets give their four branches without the classification head's widening; Swins take any
+    image size; plain transformers (ViT, DeiT, DINO, DINOv2, DINOv3, any patch, with or without
+    registers) get a simple feature pyramid to strides 4, 8, 16 and 32, see `PlainTransformer`.
+
+    Args:
+        name: timm's name. Plain ``resnet18`` to ``resnet152`` mean the torchvision weights
+            (``tv_in1k``); write the tag to have others.
+        pretrained: load ImageNet weights (downloaded once by timm).
+        normalization: see `Encoder`.
+        output_stride: 16 dilates the last stage instead of striding (ResNet-101: taps of 64, 256,
+            512, 1024, 2048 channels at strides 2, 4, 8, 16, 16); 32 does not. None: 16 where the
+            network can, its own stride otherwise.
+        options: passed on to timm (``out_indices``, ``feature_location``, ``drop_path_rate``...);
+            for a plain transformer ``depths``, the four blocks that are tapped.
+
+    Raises:
+        ValueError: unknown name (nearest ones are given), a stride that the network cannot have, or
+            a network that takes one image size only.
+        RuntimeError: the pretrained weights cannot be had.
+    """
+    if output_stride not in (None, 16, 32):
+        raise ValueError(f"`output_stride` is {output_stride}; expected 16, 32 or None.")
+    _check_name(name)
+    if pretrained and name in _TORCHVISION_WEIGHTS:
+        name = f"{name}.tv_in1k"
+    family = _family(name)
+    options = {**_FAMILY_OPTIONS.get(family, {}), **options}
+    if family == "plain":
+        if output_stride == 16:
+            raise ValueError(
+                f"`output_stride` is 16, but the pyramid of {name!r} has strides 4, 8, 16 and 32; "
+                "pass output_stride=None."
+            )
+        depths = options.pop("depths", None)
+        plain = PlainTransformer(_build(name, pretrained, options), depths)
+        return Encoder(plain, plain.channels, plain.strides, normalization)
+    backbone = _dilated(name, pretrained, output_stride, options)
+    info = cast(Any, backbone.feature_info)
+    if family == "swin":
+        backbone = ChannelsFirst(backbone)
+    return Encoder(backbone, info.channels(), info.reduction(), normalization)
+
+
+def _family(name: str) -> str:
+    """Which of the families that need special options, or ``"other"``."""
+    base = name.split(".")[0]
+    for family, modules in _FAMILIES.items():
+        if is_model_in_modules(base, modules):
+            return family
+    config = timm.get_pretrained_cfg(base)
+    if config is not None and config.fixed_input_size:
+        raise ValueError(
+            f"`encoder` is {name!r}, which takes images of {config.input_size[1:]} pixels only; "
+            "expected a network that takes any size, such as a ResNet, ConvNeXt, HRNet, Swin or ViT."
+        )
+    return "other"
+
+
+def _check_name(name: str) -> None:
+    base = name.split(".")[0]
+    if timm.is_model(base):
+        return
+    near = difflib.get_close_matches(base, timm.list_models(), n=3, cutoff=0.4)
+    hint = f" did you mean {', '.join(near)}?" if near else ""
+    raise ValueError(
+        f"`encoder` is {name!r}, which timm does not have;{hint} `timm.list_models()` in "
+        "Python lists all."
+    )
+
+
+def _dilated(name: str, pretrained: bool, output_stride: int | None, options: dict) -> nn.Module:
+    """The backbone at stride 16 if it can and may, else at its own."""
+    stride = output_stride or 16
+    try:
+        return _build(name, pretrained, {**options, "output_stride": stride})
+    except (TypeError, AssertionError, NotImplementedError, KeyError) as error:
+        backbone = _build(name, pretrained, options)
+        own = max(cast(Any, backbone.feature_info).reduction())
+        if output_stride in (None, own):
+            return backbone
+        raise ValueError(
+            f"`output_stride` is {output_stride}, but {name!r} works at stride {own}; "
+            f"pass output_stride=None or {own}, or take a ResNet."
+        ) from error
+
+
+def _build(name: str, pretrained: bool, options: dict) -> nn.Module:
+    options = {"features_only": True, **options}
+    if not pretrained:
+        return timm.create_model(name, pretrained=False, **options)
+    try:
+        return timm.create_model(name, pretrained=True, **options)
+    except (TypeError, AssertionError, NotImplementedError, KeyError):
+        raise
+    except Exception as error:
+        raise RuntimeError(
+            f"the pretrained weights of {name!r} could not be loaded ({type(error).__name__}: "
+            f"{error}); pass pretrained=False (on the command line --pretrained false) to start "
+            "from random weights, or connect once so that timm can store them in its cache."
+        ) from error

@@ -1,0 +1,288 @@
+"""A trained network with its tasks: image in, named quantities with units out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from crosstask import geometry
+from crosstask.engine import checkpoints
+from crosstask.evaluation.evaluate import flip_average, resize_output
+from crosstask.geometry.ground_plane import rescale
+from crosstask.media.images import from_pil, read_image
+from crosstask.tasks import Task
+
+ImageLike = Path | str | np.ndarray | Tensor | Image.Image
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one image, at the image's own size.
+
+    Attributes:
+        image: (3,H,W) RGB in [0,1].
+        values: {task: (H,W) int64 classes | (1,H,W) metres | (3,H,W) unit vectors | (1,H,W)
+            probability}.
+        intrinsics: (3,3) of the image, or None.
+        depth_kind: "metric" or "up to scale"; None without depth.
+    """
+
+    image: Tensor
+    values: dict[str, Tensor]
+    intrinsics: Tensor | None
+    depth_kind: str | None
+
+    def __getitem__(self, task: str) -> Tensor:
+        return self.values[task]
+
+    def numpy(self) -> dict[str, np.ndarray]:
+        """The values as numpy arrays."""
+        return {name: value.numpy() for name, value in self.values.items()}
+
+
+class SceneModel(nn.Module):
+    """A network, its ordered tasks and its description.
+
+    Args:
+        network: image -> {task: [coarse, ..., fine]}.
+        tasks: ordered tasks.
+        description: the content of model.json.
+    """
+
+    def __init__(
+        self, network: nn.Module, tasks: Sequence[Task], description: Mapping[str, Any]
+    ) -> None:
+        super().__init__()
+        self.network, self.tasks, self.description = network, tuple(tasks), dict(description)
+
+    def forward(self, image: Tensor) -> dict[str, list[Tensor]]:
+        """Raw outputs, as the network gives them."""
+        return self.network(image)
+
+    @property
+    def camera_aware(self) -> bool:
+        """Whether depth is predicted at a canonical focal length."""
+        return any(getattr(task, "canonical_focal", None) for task in self.tasks)
+
+    def working_size(self, height: int, width: int) -> tuple[int, int]:
+        """The size at which an image is processed: its own shape, with the training area."""
+        trained = self.description.get("size")
+        if not trained:
+            return height, width
+        factor = (trained[0] * trained[1] / (height * width)) ** 0.5
+        return max(32, round(height * factor)), max(32, round(width * factor))
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        image: ImageLike | Sequence[ImageLike],
+        intrinsics: Tensor | None = None,
+        *,
+        fx: float | None = None,
+        size: tuple[int, int] | str | None = None,
+        flip: bool = False,
+        camera_height: float | None = None,
+    ) -> Any:
+        """Predicts one image, or a list of them one by one.
+
+        Args:
+            image: path, Pillow image, (H,W,3) uint8 array, (3,H,W) tensor in [0,1], or a list.
+            intrinsics: (3,3) of the image in pixels.
+            fx: focal length in pixels; principal point in the middle.
+            size: (height, width) at which the network runs, or "native"; the training scale if
+                left out.
+            flip: average with the mirrored image.
+            camera_height: metres of the camera above a ground that fills the lower middle of the
+                image, if known: depth is scaled to it, and is metric then. Needs a camera.
+
+        Returns:
+            A `Prediction` (a list of them for a list), at the image's own size.
+        """
+        if isinstance(image, list | tuple):
+            return [
+                self.predict(
+                    i, intrinsics, fx=fx, size=size, flip=flip, camera_height=camera_height
+                )
+                for i in image
+            ]
+        return self.predict_batch(
+            to_image(cast(ImageLike, image))[None],
+            intrinsics,
+            fx=fx,
+            size=size,
+            flip=flip,
+            camera_height=camera_height,
+        )[0]
+
+    @torch.inference_mode()
+    def predict_batch(
+        self,
+        images: Tensor,
+        intrinsics: Tensor | None = None,
+        *,
+        fx: float | None = None,
+        size: tuple[int, int] | str | None = None,
+        flip: bool = False,
+        camera_height: float | None = None,
+    ) -> list[Prediction]:
+        """Predicts images of one size and one camera (frames of a video) together.
+
+        Args:
+            images: (B,3,H,W) float in [0,1].
+            intrinsics, fx, size, flip, camera_height: as for `predict`.
+
+        Returns:
+            B predictions at the images' own size.
+        """
+        height, width = images.shape[-2:]
+        if min(height, width) < 2:
+            raise ValueError(f"the image is {height} x {width} pixels; expected at least 2 x 2")
+        camera = _camera(intrinsics, fx, height, width)
+        if size == "native":
+            size = (max(32, height), max(32, width))
+        elif size is None:
+            size = self.working_size(height, width)
+        outputs, small_camera = self._run(images, camera, size, flip)  # type: ignore[arg-type]
+        values = {
+            task.name: task.decode(
+                resize_output(outputs[task.name][-1].float(), (height, width)), small_camera
+            ).cpu()
+            for task in self.tasks
+        }
+        kind = self._depth_kind(camera)
+        if camera_height is not None:
+            kind = self._scale_depth(values, camera, camera_height)
+        return [
+            Prediction(image, {name: value[i] for name, value in values.items()}, camera, kind)
+            for i, image in enumerate(images)
+        ]
+
+    def _run(
+        self, images: Tensor, camera: Tensor | None, size: tuple[int, int], flip: bool
+    ) -> tuple[dict[str, list[Tensor]], Tensor | None]:
+        device = next(self.parameters()).device
+        self.eval()
+        height, width = images.shape[-2:]
+        batch = images.to(device)
+        if size != (height, width):
+            batch = F.interpolate(
+                batch, size=size, mode="bilinear", align_corners=False, antialias=True
+            )
+        small = None
+        if camera is not None:
+            small = geometry.scale_intrinsics(camera, size[1] / width, size[0] / height)
+            small = small.expand(len(images), 3, 3).to(device)
+        outputs = {k: v for k, v in self.network(batch).items() if k != "auxiliary"}
+        if flip:
+            outputs = flip_average(self.network, batch, outputs, self.tasks)
+        return outputs, small
+
+    def _scale_depth(self, values: dict[str, Tensor], camera: Tensor | None, height: float) -> str:
+        """Depth at a known height of the camera: metric, whatever the network believed in."""
+        names = [name for name in values if name.startswith("depth")]
+        if not names:
+            raise ValueError("`camera_height` scales depth, which this model does not predict")
+        if camera is None:
+            raise ValueError(
+                "`camera_height` needs the camera: give `fx`, the focal length in pixels, or `intrinsics`"
+            )
+        for name in names:
+            cameras = camera.float().cpu().expand(len(values[name]), 3, 3)
+            values[name] = rescale(values[name], cameras, height)
+        return "metric"
+
+    def _depth_kind(self, camera: Tensor | None) -> str | None:
+        kinds = [t for t in self.tasks if t.name.startswith("depth")]
+        if not kinds:
+            return None
+        learned = getattr(kinds[0], "kind", "metric")
+        return (
+            "metric"
+            if learned == "metric" and camera is not None and self.camera_aware
+            else "up to scale"
+        )
+
+    def save_pretrained(
+        self, folder: Path | str, *, metrics: Mapping[str, float] | None = None
+    ) -> Path:
+        """Writes `model.safetensors`, `model.json` and a model card; nothing is pickled.
+
+        Args:
+            folder: created on demand.
+            metrics: numbers for the card; those of the run where left out.
+        """
+        from crosstask.predict.model_card import write_model
+
+        return write_model(self, Path(folder), metrics)
+
+    def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
+        """Uploads the model directory to the Hugging Face hub; returns its address.
+
+        Args:
+            name: "owner/model".
+        """
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        api.create_repo(name, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return str(api.upload_folder(repo_id=name, folder_path=folder))
+
+
+def to_image(image: ImageLike) -> Tensor:
+    """(3,H,W) float32 RGB in [0,1] from a path, a Pillow image, an array or a tensor."""
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        return from_pil(image)
+    if isinstance(image, np.ndarray):
+        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] == 3:
+            return torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255.0
+        raise ValueError(f"`image` is {image.dtype} {image.shape}; expected uint8 (H, W, 3) RGB")
+    if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+        raise ValueError(
+            f"`image` is {image.dtype} {tuple(image.shape)}; expected float (3, H, W) RGB in [0, 1]"
+        )
+    return image.detach().float().cpu()
+
+
+def _camera(intrinsics: Tensor | None, fx: float | None, height: int, width: int) -> Tensor | None:
+    if intrinsics is not None:
+        if tuple(intrinsics.shape) != (3, 3):
+            raise ValueError(f"`intrinsics` is {tuple(intrinsics.shape)}; expected (3, 3)")
+        return intrinsics.float()
+    if fx is None:
+        return None
+    if fx <= 0:
+        raise ValueError(f"`fx` is {fx}; expected a focal length in pixels, above 0")
+    return torch.tensor([[fx, 0.0, (width - 1) / 2], [0.0, fx, (height - 1) / 2], [0.0, 0.0, 1.0]])
+
+
+def load(
+    place: Path | str, *, checkpoint: str = "best", device: str | torch.device = "cpu"
+) -> SceneModel:
+    """A trained model from a run directory, a model directory or a checkpoint file.
+
+    Args:
+        place: run directory, directory with model.safetensors + model.json, *.ckpt, or a hub id
+            "owner/model".
+        checkpoint: "best" (by validation `score`) or "last", for run directories.
+        device: where the weights go.
+
+    Raises:
+        ModelFileError: nothing there, damaged, foreign, or made by a newer version.
+    """
+    place = checkpoints.local_copy(place)
+    description, weights = checkpoints.find(place, checkpoint)
+    network, tasks = checkpoints.build(description)
+    checkpoints.load_weights(network, weights, str(place))
+    return SceneModel(network, tasks, description).eval().to(device)

@@ -1,0 +1,96 @@
+"""A model as a directory: safetensors, JSON and a card that a person reads."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
+
+from crosstask.media.files import atomic_path
+
+if TYPE_CHECKING:
+    from crosstask.predict.model import SceneModel
+
+
+def write_model(
+    model: "SceneModel", folder: Path, metrics: Mapping[str, float] | None = None
+) -> Path:
+    """Writes model.safetensors, model.json and README.md; each atomically.
+
+    `model.json` holds the SHA-256 of the weights, so that a mixed-up pair is noticed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {
+        k: v.detach().cpu().contiguous().clone() for k, v in model.network.state_dict().items()
+    }
+    with atomic_path(folder / "model.safetensors") as temporary:
+        save_file(weights, temporary, metadata={"format": "pt"})
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    description = {**model.description, "sha256": digest}
+    if metrics is not None:
+        description["metrics"] = dict(metrics)
+    with atomic_path(folder / "model.json") as temporary:
+        temporary.write_text(json.dumps(description, indent=2) + "\n")
+    with atomic_path(folder / "README.md") as temporary:
+        temporary.write_text(model_card(description))
+    return folder
+
+
+def model_card(description: Mapping[str, Any]) -> str:
+    """The card's text, in the hub's format, from the content of model.json."""
+    model = description["model"]
+    tasks = [task["name"] for task in description["tasks"]]
+    lines = [
+        "---",
+        "library_name: crosstask",
+        "tags: [multi-task-learning, " + ", ".join(tasks) + "]",
+        "---",
+        "",
+        f"# {model['architecture']} on {model['encoder']}",
+        "",
+        f"Dense multi-task network for {', '.join(tasks)}, made with crosstask.",
+        "",
+        "```python",
+        "import crosstask",
+        'scene = crosstask.load("PATH_OR_HUB_ID").predict("street.jpg", fx=720.0)',
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| recipe | {description.get('recipe', 'not recorded')} |",
+        f"| protocol | {description.get('protocol', 'correct')} |",
+        f"| training size | {_size(description)} |",
+        f"| options | `{json.dumps(model['options'])}` |",
+        f"| camera | {description.get('camera', '')} |",
+    ]
+    lines += [f"| {name} | {unit} |" for name, unit in description.get("units", {}).items() if unit]
+    for task in description["tasks"]:
+        classes = task.get("classes")
+        names = [c["name"] for c in classes] if isinstance(classes, list) else None
+        if names:
+            lines += [
+                "",
+                f"## Classes of {task['name']}",
+                "",
+                ", ".join(f"{i} {n}" for i, n in enumerate(names)),
+            ]
+    metrics = description.get("metrics") or {}
+    if metrics:
+        lines += ["", "## Metrics on the validation split", "", "| metric | value |", "|---|---|"]
+        lines += [f"| {k} | {v:.4f} |" for k, v in metrics.items() if "/iou/" not in k]
+    lines += [
+        "",
+        "## Limits",
+        "",
+        "Trained on one dataset; on images of another kind expect worse. Weights inherit the terms of",
+        "the data and of the pretrained encoder, where one was used.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _size(description: Mapping[str, Any]) -> str:
+    size = description.get("size")
+    return f"{size[0]} x {size[1]}" if size else "not recorded"

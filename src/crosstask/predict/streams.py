@@ -1,0 +1,284 @@
+"""Images in folders and frames of videos through a model, with constant memory."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from crosstask.drawing.legends import INK, PAPER, font, shorten, to_image
+from crosstask.media.files import atomic_path, write_json
+from crosstask.media.images import ImageError, read_image
+from crosstask.media.video import VideoDefect, VideoWriter, frame_rate, stream_frames
+from crosstask.predict.model import Prediction, SceneModel
+from crosstask.predict.writing import write_prediction
+from crosstask.tasks import Task
+
+FORMATS = ("side-by-side", "per-task", "files")
+_CELL, _GAP, _HEAD = 640, 8, 26
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How inputs go through the model and what is written.
+
+    Attributes:
+        intrinsics, fx, size, flip, camera_height: as for `SceneModel.predict`.
+        batch_size: frames, or images of one size in a row, that go through together.
+        every: only every so manieth frame or image.
+        resume: leave out what an earlier call has finished.
+        video: "side-by-side" (one video), "per-task" (a video each) or "files" (as for images).
+    """
+
+    intrinsics: Tensor | None = None
+    fx: float | None = None
+    size: tuple[int, int] | str | None = None
+    flip: bool = False
+    batch_size: int = 4
+    every: int = 1
+    resume: bool = False
+    video: str = "side-by-side"
+    camera_height: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` is {getattr(self, name)}; expected at least 1")
+        if self.video not in FORMATS:
+            raise ValueError(f"`video` is {self.video!r}; expected one of {', '.join(FORMATS)}")
+
+
+@dataclass
+class Outcome:
+    """What came of one input: files written, frames or images done, what was wrong."""
+
+    files: list[Path] = field(default_factory=list)
+    done: int = 0
+    skipped: int = 0
+    defect: str | None = None
+    depth_kind: str | None = None
+
+
+Tick = Callable[[int], None]
+_Item = tuple[Any, Tensor]
+
+
+def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Up to `size` (key, image) in a row that have one shape; a defect ends it after the rest."""
+    waiting: list[_Item] = []
+    defect = None
+    try:
+        for item in items:
+            if waiting and (len(waiting) == size or waiting[0][1].shape != item[1].shape):
+                yield waiting
+                waiting = []
+            waiting.append(item)
+    except VideoDefect as error:
+        defect = error
+    if waiting:
+        yield waiting
+    if defect is not None:
+        raise defect
+
+
+def _predict(
+    model: SceneModel, items: Iterable[_Item], s: Settings
+) -> Iterator[tuple[Any, Prediction]]:
+    for batch in batches(items, s.batch_size):
+        images = torch.stack([image for _, image in batch])
+        if images.dtype == torch.uint8:
+            images = images.float() / 255
+        found = model.predict_batch(
+            images,
+            s.intrinsics,
+            fx=s.fx,
+            size=s.size,
+            flip=s.flip,
+            camera_height=s.camera_height,
+        )
+        yield from zip([key for key, _ in batch], found, strict=True)
+
+
+def predict_images(
+    model: SceneModel,
+    files: Iterable[tuple[str, Path]],
+    folder: Path,
+    settings: Settings,
+    tick: Tick = lambda _: None,
+) -> Iterator[tuple[Path, Outcome]]:
+    """Predicts images; yields each with its outcome, unreadable ones with their defect.
+
+    Args:
+        files: (name of the results, image).
+        tick: called with the number of images done.
+    """
+    bad: list[tuple[Path, Outcome]] = []
+
+    def read() -> Iterator[_Item]:
+        for number, (name, file) in enumerate(files):
+            if number % settings.every:
+                continue
+            if settings.resume and (folder / f"{name}.json").is_file():
+                bad.append((file, Outcome(skipped=1)))
+                tick(1)
+                continue
+            try:
+                yield (name, file), read_image(file)
+            except ImageError as error:
+                bad.append((file, Outcome(defect=str(error))))
+                tick(1)
+
+    for (name, file), prediction in _predict(model, read(), settings):
+        while bad:
+            yield bad.pop(0)
+        written = write_prediction(prediction, model, folder, name)
+        tick(1)
+        yield file, Outcome(written, 1, depth_kind=prediction.depth_kind)
+    yield from bad
+
+
+def predict_video(
+    model: SceneModel,
+    file: Path,
+    folder: Path,
+    name: str,
+    settings: Settings,
+    tick: Tick = lambda _: None,
+) -> Outcome:
+    """Predicts a video, a batch of frames in memory at a time.
+
+    Writes `NAME_side_by_side.mp4`, or `NAME_<task>.mp4`, or the files of `write_prediction` for
+    `NAME_000000` and so on; and `NAME.json`. A damaged video ends at the damage: what comes before
+    is kept and the outcome names the defect.
+
+    Raises:
+        ValueError: not a video at all.
+    """
+    sheet = folder / f"{name}.json"
+    if settings.resume and sheet.is_file():
+        return Outcome(skipped=1)
+    rate = frame_rate(file) / settings.every
+    outcome = Outcome()
+    with ExitStack() as stack:
+        if settings.video == "files":
+            sink: Any = _Files(model, folder, name)
+        else:
+            joined = settings.video == "side-by-side"
+            sink = _Videos(model, folder, name, rate, joined, stack)
+        frames = stream_frames(file, settings.every)
+        if settings.resume and settings.video == "files":
+            frames = ((n, f) for n, f in frames if not sink.has(n))
+        try:
+            for number, prediction in _predict(model, frames, settings):
+                sink.write(number, prediction)
+                outcome.done += 1
+                outcome.depth_kind = prediction.depth_kind
+                tick(1)
+        except VideoDefect as defect:
+            outcome.defect = str(defect)
+    outcome.files = sink.files
+    facts = {"frames": outcome.done, "rate": rate, "depth_kind": outcome.depth_kind, **sink.facts()}
+    if outcome.defect is None:  # without it, a later call with `resume` tries again
+        write_json(sheet, facts)
+        outcome.files = [*outcome.files, sheet]
+    return outcome
+
+
+class _Files:
+    """A frame is written as an image is."""
+
+    def __init__(self, model: SceneModel, folder: Path, name: str) -> None:
+        self.model, self.folder, self.name = model, folder, name
+        self.files: list[Path] = []
+
+    def _stem(self, number: int) -> str:
+        return f"{self.name}_{number:06d}"
+
+    def has(self, number: int) -> bool:
+        return (self.folder / f"{self._stem(number)}.json").is_file()
+
+    def write(self, number: int, prediction: Prediction) -> None:
+        written = write_prediction(prediction, self.model, self.folder, self._stem(number))
+        self.files = self.files or [written[-2]]
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+
+class _Videos:
+    """One video of everything, or one of each task; depth keeps the first frame's colour scale."""
+
+    def __init__(
+        self,
+        model: SceneModel,
+        folder: Path,
+        name: str,
+        rate: float,
+        joined: bool,
+        stack: ExitStack,
+    ) -> None:
+        self.tasks, self.rate, self.joined, self.stack = model.tasks, rate, joined, stack
+        stems = ["side_by_side"] if joined else [task.name for task in model.tasks]
+        self.files = [folder / f"{name}_{stem}.mp4" for stem in stems]
+        self.writers: list[VideoWriter] = []
+        self.scales: dict[str, dict[str, float]] = {}
+
+    def _open(self, prediction: Prediction) -> None:
+        self.scales = {t.name: t.color_scale(prediction[t.name]) for t in self.tasks}
+        for file in self.files:
+            place = self.stack.enter_context(atomic_path(file))
+            self.writers.append(self.stack.enter_context(VideoWriter(place, self.rate, "mp4")))
+
+    def write(self, number: int, prediction: Prediction) -> None:
+        if not self.writers:
+            self._open(prediction)
+        images = [t.colorize(prediction[t.name], **self.scales[t.name]) for t in self.tasks]
+        if self.joined:
+            heads = [_heading(t, self.scales[t.name], prediction) for t in self.tasks]
+            image = (prediction.image.clamp(0, 1) * 255).round().to(torch.uint8)
+            images = [mosaic([image, *images], ["image", *heads])]
+        for writer, image in zip(self.writers, images, strict=True):
+            writer.write(image)
+
+    def facts(self) -> dict[str, Any]:
+        return {"color_scale": {k: v for k, v in self.scales.items() if v}}
+
+
+def _heading(task: Task, scale: dict[str, float], prediction: Prediction) -> str:
+    name = task.name.replace("_", " ")
+    if {"low", "high"} <= {*scale} and task.name.startswith("depth"):
+        if prediction.depth_kind == "metric":
+            return f"{name}: bright {scale['low']:.1f} m, dark {scale['high']:.0f} m"
+        return f"{name}: bright is near, up to scale"
+    return f"{name}: {task.legend_note}" if task.legend_note else name
+
+
+def mosaic(
+    images: list[UInt8[Tensor, "3 h w"]], titles: list[str]
+) -> UInt8[Tensor, "3 height width"]:
+    """Images of one size in a grid as near to 16:9 as can be, a title over each."""
+    factor = min(1.0, _CELL / max(images[0].shape[1:]))
+    height, width = (max(2, round(n * factor)) for n in images[0].shape[1:])
+    columns = min(
+        range(1, len(images) + 1),
+        key=lambda c: abs(np.log(9 / 16 * c * width / (-(-len(images) // c) * (height + _HEAD)))),
+    )
+    rows = -(-len(images) // columns)
+    size = (columns * (width + _GAP) + _GAP, rows * (height + _HEAD) + _GAP)
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for k, (image, title) in enumerate(zip(images, titles, strict=True)):
+        left, top = _GAP + k % columns * (width + _GAP), k // columns * (height + _HEAD)
+        text = shorten(title, 14, width)
+        draw.text((left, top + _HEAD / 2), text, fill=INK, font=font(14), anchor="lm")
+        shown = to_image(image)
+        if factor < 1:
+            shown = shown.resize((width, height), Image.Resampling.BILINEAR)
+        sheet.paste(shown, (left, top + _HEAD))
+    return torch.from_numpy(np.array(sheet)).permute(2, 0, 1).contiguous()

@@ -1,0 +1,1 @@
+"""From a labelled source domain to an unlabelled target domain."""

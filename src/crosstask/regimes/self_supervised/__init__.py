@@ -1,0 +1,1 @@
+"""Depth and camera motion from video, without labels."""

@@ -1,6 +1,0 @@
-"""Studies: named grids of runs, as Python functions."""
-
-from crosstask.studies.catalogue import STUDIES, find_study
-from crosstask.studies.study import Setting, StudyRun
-
-__all__ = ["STUDIES", "Setting", "StudyRun", "find_study"]

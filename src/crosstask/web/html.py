@@ -1,0 +1,212 @@
+"""The HTML of the web page: every image is inside the text, nothing lies in a file."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Num
+from PIL import Image
+from torch import Tensor
+
+from crosstask.drawing.legends import to_image
+from crosstask.predict.attention import AttentionMap, heat_image, why_no_attention
+from crosstask.predict.model import SceneModel
+from crosstask.predict.views import (
+    ASSUMED_FIELD_OF_VIEW,
+    class_names,
+    depth_task,
+    read_pixel,
+    task_image,
+    task_legend,
+)
+from crosstask.web.session import Example, Limits, Scene
+
+_LEGEND_WIDTH, _LEGEND_TEXT = 720, 27  # pixels, shown at half the size: sharp on fine screens
+_WIDEST, _THUMB = 1024, 360
+
+
+def title(text: str) -> str:
+    """A task's name for people, safe inside HTML."""
+    return html.escape(text.replace("_", " "))
+
+
+def data_uri(drawn: Num[Tensor, "3 h w"] | Image.Image, widest: int, photo: bool) -> str:
+    """An image inside an address: JPEG for photographs, PNG for maps, shrunk to `widest`."""
+    image = drawn if isinstance(drawn, Image.Image) else to_image(_bytes(drawn))
+    if image.width > widest:
+        size = (widest, max(1, round(image.height * widest / image.width)))
+        image = image.resize(size, Image.Resampling.LANCZOS if photo else Image.Resampling.BOX)
+    data = io.BytesIO()
+    image.save(data, format="JPEG" if photo else "PNG", **({"quality": 88} if photo else {}))
+    kind = "jpeg" if photo else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
+def _bytes(image: Num[Tensor, "3 h w"]) -> Tensor:
+    if image.dtype == torch.uint8:
+        return image
+    return (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def header(model: SceneModel) -> str:
+    """What is served: architecture, tasks, training size."""
+    spec = model.description.get("model", {})
+    size = model.description.get("size")
+    facts = [
+        f"architecture <b>{html.escape(str(spec.get('architecture', 'unknown')))}</b>",
+        f"encoder {html.escape(str(spec.get('encoder') or 'its own'))}",
+        f"tasks {', '.join(title(t.name) for t in model.tasks)}",
+    ]
+    if size:
+        facts.append(f"trained at {size[1]} x {size[0]} pixels")
+    return f'<div class="ct-head"><h1>crosstask</h1><p>{" · ".join(facts)}</p></div>'
+
+
+def examples(images: Sequence[Example]) -> str:
+    """Buttons with the rendered streets."""
+    buttons = "".join(
+        f'<button type="button" class="ct-example" data-example="{k}" title="{title(e.name)}">'
+        f'<img alt="{title(e.name)}" src="{data_uri(e.image, 200, True)}"></button>'
+        for k, e in enumerate(images)
+    )
+    return (
+        f'<p class="ct-soft">or try a rendered street</p><div class="ct-examples">{buttons}</div>'
+    )
+
+
+def taken(limits: Limits) -> str:
+    """What may be uploaded."""
+    return (
+        f'<p class="ct-soft">up to {limits.upload_mb:g} MB and {limits.megapixels:g} megapixels; '
+        "deleted as soon as it is read</p>"
+    )
+
+
+def message(text: str, error: bool = False) -> str:
+    """One line for the visitor."""
+    kind, role = ("ct-error", "alert") if error else ("ct-note", "status")
+    return f'<p class="{kind}" role="{role}">{html.escape(text)}</p>' if text else ""
+
+
+def summary(scene: Scene, model: SceneModel) -> str:
+    """What was computed, and with which reservations."""
+    height, width = scene.size
+    parts = [f"{width} x {height} pixels, {scene.seconds:.1f} s"]
+    parts += [scene.note] if scene.note else []
+    if scene.prediction.depth_kind == "up to scale":
+        rule = model.description.get("camera", "the camera is unknown")
+        parts.append(f"depth is up to scale here ({rule})")
+    return message("; ".join(parts))
+
+
+def _stage(scene: Scene, images: str) -> str:
+    (row, column), (height, width) = scene.pixel, scene.size
+    place = f"left:{100 * (column + 0.5) / width:.3f}%;top:{100 * (row + 0.5) / height:.3f}%"
+    return (
+        f'<div class="ct-pick" data-height="{height}" data-width="{width}">{images}'
+        f'<span class="ct-mark" style="{place}"></span></div>'
+    )
+
+
+def images(scene: Scene, model: SceneModel) -> str:
+    """The image with an overlay of adjustable opacity, and beside it every task with its legend."""
+    photo = data_uri(scene.prediction.image, _WIDEST, True)
+    maps = {t.name: data_uri(task_image(scene.prediction, t), _WIDEST, False) for t in model.tasks}
+    radios = "".join(
+        f'<label><input type="radio" name="ct-overlay" value="{name}"'
+        f"{' checked' if k == 0 else ''}> {title(name)}</label>"
+        for k, name in enumerate(maps)
+    )
+    layers = f'<img alt="image" src="{photo}">' + "".join(
+        f'<img class="ct-layer{"" if k == 0 else " ct-hidden"}" data-task="{name}" '
+        f'alt="{title(name)} over the image" src="{uri}">'
+        for k, (name, uri) in enumerate(maps.items())
+    )
+    bar = (
+        f'<div class="ct-bar"><span>Overlay</span>{radios}<label class="ct-range">Opacity '
+        '<input type="range" class="ct-opacity" min="0" max="100" value="50" '
+        'aria-label="opacity of the overlay"></label></div>'
+    )
+    cards = "".join(_card(scene, model, name, uri) for name, uri in maps.items())
+    return f'{bar}{_stage(scene, layers)}<div class="ct-grid">{cards}</div>'
+
+
+def _card(scene: Scene, model: SceneModel, name: str, uri: str) -> str:
+    task = next(t for t in model.tasks if t.name == name)
+    key = task_legend(scene.prediction, task, _LEGEND_WIDTH, _LEGEND_TEXT)
+    said = ", ".join(class_names(scene.prediction, task)) or "scale"
+    image = _stage(scene, f'<img alt="{title(name)}" src="{uri}">')
+    return (
+        f'<figure class="ct-card" data-task="{name}"><figcaption>{title(name)}</figcaption>'
+        f'{image}<img class="ct-legend" alt="legend: {title(said)}" '
+        f'src="{data_uri(key, _LEGEND_WIDTH, False)}"></figure>'
+    )
+
+
+def reading(scene: Scene, model: SceneModel) -> str:
+    """The clicked pixel in words and numbers, task by task."""
+    row, column = scene.pixel
+    cells = "".join(
+        f'<div data-task="{r.task}"><dt>{title(r.task)}</dt><dd>{html.escape(r.text)}</dd></div>'
+        for r in read_pixel(scene.prediction, model.tasks, row, column)
+    )
+    return (
+        f'<dl class="ct-reading"><div><dt>pixel</dt><dd>column {column}, row {row}</dd></div>'
+        f"{cells}</dl>"
+    )
+
+
+def attention(scene: Scene, model: SceneModel) -> str:
+    """A row for each target task, an image for each source task that it looks at."""
+    reader = scene.attention
+    if not reader.levels:
+        return message(why_no_attention(model.network))
+    level = scene.level if scene.level in reader.levels else reader.levels[0]
+    maps = reader.read(*scene.attention_pixel(), level)
+    pixels = 2 ** (level or 0)
+    intro = (
+        '<p class="ct-soft">Click a pixel: each row is a task that reads, each image in it a task '
+        "that is read. Bright is where the row's task looks, at the marked pixel, in the other "
+        f"task's features (exchange at stride {pixels}); the brightest cell has the largest weight.</p>"
+    )
+    rows = []
+    for target in dict.fromkeys(m.target for m in maps):
+        cells = "".join(_attention_card(scene, m) for m in maps if m.target == target)
+        rows.append(f'<h3>{title(target)} looks at</h3><div class="ct-grid ct-small">{cells}</div>')
+    return intro + "".join(rows)
+
+
+def _attention_card(scene: Scene, found: AttentionMap) -> str:
+    name = f"<figcaption>{title(found.source)}</figcaption>"
+    place = f'data-target="{found.target}" data-source="{found.source}"'
+    if found.heat is None:
+        return f'<figure class="ct-card" {place}>{name}{message(found.reason)}</figure>'
+    drawn = heat_image(scene.prediction.image, found.heat)
+    half, cells = found.cells_of_half
+    facts = [f"half of the weight in {half} of {cells} cells"]
+    if found.share < 0.995:
+        facts.insert(0, f"{100 * found.share:.0f} % of the attention")
+    if found.alpha is not None:
+        used = "" if found.alpha > 0 else " (not used yet)"
+        facts.append(f"mean |alpha| {found.alpha:.3f}{used}")
+    image = f'<img alt="attention of {title(found.target)}" src="{data_uri(drawn, _THUMB, True)}">'
+    return (
+        f'<figure class="ct-card" {place}>{name}{_stage(scene, image)}'
+        f'<p class="ct-soft">{"; ".join(facts)}</p></figure>'
+    )
+
+
+def cloud_note(scene: Scene, model: SceneModel, number: int, shown: int) -> str:
+    """What the 3-D view shows."""
+    measured = depth_task(model.tasks)
+    if measured is None:
+        return message("This model predicts no depth, so there is nothing to show in space.")
+    unit = "metres" if scene.prediction.depth_kind == "metric" else "up to scale"
+    text = f"{number} points in the file, {shown} shown; {unit}"
+    if scene.prediction.intrinsics is None:
+        text += (
+            f"; the focal length is unknown, {ASSUMED_FIELD_OF_VIEW:g} degrees across are assumed"
+        )
+    return message(text)

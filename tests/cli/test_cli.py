@@ -1,0 +1,232 @@
+"""The command line: quick help, exit codes, errors that name the nearest thing, predictions."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from crosstask.cli.main import COMMANDS, main
+from crosstask.predict.model import load
+
+TINY = [
+    "--encoder", "resnet10t", "--width", "0.0625", "--size", "32x64", "--steps", "1",
+    "--train-length", "2", "--val-length", "1", "--batch-size", "2", "--workers", "0", "--quiet",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert main(["train", "procedural.supervised", "--run", str(folder), *TINY]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def aware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "aware"
+    command = ["train", "procedural.supervised", "--run", str(folder), *TINY]
+    assert main([*command, "--canonical-focal", "60", "--tasks", "depth,segmentation"]) == 0
+    return folder
+
+
+def photo(path: Path, size: tuple[int, int] = (90, 50), mode: str = "RGB") -> Path:
+    noise = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).convert(mode).save(path)
+    return path
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from crosstask.cli import main; main(['--help']); main(['recipes']);"
+        "heavy = [m for m in ('torch', 'numpy', 'lightning', 'timm') if m in sys.modules];"
+        "assert not heavy, heavy"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    for command in COMMANDS:
+        assert command in result.stdout
+
+
+def test_python_runs_the_package() -> None:
+    command = [sys.executable, "-m", "crosstask", "trian"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2 and "did you mean train" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("trian", "did you mean train"),
+        ("train procedural.superwised --run x", "did you mean procedural.supervised"),
+        ("train procedural.supervised --run x --stepz 3", "did you mean --steps"),
+        ("train procedural.supervised --run x --tasks segmentation,dept", "did you mean depth"),
+        ("train procedural.supervised --run x --tasks depth,depth", "depth twice"),
+        ("train procedural.supervised --run x --tasks depth", "single_task"),
+        ("train procedural.supervised --run x --architecture densemtx", "densemtl"),
+        ("train procedural.supervised --run x --size 12", "HEIGHTxWIDTH"),
+        ("train procedural.supervised --run x --optimizer papre", "expected one of paper"),
+        ("train procedural.supervised --run x --precision 8", "expected auto, bf16 or 32"),
+        ("train procedural.supervised --run x --options.fusoin add", "fusion"),
+        ("train camvid.supervised --run x --no-pretrained --encoder resnet10t", "--root DIR"),
+        ("train nothing.py:f --run x", "no file nothing.py"),
+        ("evaluate nowhere", "no run directory"),
+        ("predict nowhere nothing.png --output o", "no file or folder nothing.png"),
+    ],
+)
+def test_wrong_use_says_what_to_do(
+    command: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(command.split()) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.ckpt")) and not (tmp_path / "x" / "metrics.csv").exists()
+
+
+def test_a_recipe_of_ones_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from crosstask.recipes.procedural import supervised\n"
+        "def ablation(width: float = 0.0625):\n"
+        '    """Mine."""\n'
+        "    return supervised(width=width, tasks='segmentation,depth', size='32x64')\n"
+    )
+    assert main(["info", f"{tmp_path}/mine.py:ablation", "--width", "0.125", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["tasks"] == ["segmentation", "depth"] and facts["size"] == [32, 64]
+    assert main(["info", f"{tmp_path}/mine.py:ablatoin"]) == 2
+    assert "did you mean ablation" in capsys.readouterr().err
+
+
+def test_info_of_the_papers_network(capsys: pytest.CaptureFixture[str]) -> None:
+    """Spec: 87.40 M with 16 classes and 492.1 GMACs at 512x1024, S-D."""
+    command = ["info", "procedural.supervised", "--encoder", "resnet101", "--width", "1.0"]
+    assert main([*command, "--size", "512x1024", "--tasks", "segmentation,depth", "--json"]) == 0
+    total = json.loads(capsys.readouterr().out)["total"]
+    assert round(total["parameters"] / 1e6, 2) == 87.40  # 14 classes: 87,399,070
+    assert total["parameters"] == 87_399_070
+    assert total["macs"] / 1e9 == pytest.approx(492.1, abs=0.15)
+
+
+def test_config_files_go_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["info", "procedural.supervised"]
+    assert (
+        main([*command, "--tasks", "segmentation,depth", "--width", "0.0625", "--print-config"])
+        == 0
+    )
+    text = capsys.readouterr().out
+    assert "width: 0.0625" in text
+    (tmp_path / "c.yaml").write_text(text)
+    assert main([*command, "--config", str(tmp_path / "c.yaml"), "--size", "32x64", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["tasks"] == ["segmentation", "depth"] and facts["size"] == [32, 64]
+
+
+class TestPredict:
+    def test_files_of_one_photograph(self, run: Path, tmp_path: Path) -> None:
+        image = photo(tmp_path / "street.jpg")
+        assert main(["predict", str(run), str(image), "--output", str(tmp_path / "out")]) == 0
+        out = tmp_path / "out"
+        names = sorted(p.name for p in out.iterdir())
+        assert names == [
+            "crosstask-predict.json", "street.json", "street_depth_up_to_scale.npy", "street_depth_up_to_scale.png",
+            "street_edges.png", "street_normals.npy", "street_normals.png", "street_panel.png",
+            "street_segmentation.png",
+        ]  # fmt: skip
+        classes = np.asarray(Image.open(out / "street_segmentation.png"))
+        assert classes.shape == (50, 90) and classes.dtype == np.uint8 and classes.max() < 14
+        depth = np.load(out / "street_depth_up_to_scale.npy")
+        assert depth.shape == (50, 90) and depth.dtype == np.float32 and (depth > 0).all()
+        with Image.open(out / "street_depth_up_to_scale.png") as coded:
+            scale = float(coded.text["scale"])
+            assert np.abs(np.asarray(coded) * scale - depth).max() <= scale / 2 + 1e-4
+        normals = np.load(out / "street_normals.npy")
+        assert normals.shape == (3, 50, 90)
+        assert np.linalg.norm(normals, axis=0) == pytest.approx(1.0, abs=1e-4)
+
+    def test_a_known_camera_makes_depth_metric(self, aware: Path, tmp_path: Path) -> None:
+        image = photo(tmp_path / "a.png")
+        command = ["predict", str(aware), str(image), "--output"]
+        assert main([*command, str(tmp_path / "near"), "--fx", "60"]) == 0
+        assert main([*command, str(tmp_path / "far"), "--intrinsics", "120,120,45,25"]) == 0
+        near = np.load(tmp_path / "near/a_depth.npy")
+        far = np.load(tmp_path / "far/a_depth.npy")
+        inside = (near > 1.01) & (far < 79)  # not clamped to the range
+        assert inside.any()
+        assert far[inside] / near[inside] == pytest.approx(2.0, rel=1e-3)
+        assert main([*command, str(tmp_path / "unknown")]) == 0
+        assert (tmp_path / "unknown/a_depth_up_to_scale.npy").is_file()
+
+    @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16"])
+    def test_images_of_every_kind(self, run: Path, tmp_path: Path, mode: str) -> None:
+        path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+        if mode == "I;16":
+            Image.fromarray(np.full((40, 40), 30_000, np.uint16)).save(path)
+        else:
+            photo(path, (40, 40), mode)
+        value = load(run).predict(path)
+        assert value["segmentation"].shape == (40, 40)
+        assert value.image.min() >= 0 and value.image.max() <= 1
+
+    def test_exif_rotation_is_followed(self, run: Path, tmp_path: Path) -> None:
+        path = tmp_path / "turned.jpg"
+        image = Image.new("RGB", (60, 40))
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.save(path, exif=exif)
+        assert load(run).predict(path)["segmentation"].shape == (60, 40)
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [(b"", "zero bytes"), (b"hello", "no image"), (None, "cut or damaged")],
+    )
+    def test_bad_files_are_named_and_the_others_done(
+        self,
+        run: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        content: bytes | None,
+        words: str,
+    ) -> None:
+        good = photo(tmp_path / "good.png")
+        bad = tmp_path / "bad.png"
+        whole = photo(tmp_path / "whole.png").read_bytes()
+        bad.write_bytes(whole[: len(whole) // 2] if content is None else content)
+        out = tmp_path / "out"
+        assert main(["predict", str(run), str(bad), str(good), "--output", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert "bad.png" in error and words in error
+        assert (out / "good_panel.png").is_file() and not list(out.glob("bad*"))
+
+    def test_an_empty_folder(
+        self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "empty").mkdir()
+        assert main(["predict", str(run), str(tmp_path / "empty"), "--output", "o"]) == 2
+        assert "holds no images" in capsys.readouterr().err
+
+    def test_arrays_tensors_and_lists(self, run: Path) -> None:
+        model = load(run)
+        array = np.zeros((33, 47, 3), np.uint8)
+        one, two = model.predict([array, torch.zeros(3, 33, 47)])
+        assert one["depth"].shape == two["depth"].shape == (1, 33, 47)
+        assert torch.equal(one["segmentation"], two["segmentation"])
+        with pytest.raises(ValueError, match="expected float"):
+            model.predict(torch.zeros(1, 33, 47))
+
+
+def test_a_run_without_checkpoint(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r").mkdir()
+    for name in ("config.yaml", "model.json"):
+        (tmp_path / "r" / name).write_text((run / name).read_text())
+    assert main(["evaluate", str(tmp_path / "r")]) == 2
+    assert "holds no model" in capsys.readouterr().err

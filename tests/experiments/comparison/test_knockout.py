@@ -1,0 +1,100 @@
+"""Who helps whom, on a network where the answer is known."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from crosstask.engine.runs import RunError
+from crosstask.experiments.comparison.knockout import draw, exchanges_of, knockout
+from crosstask.models import create_model
+from crosstask.tasks import Depth, Normals, Segmentation
+
+TASKS = (Segmentation(2), Depth(), Normals())
+
+
+class Known(nn.Module):
+    """An exchange in which depth lives on segmentation, and nothing else counts."""
+
+    tasks = ("segmentation", "depth", "normals")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cuts: list[tuple[str, str, str]] = []
+        self.recording = False
+        self.recorded: list[bool] = []
+
+    @contextmanager
+    def cut(self, source: str, target: str, mode: str = "mean") -> Iterator[None]:
+        self.cuts.append((source, target, mode))
+        yield
+        self.cuts.pop()
+
+    @contextmanager
+    def record_means(self) -> Iterator[None]:
+        self.recording = True
+        yield
+        self.recording = False
+
+    def alphas(self) -> dict[tuple[str, str], Tensor]:
+        return {("segmentation", "depth"): torch.tensor([-0.5, 0.25])}
+
+    def score(self) -> dict[str, float]:
+        self.recorded.append(self.recording)
+        hurt = ("segmentation", "depth", "mean") in self.cuts
+        helped = ("depth", "segmentation", "mean") in self.cuts
+        return {
+            "segmentation/miou": 0.55 if helped else 0.5,
+            "depth/rmse": 3.0 if hurt else 2.0,
+            "normals/mean": 20.0,
+        }
+
+
+def test_losses_have_the_sign_of_help(tmp_path: Path) -> None:
+    network = nn.Sequential(Known(), Known())
+    result = knockout(network, TASKS, network[0].score)
+    assert result["loss"]["depth"]["segmentation"] == pytest.approx(50.0)
+    assert result["loss"]["segmentation"]["depth"] == pytest.approx(-10.0)  # better without it
+    assert result["loss"]["normals"] == {"segmentation": 0.0, "depth": 0.0, "normals": None}
+    assert result["alpha"]["depth"]["segmentation"] == pytest.approx(0.375)
+    assert result["alpha"]["segmentation"]["depth"] is None
+    assert result["cut"]["segmentation->depth"]["depth/rmse"] == 3.0
+    assert result["whole"]["depth/rmse"] == 2.0
+    assert json.loads(json.dumps(result)) == result
+    draw(result, tmp_path / "knockout.png")
+    assert (tmp_path / "knockout.png").stat().st_size > 5000
+    assert network[0].recorded == [True] + 6 * [False], "the means are those of the whole network"
+    zero = knockout(network, TASKS, network[0].score, mode="zero")
+    assert zero["loss"]["depth"]["segmentation"] == 0.0
+
+
+def test_a_real_exchange_changes_the_target_and_is_whole_again_afterwards() -> None:
+    tasks = {"segmentation": 2, "depth": 1, "normals": 3}
+    network = create_model("densemtl", tasks, "resnet10t", pretrained=False, width=0.125).eval()
+    assert len(exchanges_of(network)) == 1
+    image = torch.rand(1, 3, 32, 64)
+    seen: list[dict[str, Tensor]] = []
+
+    @torch.no_grad()
+    def score() -> dict[str, float]:
+        seen.append({name: levels[-1] for name, levels in network(image).items()})
+        return {"segmentation/miou": 0.5, "depth/rmse": 1.0, "normals/mean": 9.0}
+
+    knockout(network, TASKS, score)
+    score()
+    whole, *cuts, after = seen
+    assert len(cuts) == 6
+    directions = [(s, t.name) for t in TASKS for s in tasks if s != t.name]
+    for (_, target), outputs in zip(directions, cuts, strict=True):
+        for name in tasks:
+            assert torch.equal(outputs[name], whole[name]) == (name != target)
+    assert all(torch.equal(whole[name], after[name]) for name in tasks)
+
+
+def test_a_network_without_exchange_is_refused() -> None:
+    with pytest.raises(RunError, match="no exchange"):
+        knockout(nn.Linear(1, 1), TASKS, dict)

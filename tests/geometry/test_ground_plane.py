@@ -1,0 +1,142 @@
+"""A known height of the camera sets the scale of depth."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from crosstask.cli import main
+from crosstask.cli.evaluate import Extras
+from crosstask.geometry.ground_plane import ground_distance, rescale
+from crosstask.models import create_model
+from crosstask.predict.model import SceneModel
+from crosstask.tasks import Depth
+from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
+from fakes.scenes import scene_tasks
+from fakes.sequences import HEIGHT_ABOVE_FLOOR, Drives
+
+
+def test_any_scale_becomes_the_true_one() -> None:
+    data = Drives(3, size=(48, 80))
+    batch = default_collate([data[i] for i in range(3)])
+    wrong = batch["depth"] * torch.tensor([0.4, 1.0, 2.5]).view(3, 1, 1, 1)
+    found = rescale(wrong, batch["intrinsics"], HEIGHT_ABOVE_FLOOR)
+    torch.testing.assert_close(found, batch["depth"], rtol=2e-3, atol=0)
+    far_off = rescale(batch["depth"], batch["intrinsics"], 100 * HEIGHT_ABOVE_FLOOR)
+    torch.testing.assert_close(far_off, 4 * batch["depth"])  # no ground gives such a factor
+    with pytest.raises(ValueError, match="metres above the ground"):
+        rescale(wrong, batch["intrinsics"], 0.0)
+
+
+def model(depth: Depth | SelfSupervisedDepth) -> SceneModel:
+    network = create_model("multi_task_matched", {"depth": 1}, "test_resnet", False, width=0.0625)
+    return SceneModel(network, (depth,), {})
+
+
+@pytest.mark.parametrize("depth", [Depth(), SelfSupervisedDepth()])
+def test_predictions_at_a_known_height(depth: Depth | SelfSupervisedDepth) -> None:
+    scene = model(depth)
+    image = torch.rand(3, 40, 72)
+    plain = scene.predict(image, fx=60.0)
+    assert plain.depth_kind == "up to scale"
+    scaled = scene.predict(image, fx=60.0, camera_height=1.3)
+    assert scaled.depth_kind == "metric"
+    assert scaled.intrinsics is not None
+    believed = ground_distance(plain["depth"][None], scaled.intrinsics.view(1, 3, 3))
+    factor = (1.3 / believed).clamp(0.25, 4.0)
+    torch.testing.assert_close(scaled["depth"], factor * plain["depth"])
+    (listed,) = scene.predict([image], fx=60.0, camera_height=1.3)
+    torch.testing.assert_close(listed["depth"], scaled["depth"])
+
+
+def test_the_ground_is_found_in_float32_under_autocast() -> None:
+    camera = torch.tensor([[[60.0, 0, 36], [0, 60, 14], [0, 0, 1]]])
+    rows = (torch.arange(48) - 14.0).clamp(min=1)
+    depth = (1.5 * 60 / rows)[None, None, :, None].expand(1, 1, 48, 72)
+    exact = ground_distance(depth, camera)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ground_distance(depth, camera)
+    torch.testing.assert_close(found, exact)
+    assert float(found) == pytest.approx(1.5, rel=1e-3)
+
+
+def test_what_is_missing_is_said() -> None:
+    with pytest.raises(ValueError, match="needs the camera: give `fx`"):
+        model(Depth()).predict(torch.rand(3, 40, 72), camera_height=1.3)
+    segmentation = next(task for task in scene_tasks() if task.name == "segmentation")
+    network = create_model(
+        "multi_task_matched",
+        {"segmentation": segmentation.channels},
+        "test_resnet",
+        False,
+        width=0.0625,
+    )
+    with pytest.raises(ValueError, match="does not predict"):
+        SceneModel(network, (segmentation,), {}).predict(
+            torch.rand(3, 40, 72), fx=60.0, camera_height=1.3
+        )
+
+
+def test_what_stands_on_the_ground_does_not_count() -> None:
+    """A wall of half the height of the camera, over a fifth of the area that is looked at."""
+    camera = torch.tensor([[[60.0, 0, 36], [0, 60, 14], [0, 0, 1]]])
+    rows = (torch.arange(48) + 0.5 - 14).clamp(min=1)
+    depth = (1.6 * 60 / rows)[None, None, :, None].expand(1, 1, 48, 72).clone()
+    assert float(ground_distance(depth, camera)) == pytest.approx(1.6, rel=0.03)
+    depth[..., 30:44, 40:48] = 2.0
+    assert float(ground_distance(depth, camera)) == pytest.approx(1.6, rel=0.05)
+
+
+def test_released_depth_is_refused() -> None:
+    args = argparse.Namespace(boundaries=None, nms=False, submission=None, camera_height=1.6)
+    with pytest.raises(ValueError, match="protocol is released"):
+        Extras((Depth(protocol="released"),), args, object())
+
+
+def test_the_height_that_a_network_believes_in() -> None:
+    """Two level grounds, 1.5 and 2.5 m below the camera."""
+    args = argparse.Namespace(boundaries=None, nms=False, submission=None, camera_height=1.5)
+    extra = Extras((Depth(),), args, object())
+    camera = torch.tensor([[60.0, 0, 36], [0, 60, 20], [0, 0, 1]])
+    rows = (torch.arange(40) + 0.5 - 20).clamp(min=1)
+    for height in (1.5, 2.5):
+        depth = (height * 60 / rows)[None, None, :, None].expand(1, 1, 40, 72)
+        extra({"depth": depth}, {"intrinsics": camera[None], "depth": depth * 1.5 / height})
+    found = extra.compute()
+    assert found["depth/ground/mean"] == pytest.approx(2.0, rel=0.02)
+    assert found["depth/ground/std"] == pytest.approx(0.5, rel=0.02)
+    assert found["depth/height_scaled/abs_rel"] < 0.02
+
+
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(tmp_path / "run")
+    tiny = ["--encoder", "resnet10t", "--no-pretrained", "--width", "0.0625", "--size", "32x64"]
+    tiny += ["--steps", "1", "--train-length", "2", "--val-length", "2", "--workers", "0"]
+    for tasks in ("segmentation,depth", "segmentation"):
+        command = ["train", "procedural.supervised", "--run", run + tasks[-5:], "--tasks", tasks]
+        assert main([*command, *tiny, "--architecture", "multi_task_matched", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", run + "depth", "--camera-height", "1.6", "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["depth/height_scaled/rmse"] > 0
+    assert metrics["depth/height_scaled/rmse"] != metrics["depth/rmse"]
+    assert metrics["depth/ground/mean"] > 0 and metrics["depth/ground/std"] >= 0
+    for wrong in ("-1", "0", "nan", "inf", "high"):
+        assert main(["evaluate", run + "depth", "--camera-height", wrong]) == 2
+        assert "expected metres above 0" in capsys.readouterr().err
+    assert main(["evaluate", run + "ation", "--camera-height", "1.6"]) == 2
+    assert "needs the task depth" in capsys.readouterr().err
+    image = tmp_path / "image.png"
+    from PIL import Image
+
+    Image.new("RGB", (96, 48), (90, 120, 90)).save(image)
+    base = ["predict", run + "depth", str(image), "--output", str(tmp_path / "out")]
+    assert main([*base, "--camera-height", "-1", "--fx", "80"]) == 2
+    assert "expected metres above 0" in capsys.readouterr().err
+    assert main([*base, "--camera-height", "1.6"]) == 2
+    assert "needs the camera" in capsys.readouterr().err
+    assert main([*base, "--camera-height", "1.6", "--fx", "80"]) == 0
+    assert "depth metric" in capsys.readouterr().out

@@ -1,0 +1,162 @@
+"""Encoders of every kind: strides, channels, sizes, prefix tokens, freezing; under every network."""
+
+import pytest
+import torch
+from torch import nn
+
+from crosstask.models.encoders.encoder import Encoder, create_encoder
+from crosstask.models.encoders.plain_transformer import PlainTransformer, SimplePyramid
+from crosstask.models.encoders.pyramid_maps import PyramidMaps, create_pyramid_encoder
+from crosstask.models.registry import create_model
+
+SMALL_VIT = {"embed_dim": 24, "depth": 4, "num_heads": 2}
+SMALL_SWIN = {"embed_dim": 12, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 2)}
+KINDS = {
+    "resnet": ("test_resnet", {}, (2, 4, 8, 16, 32)),
+    "convnext": ("test_convnext", {}, (4, 8, 16, 32)),
+    "swin": ("swin_tiny_patch4_window7_224", SMALL_SWIN, (4, 8, 16, 32)),
+    "swin2": ("swinv2_tiny_window8_256", SMALL_SWIN, (4, 8, 16, 32)),
+    "vit16": ("vit_tiny_patch16_224", SMALL_VIT, (4, 8, 16, 32)),
+    "dinov2": ("vit_small_patch14_dinov2", SMALL_VIT, (4, 8, 16, 32)),
+    "dinov2_registers": ("vit_small_patch14_reg4_dinov2", SMALL_VIT, (4, 8, 16, 32)),
+    "dinov3": ("vit_small_patch16_dinov3", {**SMALL_VIT, "num_heads": 6}, (4, 8, 16, 32)),
+}
+
+
+def encoder(kind: str, **options) -> Encoder:
+    name, small, _ = KINDS[kind]
+    return create_pyramid_encoder(name, pretrained=False, **small, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_maps_are_what_the_encoder_says(kind: str) -> None:
+    module = encoder(kind)
+    assert module.strides == KINDS[kind][2]
+    for size in ((64, 96), (32, 160)):
+        maps = module(torch.rand(2, 3, *size))
+        shapes = [
+            (2, c, size[0] // s, size[1] // s)
+            for c, s in zip(module.channels, module.strides, strict=True)
+        ]
+        assert [tuple(x.shape) for x in maps] == shapes
+    sum((x**2).sum() for x in maps).backward()
+    assert [name for name, p in module.named_parameters() if p.grad is None] == []
+
+
+def test_hrnet_gives_its_four_branches() -> None:
+    module = create_encoder("hrnet_w18_small_v2", pretrained=False)
+    assert module.channels == (64, 18, 36, 72, 144) and module.strides == (2, 4, 8, 16, 32)
+    assert sum(p.numel() for p in module.parameters()) == 3_860_720
+
+
+@pytest.mark.parametrize("kind", ["resnet", "convnext", "swin", "dinov2_registers"])
+@pytest.mark.parametrize("name", ["sca_mtl", "mti_net", "atrc"])
+def test_every_kind_carries_the_multi_scale_networks(kind: str, name: str, monkeypatch) -> None:
+    backbone, small, _ = KINDS[kind]
+    from crosstask.models import registry
+
+    def create(given, pretrained, normalization, output_stride=None):
+        return create_pyramid_encoder(given, pretrained, normalization, output_stride, **small)
+
+    architecture = registry.ARCHITECTURES[name]
+    monkeypatch.setitem(
+        registry.ARCHITECTURES,  # type: ignore[arg-type]
+        name,
+        registry.Architecture(architecture.build, architecture.encoder, create),
+    )
+    tasks = {"segmentation": 5, "depth": 1}
+    model = create_model(name, tasks, encoder=backbone, pretrained=False, width=0.125).eval()
+    assert model.maps.channels == (6, 6, 12, 18)
+    with torch.no_grad():
+        outputs = model(torch.rand(1, 3, 45, 70))
+    assert outputs["depth"][-1].shape == (1, 1, 45, 70)
+
+
+def test_a_transformer_of_another_patch_sees_a_resized_image() -> None:
+    """A shift by one cell of 16 pixels is a shift by one patch of 14."""
+    module = encoder("dinov2")
+    seen = []
+    backbone = module.backbone
+    assert isinstance(backbone, PlainTransformer)
+    backbone.transformer.patch_embed.register_forward_hook(
+        lambda _, args, out: seen.append((args[0], out))
+    )
+    module(torch.rand(1, 3, 64, 96))
+    assert seen[0][0].shape[-2:] == (4 * 14, 6 * 14)
+    assert encoder("vit16").backbone.patch == 16
+
+
+def test_registers_and_the_class_token_are_read_but_not_returned() -> None:
+    module = encoder("dinov2_registers").eval()
+    transformer = module.backbone.transformer
+    assert transformer.num_prefix_tokens == 5
+    image = torch.rand(1, 3, 32, 32)
+    before = module(image)[2]
+    assert before.shape[-2:] == (2, 2)
+    with torch.no_grad():
+        transformer.reg_token.normal_()
+    assert not torch.equal(before, module(image)[2])
+
+
+def test_four_depths_are_tapped_evenly_or_as_asked() -> None:
+    assert encoder("vit16").backbone.depths == (0, 1, 2, 3)
+    deep = create_encoder("vit_tiny_patch16_224", False, **{**SMALL_VIT, "depth": 12})
+    assert deep.backbone.depths == (2, 5, 8, 11)
+    deep = create_encoder(
+        "vit_tiny_patch16_224", False, **{**SMALL_VIT, "depth": 12}, depths=(0, 3, 6, 9)
+    )
+    assert deep.backbone.depths == (0, 3, 6, 9)
+    with pytest.raises(ValueError, match="`depths` is"):
+        create_encoder("vit_tiny_patch16_224", False, **SMALL_VIT, depths=(3, 2, 1, 0))
+
+
+def test_simple_pyramid_by_hand() -> None:
+    pyramid = SimplePyramid(8)
+    assert pyramid.channels == (2, 4, 8, 8)
+    x = torch.randn(1, 8, 4, 4)
+    fine = pyramid([x, x, x, x])
+    assert [tuple(y.shape[1:]) for y in fine] == [(2, 16, 16), (4, 8, 8), (8, 4, 4), (8, 2, 2)]
+    # the coarsest map is the maximum of each 2x2 cell, normalised over channels
+    pooled = x.view(1, 8, 2, 2, 2, 2).amax((3, 5))
+    mean, deviation = pooled.mean(1, keepdim=True), pooled.std(1, keepdim=True, unbiased=False)
+    torch.testing.assert_close(fine[3], (pooled - mean) / deviation, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["resnet", "dinov2"])
+def test_frozen_means_weights_norms_and_stochastic_depth(kind: str) -> None:
+    options = {"drop_path_rate": 0.5} if kind == "dinov2" else {}
+    module = encoder(kind, **options)
+    model = nn.ModuleDict({"encoder": module}).train()
+    module.freeze()
+    model.train()
+    (part,) = module.pretrained_parts()
+    assert not part.training and not any(p.requires_grad for p in part.parameters())
+    before = {name: x.clone() for name, x in part.state_dict().items()}
+    image = torch.rand(2, 3, 64, 64)
+    first = module(image)
+    assert all(torch.equal(x, y) for x, y in zip(first, module(image), strict=True))
+    assert all(torch.equal(x, before[name]) for name, x in part.state_dict().items())
+    learning = [name for name, p in module.named_parameters() if p.requires_grad]
+    # the pyramid starts from random weights: it goes on learning
+    assert bool(learning) is (kind == "dinov2")
+    assert all(name.startswith("backbone.pyramid.") for name in learning)
+    assert module.training
+
+
+def test_networks_that_take_one_size_only_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"takes images of \(224, 224\) pixels only"):
+        create_encoder("beit_base_patch16_224", pretrained=False)
+    with pytest.raises(ValueError, match="has strides 4, 8, 16 and 32"):
+        create_encoder("vit_tiny_patch16_224", False, output_stride=16, **SMALL_VIT)
+
+
+def test_neck_widths() -> None:
+    hrnet = create_encoder("hrnet_w18_small_v2", pretrained=False)
+    plain = PyramidMaps(hrnet)
+    assert plain.channels == (18, 36, 72, 144) and not len(plain.neck)
+    assert PyramidMaps(hrnet, True).channels == (18, 36, 72, 144)
+    assert len(PyramidMaps(hrnet, True).neck) == 4
+    assert PyramidMaps(hrnet, "auto", 0.5).channels == (12, 18, 36, 72)
+    resnet = encoder("resnet")
+    assert PyramidMaps(resnet).channels == (18, 36, 72, 144)
+    assert PyramidMaps(resnet, False).channels == resnet.channels[1:]

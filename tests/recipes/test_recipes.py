@@ -1,0 +1,172 @@
+"""Every recipe trains two steps, resumes after an interruption and evaluates, from the command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import fakes.bsds500
+import fakes.camvid
+import fakes.cityscapes
+import fakes.folder
+import fakes.nyudv2
+import fakes.pascal_context
+import fakes.sequences
+import fakes.sevenscenes
+import fakes.synthia
+import fakes.vkitti2
+from crosstask.cli import main
+from crosstask.cli.parsing import recipe_parser
+from crosstask.recipes.building import build_network
+from crosstask.recipes.catalogue import RECIPES
+from crosstask.recipes.procedural import supervised as procedural
+from crosstask.regimes.regime import Regime
+from crosstask.tasks import Depth, Normals
+
+TINY = ["--encoder", "resnet10t", "--no-pretrained", "--width", "0.0625", "--size", "32x64"]
+STREETS = ["--train-length", "4", "--val-length", "2"]
+
+
+def real3(root: Path) -> Path:
+    fakes.camvid.write(root / "camvid")
+    fakes.sevenscenes.write(root / "sevenscenes")
+    fakes.bsds500.write(root / "bsds500")
+    return root
+
+
+def under(name: str, write: Callable[[Path], Any]) -> Callable[[Path], list[str]]:
+    def arguments(folder: Path) -> list[str]:
+        return ["--root", str(write(folder / name))]
+
+    return arguments
+
+
+CASES: dict[str, Callable[[Path], list[str]]] = {
+    "procedural.supervised": lambda _: STREETS,
+    "procedural.partial": lambda _: STREETS,
+    "camvid.supervised": under("camvid", fakes.camvid.write),
+    "cityscapes.supervised": under("cityscapes", fakes.cityscapes.write),
+    "nyudv2.supervised": under("nyudv2", fakes.nyudv2.write),
+    "pascal_context.supervised": under("pascal", fakes.pascal_context.write),
+    "synthia.supervised": under("synthia", fakes.synthia.write),
+    "vkitti2.supervised": under("vkitti2", fakes.vkitti2.write),
+    "folder.supervised": under("folder", fakes.folder.write),
+    "real3.supervised": under("real3", real3),
+}
+
+
+# What every recipe takes on the command line.
+SHARED_OPTIONS = (
+    "architecture",
+    "tasks",
+    "encoder",
+    "width",
+    "size",
+    "steps",
+    "batch_size",
+    "seed",
+    "balancing",
+    "optimizer",
+    "init_from",
+)
+
+
+class Stop(Exception):
+    pass
+
+
+def test_every_supervised_recipe_is_tested() -> None:
+    """Recipes of the other regimes stand in the tests of their regime."""
+    supervised = [n for n in RECIPES if n.endswith((".supervised", ".partial"))]
+    assert sorted(CASES) == sorted(supervised)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_takes_the_shared_options(name: str) -> None:
+    _, parser, options = recipe_parser(name, "train")
+    assert [option for option in SHARED_OPTIONS if option not in options] == []
+    assert "and scenes" not in " ".join(parser.format_help().split())
+
+
+def test_another_seed_sees_the_same_scenes() -> None:
+    options = {"tasks": "segmentation,depth", "size": "32x64", "width": 0.0625, "train_length": 2}
+    first, second = (procedural(seed=seed, **options) for seed in (0, 5))
+    assert torch.equal(first.train_data()[1]["image"], second.train_data()[1]["image"])
+    a, b = (next(made.regime.network.encoder.parameters()) for made in (first, second))
+    assert not torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_train_resume_evaluate(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    command = ["train", name, "--run", str(run), *TINY, *CASES[name](tmp_path)]
+    command += [
+        "--steps",
+        "2",
+        "--batch-size",
+        "2",
+        "--val-every",
+        "1",
+        "--workers",
+        "0",
+        "--quiet",
+    ]
+    start = Regime.on_train_batch_start
+
+    def stop(self: Regime, batch: Any, batch_idx: int) -> None:
+        if self.global_step == 1:
+            raise Stop
+        start(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Regime, "on_train_batch_start", stop)
+        main(command)
+    assert main([*command, "--resume"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for key, value in metrics.items():
+        assert found[key] == pytest.approx(value, abs=1e-4, nan_ok=True), key
+    assert (run / "panel.png").stat().st_size > 1000
+
+
+def test_the_family_trains_with_its_own_losses_and_weights() -> None:
+    from crosstask.recipes.nyudv2 import supervised
+
+    options = {
+        "tasks": "segmentation,depth,normals,edges",
+        "encoder": "resnet10t",
+        "pretrained": False,
+    }
+    made = supervised(architecture="sca_mtl", width=0.34, **options)
+    assert [t.channels for t in made.tasks] == [40, 1, 3, 1]
+    assert made.tasks[1].objective == made.tasks[2].objective == "l1"
+    assert made.regime.balancer.weights == {
+        "segmentation": 1,
+        "depth": 1,
+        "normals": 10,
+        "edges": 50,
+    }
+    assert made.regime.levels == "sum"
+    dense = supervised(architecture="densemtl", width=0.0625, **options)
+    assert dense.regime.balancer.weights == {
+        "segmentation": 100,
+        "depth": 1,
+        "normals": 100,
+        "edges": 50,
+    }
+    assert dense.tasks[1].objective == "berhu_inverse" and dense.regime.levels == "mean"
+
+
+def test_depth_labels_of_atrc_span_what_the_task_does() -> None:
+    common = {"architecture": "atrc", "encoder": "resnet10t", "pretrained": False, "width": 0.25}
+    outdoors = build_network((Depth(near=1e-3, far=80.0), Normals()), **common)
+    assert outdoors.auxiliary.near == 0.7 and outdoors.auxiliary.far == 80.0
+    chosen = build_network((Depth(far=80.0), Normals()), **common, options={"far": 20.0})
+    assert chosen.auxiliary.far == 20.0

@@ -1,0 +1,223 @@
+"""The web page in a real browser: Debian's Chromium, driven by Playwright, with no way out.
+
+Without Chromium, gradio or Playwright the tests skip; with CI_REQUIRE_BROWSER=1 they fail instead.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+WAIT = 20_000  # milliseconds
+PLOT = "document.querySelector('#plot .js-plotly-plot')"
+EYE = f"{PLOT}._fullLayout.scene._scene.getCamera().eye"
+
+
+def missing() -> str:
+    """What keeps the browser tests from running; empty where nothing does."""
+    lacking = [m for m in ("gradio", "plotly", "playwright") if not importlib.util.find_spec(m)]
+    lacking += [] if Path(CHROMIUM).exists() else ["chromium"]
+    return f"the browser tests need {', '.join(lacking)}" if lacking else ""
+
+
+if missing() and os.environ.get("CI_REQUIRE_BROWSER") != "1":
+    pytest.skip(missing(), allow_module_level=True)
+
+
+@dataclass
+class Site:
+    """A running page in an open browser tab, and whom either of them talked to."""
+
+    server: Any
+    page: Any
+    asked: list[str] = field(default_factory=list)
+    connected: list[Any] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    assert not missing(), missing()
+    from playwright.sync_api import sync_playwright
+
+    from crosstask.predict.model import load
+    from crosstask.web.server import start
+    from crosstask.web.session import Limits, Studio, render_examples
+    from fakes.served import tiny_model
+
+    folder = tiny_model().save_pretrained(tmp_path_factory.mktemp("model"))
+    with pytest.MonkeyPatch.context() as patch:
+        connected: list[Any] = []
+        real = socket.socket.connect
+        patch.setattr(
+            socket.socket, "connect", lambda s, to: (connected.append(to), real(s, to))[1]
+        )
+        patch.setenv("GRADIO_TEMP_DIR", "")  # set by `start`; put back afterwards
+        streets = render_examples(2, size=(32, 64))
+        server = start(
+            Studio(load(folder), Limits(upload_mb=0.2, points=2000)), "127.0.0.1", 0, streets
+        )
+        try:
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(
+                    executable_path=CHROMIUM,
+                    args=["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage"],
+                )
+                made = Site(server, browser.new_page(), connected=connected)
+                made.page.set_default_timeout(WAIT)
+                made.page.on("request", lambda request: made.asked.append(request.url))
+                made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
+                answer = made.page.goto(server.url)
+                assert "default-src 'self'" in answer.headers["content-security-policy"]
+                made.page.wait_for_selector(".ct-example")
+                yield made
+                browser.close()
+        finally:
+            server.close()
+
+
+def photo(path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 255, (50, 100, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def give(site: Site, path: Path) -> None:
+    site.page.set_input_files("#upload input[type=file]", path)
+
+
+def uploads(site: Site) -> list[Path]:
+    """Files of visitors on the server's disk that hold anything."""
+    return [p for p in site.server.folder.rglob("*") if p.is_file() and p.stat().st_size]
+
+
+def test_an_upload_is_predicted_and_deleted(site: Site, tmp_path: Path) -> None:
+    give(site, photo(tmp_path / "photo.png"))
+    site.page.wait_for_selector("#images .ct-card")
+    cards = site.page.locator("#images .ct-card")
+    names = [cards.nth(k).get_attribute("data-task") for k in range(cards.count())]
+    assert names == ["segmentation", "depth", "normals", "edges"]
+    assert site.page.locator("#images .ct-legend").count() == 4
+    assert "100 x 50 pixels" in site.page.locator("#status").inner_text()
+    assert uploads(site) == []
+
+
+def test_the_overlay_follows_choice_and_opacity(site: Site) -> None:
+    shown = site.page.locator("#images .ct-layer:visible")
+    assert shown.get_attribute("data-task") == "segmentation"
+    site.page.locator("#images input[value=depth]").check()
+    site.page.locator(".ct-opacity").fill("80")
+    assert shown.get_attribute("data-task") == "depth"
+    assert shown.evaluate("layer => getComputedStyle(layer).opacity") == "0.8"
+
+
+def click(site: Site, where: str, x: float, y: float) -> None:
+    """At fractions of the first image of a view."""
+    stage = site.page.locator(f"{where} .ct-pick").first
+    box = stage.bounding_box()
+    stage.click(position={"x": x * box["width"], "y": y * box["height"]})
+
+
+def test_a_click_reads_the_pixel(site: Site) -> None:
+    click(site, "#images", 0.255, 0.51)  # of 100 x 50 pixels
+    site.page.wait_for_selector("text=column 25, row 25")
+    said = site.page.locator(".ct-reading [data-task]")
+    texts = {said.nth(k).get_attribute("data-task"): said.nth(k).inner_text() for k in range(4)}
+    assert any(name in texts["segmentation"] for name in ("ground", "wall", "box"))
+    assert "(up to scale)" in texts["depth"]
+    assert "faces" in texts["normals"] and "z " in texts["normals"]
+    assert "probability 0." in texts["edges"]
+
+
+def test_the_attention_follows_the_click(site: Site) -> None:
+    site.page.get_by_role("tab", name="Attention").click()
+    cards = site.page.locator("#attention .ct-card")
+    assert cards.count() == 12
+    image = cards.first.locator("img")
+    before = image.get_attribute("src")
+    click(site, "#attention", 0.905, 0.09)
+    site.page.wait_for_selector("text=column 90, row 4")
+    site.page.wait_for_function(
+        "old => document.querySelector('#attention .ct-card img').src !== old", arg=before
+    )
+    assert "of 128 cells" in cards.first.inner_text()  # 64 x 128 at stride 2, cells of 4 x 4
+
+
+def test_the_scene_in_space_and_its_file(site: Site, tmp_path: Path) -> None:
+    site.page.get_by_role("tab", name="3-D").click()
+    site.page.wait_for_selector("#plot canvas")
+    eye = site.page.evaluate(EYE)
+    canvas = site.page.locator("#plot canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    site.page.mouse.move(*middle)
+    site.page.mouse.down()
+    site.page.mouse.move(middle[0] + 80, middle[1] + 20, steps=4)
+    site.page.mouse.up()
+    site.page.wait_for_function(f"old => {EYE}.x !== old.x", arg=eye)  # it can be turned
+    before = site.page.evaluate(f"{PLOT}.data[0].marker.color[0]")
+    assert "5000" not in site.page.locator("#cloud-note").inner_text()  # the farthest are left out
+    site.page.locator("#color input[value=normals]").check()
+    site.page.wait_for_function(f"old => {PLOT}.data[0].marker.color[0] !== old", arg=before)
+    assert 0 < site.page.evaluate(f"{PLOT}.data[0].marker.color.length") <= 2000
+    with site.page.expect_download() as waiting:
+        site.page.locator("#download").click()
+    content = Path(waiting.value.path()).read_bytes()
+    assert waiting.value.suggested_filename == "scene_normals.ply"
+    count = int(content.split(b"element vertex ")[1].split()[0])
+    assert 4750 <= count < 5000  # nearest 95 % of 100 x 50
+    assert len(content) == content.index(b"end_header\n") + 11 + 15 * count
+    assert all("sessions" in file.parts for file in uploads(site))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("text.png", b"no image", "text.png is no image that can be read"),
+        ("zero.jpg", b"", "empty"),
+        ("large.png", b"x" * 300_000, "exceed the maximum"),
+    ],
+)
+def test_a_bad_file_gives_a_message(
+    site: Site, tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    give(site, tmp_path / name)
+    site.page.wait_for_selector(f"text={words}")
+    assert "Traceback" not in site.page.content()
+    assert site.page.locator("#images .ct-card").count() == 4  # what was there stays
+    assert not [file for file in uploads(site) if file.name == name]
+
+
+def test_a_rendered_street_is_an_example(site: Site) -> None:
+    site.page.locator(".ct-example").nth(1).click()
+    site.page.wait_for_selector("text=64 x 32 pixels")
+    depth = site.page.locator(".ct-reading [data-task=depth] dd")
+    assert re.fullmatch(r"\d+\.\d\d m", depth.inner_text())  # its camera is known
+
+
+def test_nobody_else_was_asked_for_anything(site: Site) -> None:
+    home = urlsplit(site.server.url).netloc
+    asked = {urlsplit(url).netloc for url in site.asked if not url.startswith(("data:", "blob:"))}
+    assert asked == {home}
+    inet = [to for to in site.connected if isinstance(to, tuple)]
+    assert {to[0] for to in inet} <= {"127.0.0.1", "localhost", "::1"}
+    assert site.complaints == []
+
+
+def test_the_footer_and_outside_fonts_are_off(site: Site) -> None:
+    assert site.page.locator("footer:visible").count() == 0
+    fonts = site.page.evaluate("[...document.fonts].filter(f => f.status == 'loaded').length")
+    assert fonts == 0
