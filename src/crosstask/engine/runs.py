@@ -23,6 +23,8 @@ from crosstask.media.files import atomic_path
 
 # A resumed run may differ in these only.
 RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "devices", "root", "val_every")
+# Options that recipes no longer have, with the value that means what recipes do now.
+WITHDRAWN: dict[str, Any] = {"mixed_batches": False, "domain_norms": False}
 
 
 class RunError(ValueError):
@@ -96,7 +98,7 @@ class Run:
             yield
 
     def read_config(self, *needed: str) -> dict[str, Any]:
-        """The recipe's name and options.
+        """The recipe's name and options; withdrawn options at their neutral value are left out.
 
         Args:
             needed: keys that the caller cannot do without, for example "recipe" and "seed".
@@ -119,7 +121,8 @@ class Run:
             raise RunError(f"{self.config_file} is cut off (no line end); {_PUT_BACK}")
         if lost := [key for key in needed if key not in config]:
             raise RunError(f"{self.config_file} has no `{lost[0]}`; {_PUT_BACK}")
-        return config
+        absent = object()
+        return {k: v for k, v in config.items() if WITHDRAWN.get(k, absent) != v}
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         with atomic_path(self.config_file) as temporary:

@@ -36,8 +36,6 @@ def adaptation_experiment(
     pseudo_share: float = 0.2,
     mixing: Literal["class", "none"] = "class",
     mixed_jitter: float = 0.3,
-    mixed_batches: bool = False,
-    domain_norms: bool = False,
     match_colors: bool = False,
     match_noise: bool = False,
     teacher_decay: float = 0.999,
@@ -89,8 +87,6 @@ def adaptation_experiment(
             classes) the most confident so many are learned from even below the threshold.
         mixing: class (paste half of the source's classes) or none.
         mixed_jitter: strength of random colour changes on mixed images.
-        mixed_batches: one forward pass over both domains.
-        domain_norms: batch-norm statistics of their own for each domain.
         match_colors: give source images the colour statistics of target images.
         match_noise: add noise to source images until they are as noisy as target images.
         teacher_decay: decay of the teacher, a moving average of the network.
@@ -152,8 +148,6 @@ def adaptation_experiment(
             least_share=pseudo_share,
             jitter=mixed_jitter,
         ),
-        mixed_batches=mixed_batches,
-        domain_norms=domain_norms,
         match_colors=match_colors,
         match_noise=match_noise,
     )

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from crosstask.engine.runs import WITHDRAWN, RunError
+
 
 def other_split(dataset: Any, split: str) -> Any:
     """The dataset's split of that name, with the options of the run."""
@@ -32,6 +34,12 @@ def reopen(run, root: str | None = None):  # type: ignore[no-untyped-def]
     from crosstask.recipes.catalogue import find_recipe
 
     config = run.read_config("recipe")
+    for option in WITHDRAWN:
+        if option in config:
+            raise RunError(
+                f"{run.path} was trained with `{option}: {config[option]}`, which this version no longer "
+                "has; evaluate it with the version that its env.json names"
+            )
     function = find_recipe(config.pop("recipe"))
     if root is not None:
         config["root"] = root

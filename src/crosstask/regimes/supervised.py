@@ -36,34 +36,42 @@ class Supervised(Regime):
         self._batches_seen = 0
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        outputs = dict(self.network(self.image(batch)))
+        return self.labelled_losses(dict(self.network(self.image(batch))), batch)
+
+    def labelled_losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
+        """{task: loss}, and the network's own losses on its auxiliary outputs, if it gives any."""
         auxiliary = outputs.pop("auxiliary", None)
         losses = self.task_losses(outputs, batch)
         if auxiliary:
-            targets = {task.name: batch[task.name] for task in self.tasks}
+            targets = {task.name: batch[task.name] for task in self.labelled_tasks}
             losses |= cast(Any, self.network).auxiliary_losses(auxiliary, targets)
         return losses
 
     def task_losses(
         self, outputs: Mapping[str, Sequence[Tensor]], batch: Batch
     ) -> dict[str, Tensor]:
-        """{task: loss averaged over levels and labelled pixels} of outputs already computed."""
-        share = self._share(batch)
+        """{task: loss over levels and labelled pixels} of outputs already computed."""
+        if not self.labelled_tasks:
+            return {}
+        share, camera = self._share(batch), batch.get("intrinsics")
         losses = {}
         for task in self.labelled_tasks:
             target = batch[task.name]
-            levels = outputs[task.name][-1:] if self.levels == "last" else outputs[task.name]
             sums = [
-                task.loss_terms(
-                    resize_output(level, target.shape[-2:]), target, batch.get("intrinsics")
-                )[0]
-                for level in levels
+                task.loss_terms(resize_output(level, target.shape[-2:]), target, camera)[0]
+                for level in self.used_levels(outputs[task.name])
             ]
-            total = torch.stack(sums).sum()
-            if self.levels == "mean":
-                total = total / len(sums)
-            losses[task.name] = total * share[task.name]
+            losses[task.name] = self.combine_levels(sums) * share[task.name]
         return losses
+
+    def used_levels(self, outputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Those of a task's outputs, coarse to fine, that have a loss."""
+        return outputs[-1:] if self.levels == "last" else outputs
+
+    def combine_levels(self, losses: Sequence[Tensor]) -> Tensor:
+        """One loss of those of the used levels: their sum or mean."""
+        total = torch.stack(list(losses)).sum()
+        return total / len(losses) if self.levels == "mean" else total
 
     def _share(self, batch: Batch) -> dict[str, Tensor]:
         """What one labelled pixel weighs, so that gradients of the step add up to its mean."""

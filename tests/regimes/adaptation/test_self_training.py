@@ -168,34 +168,8 @@ def test_edges_run_along_the_border_where_classes_differ() -> None:
     assert edges[4, 8:12].tolist() == [0, 255, 255, 0]  # without classes nobody knows
 
 
-def test_noise_is_measured_and_matched() -> None:
-    torch.manual_seed(0)
-    ramp = torch.linspace(0.3, 0.7, 64).expand(2, 3, 64, 64)
-    assert float(st.noise_level(ramp).max()) < 1e-6  # a gradient is no noise
-    noisy = ramp + 0.05 * torch.randn(2, 3, 64, 64)
-    assert noisy.shape == (2, 3, 64, 64)
-    torch.testing.assert_close(
-        st.noise_level(noisy), torch.full((2, 3, 1, 1), 0.05), atol=4e-3, rtol=0
-    )
-    quiet = ramp + 0.02 * torch.randn(2, 3, 64, 64)
-    matched = st.match_noise(quiet, noisy)
-    torch.testing.assert_close(st.noise_level(matched), st.noise_level(noisy), atol=5e-3, rtol=0)
-    assert torch.equal(st.match_noise(noisy.clamp(0, 1), ramp), noisy.clamp(0, 1))
-
-
-def test_noise_is_the_same_under_autocast() -> None:
-    torch.manual_seed(0)
-    image = (torch.linspace(0.3, 0.7, 64) + 1e-3 * torch.randn(1, 3, 64, 64)).clamp(0, 1)
-    exact = st.noise_level(image)
-    with torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(st.noise_level(image), exact)
-
-
-def test_colours_take_over_mean_and_spread() -> None:
-    image, like = torch.rand(2, 3, 16, 16) * 0.3 + 0.3, torch.rand(2, 3, 16, 16) * 0.4 + 0.2
-    moved = st.match_colors(image, like)
-    torch.testing.assert_close(moved.mean((2, 3)), like.mean((2, 3)), atol=1e-3, rtol=0)
-    torch.testing.assert_close(moved.std((2, 3)), like.std((2, 3)), atol=1e-2, rtol=0)
+def test_recoloured_images_differ_unless_the_strength_is_zero() -> None:
+    image = torch.rand(2, 3, 16, 16) * 0.3 + 0.3
     torch.manual_seed(0)
     changed = st.recolor(image, 0.3)
     assert changed.shape == image.shape and not torch.allclose(changed, image)

@@ -1,4 +1,4 @@
-"""Output-space alignment: discriminators that look at predictions, and a network that fools them.
+"""Output-space alignment: discriminators on predictions, and the adversarial loss against them.
 
 MTL-UDA of DenseMTL (section 4.4, table 6), after ADVENT (Vu et al., CVPR 2019): one discriminator
 for each task and supervised level; the network learns to make target predictions look like source
@@ -7,7 +7,7 @@ predictions.
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class AlignmentSettings:
     Attributes:
         weight: of the adversarial loss, which is the mean over discriminators.
         start: optimiser step from which on discriminators and network play.
-        lr, betas: Adam's, for the discriminators; the rate falls as (1 - step / steps) ** 0.9.
+        lr, betas: Adam's, for the discriminators; the rate falls by `schedule`.
         width: channels after a discriminator's first convolution.
         window: optimiser steps over which a discriminator's accuracy is judged.
     """
@@ -51,6 +51,10 @@ class AlignmentSettings:
                 f"{self.window}; expected weight, start >= 0, lr > 0, window >= 1"
             )
 
+    def schedule(self, steps: int) -> Callable[[int], float]:
+        """The factor on `lr` by step: (1 - step / steps) ** 0.9."""
+        return lambda step: (1.0 - min(step / max(steps, 1), 1.0)) ** 0.9
+
 
 class OutputAlignment(nn.Module):
     """The discriminators of all tasks and supervised levels, and the losses of both sides.
@@ -64,6 +68,7 @@ class OutputAlignment(nn.Module):
 
     accuracy: Tensor
     batches: Tensor
+    judged: int = -1  # the step of the last look at `accuracy`
 
     def __init__(
         self,
@@ -110,8 +115,27 @@ class OutputAlignment(nn.Module):
         camera = batch.get("intrinsics")
         return {t.name: t.alignment_reference(batch[t.name], camera) for t in self.tasks}
 
-    def fooling_loss(self, target: Mapping[str, Tensor]) -> Float[Tensor, ""]:
-        """The network's side: target maps should be taken for source; the discriminators rest."""
+    def active(self, step: int) -> bool:
+        """Whether outputs are aligned at this optimiser step."""
+        return step >= self.settings.start
+
+    def losses(
+        self, source: Outputs, target: Outputs, batch: Mapping[str, Any], step: int
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """(weight x adversarial loss, discriminator loss) of both domains' raw outputs.
+
+        The first reaches the network alone, the second the discriminators alone.
+        """
+        size, references = batch["image"].shape[-2:], self.references(batch)
+        theirs = self.maps(target, size, references)
+        with torch.no_grad():
+            ours = self.maps(source, size, references)
+        adversarial = self.adversarial_loss(theirs)
+        self.judge_at(step)
+        return self.settings.weight * adversarial, self.discriminator_loss(ours, theirs)
+
+    def adversarial_loss(self, target: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+        """The network's side: target maps should be classified as source; discriminators frozen."""
         with _frozen(self.discriminators):
             losses = [
                 _against(discriminator(target[key], _coin()), SOURCE)
@@ -119,10 +143,10 @@ class OutputAlignment(nn.Module):
             ]
         return torch.stack(losses).mean()
 
-    def telling_loss(
+    def discriminator_loss(
         self, source: Mapping[str, Tensor], target: Mapping[str, Tensor]
     ) -> Float[Tensor, ""]:
-        """The discriminators' side, on detached maps; also keeps count of how often they are right."""
+        """The discriminators' side, on detached maps; also counts how often they are right."""
         losses, right = [], []
         for key, discriminator in self.discriminators.items():
             ours = discriminator(source[key].detach(), _coin())
@@ -132,6 +156,13 @@ class OutputAlignment(nn.Module):
         self.accuracy += torch.stack(right)
         self.batches += 1
         return torch.stack(losses).mean()
+
+    def judge_at(self, step: int) -> None:
+        """`judge`, once every `window` optimiser steps."""
+        played = step - self.settings.start
+        if played > 0 and played % self.settings.window == 0 and self.judged != step:
+            self.judged = step
+            self.judge()
 
     @torch.no_grad()
     def judge(self) -> None:

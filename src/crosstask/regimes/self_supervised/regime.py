@@ -139,14 +139,9 @@ class SelfSupervised(Supervised):
         else:
             features = network.encode(image)
             outputs = dict(network.decode(features, tuple(image.shape[-2:])))
-        auxiliary = outputs.pop("auxiliary", None)
-        found = self.task_losses(outputs, batch) if self.labelled_tasks else {}
+        found = self.labelled_losses(outputs, batch)
         found[self.depth.name] = self.depth_loss(outputs[self.depth.name], batch, features)
-        ordered = {task.name: found[task.name] for task in self.tasks}
-        if auxiliary:
-            targets = {task.name: batch[task.name] for task in self.labelled_tasks}
-            ordered |= network.auxiliary_losses(auxiliary, targets)
-        return ordered
+        return {task.name: found[task.name] for task in self.tasks} | found
 
     def depth_loss(
         self, levels: Sequence[Tensor], batch: Batch, features: Sequence[Tensor] | None = None
