@@ -2,6 +2,7 @@
 
     model = crosstask.create_model("densemtl", {"segmentation": 19, "depth": 1})
     outputs = model(image)            # {task: [coarse, ..., fine]}, plain PyTorch
+    metrics = crosstask.train("procedural.supervised", run="runs/demo", steps=200)
     scene = crosstask.load("runs/demo").predict("street.jpg")
 
 Names are imported when they are first used, so that `import crosstask` is quick.
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crosstask.models import create_model, list_models
     from crosstask.predict.model import SceneModel, load
+    from crosstask.recipes.running import evaluate, train
     from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 
 _PLACES = {
@@ -20,6 +22,8 @@ _PLACES = {
     "list_models": "crosstask.models",
     "load_released_densemtl": "crosstask.engine.released",
     "load": "crosstask.predict.model",
+    "train": "crosstask.recipes.running",
+    "evaluate": "crosstask.recipes.running",
     "SceneModel": "crosstask.predict.model",
     "Task": "crosstask.tasks",
     "Segmentation": "crosstask.tasks",
@@ -37,8 +41,10 @@ __all__ = [
     "Segmentation",
     "Task",
     "create_model",
+    "evaluate",
     "list_models",
     "load",
+    "train",
 ]
 
 

@@ -9,11 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import fakes.bsds500
 import fakes.cityscapes
 from crosstask.cli import main
-from crosstask.predict.sliding_window import SlidingWindow, starts
-from crosstask.predict.submission import label_ids
+from crosstask.evaluation.sliding_window import SlidingWindow, starts
+from crosstask.evaluation.submission import label_ids
 
 
 class Identity(nn.Module):
@@ -104,30 +103,6 @@ def test_submission_of_the_test_split(
     assert np.asarray(Image.open(file)).shape == (64, 128)
     assert main(["evaluate", str(run), "--split", "tset"]) == 2
     assert "train, val, test" in capsys.readouterr().err
-
-
-def test_boundaries_of_several_annotators(tmp_path: Path) -> None:
-    """One person's map is right everywhere, though the agreed target calls parts of it disputed."""
-    import argparse
-
-    from crosstask.cli.evaluate import Extras
-    from crosstask.data import BSDS500, Mixture
-    from crosstask.metrics.thinning import thin
-    from crosstask.tasks import Edges
-
-    dataset = BSDS500(fakes.bsds500.write(tmp_path), consensus=0.9)
-    sample, maps = dataset[0], dataset.load_annotations(dataset.frames[0])
-    assert len(maps) == 3 and bool((sample["edges"] == 255).any())  # not drawn by all three
-    lines = int(thin(maps.numpy() == 1).sum())
-    args = argparse.Namespace(boundaries=0.01, nms=False, submission=None, camera_height=None)
-    batch = {"source": [sample["source"]], "name": [sample["name"]], "edges": sample["edges"][None]}
-    for opened in (dataset, Mixture([(dataset, 1.0)])):
-        extra = Extras((Edges(),), args, opened)
-        extra({"edges": maps[:1][None] * 0.9}, batch)
-        found = extra.compute()
-        assert found["edges/ods_precision"] == pytest.approx(1.0)
-        assert 0.8 < found["edges/ods_recall"] <= 1
-        assert extra.boundaries is not None and int(extra.boundaries.counts[0, 1]) == lines
 
 
 def test_streets_have_no_stored_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

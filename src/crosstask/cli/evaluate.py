@@ -3,13 +3,39 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from crosstask.cli.arguments import metres
 from crosstask.cli.tables import metrics_table
 
 
 def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+
+    from crosstask.recipes.reopen import open_run
+    from crosstask.recipes.running import score
+
+    experiment = open_run(args.run, args.checkpoint, args.root)
+    metrics = score(
+        experiment,
+        split=args.split,
+        device=args.device,
+        precision=args.precision,
+        batch_size=args.batch_size,
+        flip=args.flip,
+        window=args.window,
+        boundaries=args.boundaries,
+        nms=args.nms,
+        camera_height=args.camera_height,
+        submission=args.submission,
+    )
+    if args.json:
+        print(json.dumps(metrics, indent=2))
+    else:
+        metrics_table(metrics, [t.name for t in experiment.tasks], title=str(args.run))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="crosstask evaluate", description="score a run on its validation split, or another"
     )
@@ -51,134 +77,4 @@ def main(argv: list[str]) -> int:
         help="folder for Cityscapes label-id PNGs of the images of the split",
     )
     parser.add_argument("--json", action="store_true")
-    args = parser.parse_args(argv)
-
-    import torch
-
-    from crosstask.engine import checkpoints
-    from crosstask.engine.hardware import choose
-    from crosstask.engine.runs import Run
-    from crosstask.engine.training import restore_companions
-    from crosstask.evaluation.evaluate import evaluate_constants
-    from crosstask.predict.sliding_window import SlidingWindow
-    from crosstask.recipes.options import parse_size
-    from crosstask.recipes.reopen import at_native_size, other_split, reopen
-
-    hardware = choose(args.device, args.precision)
-    experiment = reopen(Run(args.run), args.root)
-    network = experiment.regime.inference_network()
-    _, weights = checkpoints.find(args.run, args.checkpoint)
-    checkpoints.load_weights(network, weights, str(args.run))
-    place = Run(args.run)
-    chosen = place.best if args.checkpoint == "best" and place.best.is_file() else place.last
-    restore_companions(experiment.regime, chosen)
-    val = experiment.val_data()
-    if args.split:
-        val = other_split(val, args.split)
-    wrap = None
-    if args.window:
-        window = parse_size(args.window)
-        wrap = lambda inner: SlidingWindow(inner, window)  # noqa: E731
-        at_native_size(val)
-    extra = Extras(experiment.tasks, args, val)
-    with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
-        metrics = experiment.regime.final_metrics(
-            val,
-            batch_size=args.batch_size or experiment.val_batch_size,
-            workers=experiment.workers,
-            device=hardware.device,
-            flip=args.flip,
-            listener=extra,
-            wrap=wrap,
-        )
-    metrics |= extra.compute()
-    train_set = experiment.train_data()
-    metrics |= evaluate_constants(experiment.tasks, train_set, val)
-    metrics |= experiment.regime.trivial_metrics(train_set, val)
-    if args.json:
-        print(json.dumps(metrics, indent=2))
-    else:
-        metrics_table(metrics, [t.name for t in experiment.tasks], title=str(args.run))
-    return 0
-
-
-class Extras:
-    """What only an evaluation computes: boundary scores, files for a benchmark server."""
-
-    def __init__(self, tasks: Any, args: argparse.Namespace, dataset: Any) -> None:
-        from crosstask.data.datasets.bsds500 import find_annotations
-        from crosstask.metrics.boundaries import BoundaryMetric
-        from crosstask.metrics.depth import DepthMetric
-        from crosstask.predict.submission import label_ids
-
-        names = [task.name for task in tasks]
-        self.boundaries, self.folder = None, args.submission
-        self.height, self.depth = args.camera_height, None
-        self.believed: list[Any] = []
-        if self.height is not None:
-            if "depth" not in names:
-                raise ValueError(
-                    "`--camera-height` needs the task depth, which this run does not have"
-                )
-            depth = tasks[names.index("depth")]
-            if depth.protocol == "released":
-                raise ValueError(
-                    "`--camera-height` scores metres, and the run's protocol is released; train with "
-                    "protocol correct"
-                )
-            self.depth = DepthMetric(float(depth.near), float(depth.far))
-        self.annotations = find_annotations(dataset)
-        if args.boundaries is not None:
-            if "edges" not in names:
-                raise ValueError(
-                    "`--boundaries` needs the task edges, which this run does not have"
-                )
-            self.boundaries = BoundaryMetric(args.boundaries, thin_target=True, nms=args.nms)
-        if self.folder is not None:
-            if "segmentation" not in names:
-                raise ValueError(
-                    "`--submission` needs the task segmentation, which this run does not have"
-                )
-            self.ids = label_ids(tasks[names.index("segmentation")].classes.names)
-
-    def __call__(self, predictions: Any, batch: Any) -> None:
-        from crosstask.geometry.ground_plane import ground_distance, rescale
-        from crosstask.predict.submission import write_submission
-
-        if self.depth is not None:
-            predicted, camera = predictions["depth"].cpu(), batch["intrinsics"].cpu()
-            scaled = rescale(predicted, camera, self.height)
-            self.believed.append(ground_distance(predicted, camera))
-            self.depth.update(scaled, batch["depth"].cpu())
-        if self.boundaries is not None:
-            self._score_boundaries(predictions["edges"].cpu(), batch)
-        if self.folder is not None:
-            for name, classes in zip(batch["name"], predictions["segmentation"], strict=True):
-                write_submission(self.folder, name, classes, self.ids)
-
-    def _score_boundaries(self, edges: Any, batch: Any) -> None:
-        """Against every annotator's map where the dataset has several, else against the target."""
-        from crosstask.data.resample import resize_edges
-
-        assert self.boundaries is not None
-        for place, probability in enumerate(edges):
-            truth = self.annotations(batch["source"][place], batch["name"][place])
-            if truth is None:
-                truth = batch["edges"][place].cpu()
-            else:
-                truth = resize_edges(truth, tuple(probability.shape[-2:]))
-            self.boundaries.update(probability[None], truth[None])
-
-    def compute(self) -> dict[str, float]:
-        import torch
-
-        found: dict[str, float] = {}
-        if self.boundaries is not None:
-            found |= {f"edges/{k}": float(v) for k, v in self.boundaries.compute().items()}
-        if self.depth is not None:
-            scores = self.depth.compute()
-            found |= {f"depth/height_scaled/{k}": float(v) for k, v in scores.items()}
-            heights = torch.cat(self.believed)
-            found["depth/ground/mean"] = float(heights.mean())
-            found["depth/ground/std"] = float(heights.std(correction=0))
-        return found
+    return parser

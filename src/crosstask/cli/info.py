@@ -2,7 +2,8 @@
 
 import json
 
-from crosstask.cli.parsing import recipe_name, recipe_parser, split_options
+from crosstask.cli.parsing import recipe_name, recipe_parser
+from crosstask.recipes.resolving import split_options
 
 
 def main(argv: list[str]) -> int:

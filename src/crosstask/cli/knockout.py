@@ -5,8 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crosstask.data.spacing import evenly
-
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
@@ -30,35 +28,18 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
-    if args.samples is not None and args.samples < 1:
-        raise ValueError(f"`--samples` is {args.samples}; expected at least 1")
 
-    from torch.utils.data import Subset
+    from crosstask.experiments.comparison.knockout import knockout_run
 
-    from crosstask.engine import checkpoints
-    from crosstask.engine.hardware import choose
-    from crosstask.engine.runs import Run
-    from crosstask.evaluation.evaluate import evaluate
-    from crosstask.experiments.comparison.knockout import draw, knockout
-    from crosstask.media.files import write_json
-    from crosstask.recipes.reopen import reopen
-
-    device = choose(args.device, "32").device
-    experiment = reopen(Run(args.run), args.root)
-    network = experiment.regime.inference_network()
-    _, weights = checkpoints.find(args.run, args.checkpoint)
-    checkpoints.load_weights(network, weights, str(args.run))
-    data: Any = experiment.val_data()
-    if args.samples is not None:
-        data = Subset(data, evenly(len(data), args.samples))
-
-    def score() -> dict[str, float]:
-        size = args.batch_size or experiment.val_batch_size
-        return evaluate(network, experiment.tasks, data, batch_size=size, device=device)
-
-    result = {"samples": len(data)} | knockout(network, experiment.tasks, score, args.mode)
-    write_json(args.run / "knockout.json", result)
-    draw(result, args.run / "knockout.png")
+    result = knockout_run(
+        args.run,
+        root=args.root,
+        checkpoint=args.checkpoint,
+        mode=args.mode,
+        samples=args.samples,
+        batch_size=args.batch_size,
+        device=args.device,
+    )
     if args.json:
         print(json.dumps(result, indent=2))
     else:

@@ -1,14 +1,13 @@
 """Recipe functions as command lines, through jsonargparse."""
 
 import re
-import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
 from crosstask.recipes.catalogue import find_recipe
+from crosstask.recipes.resolving import add_options
 from crosstask.suggest import nearest
 
 _BOOLEANS = ("true", "false", "yes", "no", "True", "False")
@@ -81,19 +80,4 @@ def recipe_parser(name: str, command: str) -> tuple[Callable[..., Any], OptionPa
     description = (function.__doc__ or name).strip().split("Args:")[0].strip()
     parser = OptionParser(prog=f"crosstask {command} {name}", description=description)
     parser.add_argument("--config", action=ActionConfigFile, help="read options from a YAML file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        added = parser.add_function_arguments(function, fail_untyped=False, sub_configs=False)
-    return function, parser, list(added)
-
-
-def split_options(namespace: Any, names: Sequence[str]) -> dict[str, Any]:
-    """The recipe's own options out of a parsed namespace, as plain values."""
-    plain = namespace.as_dict()
-    return {name: _plain(plain[name]) for name in names if name in plain}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(v) for v in value]
-    return str(value) if isinstance(value, Path) else value
+    return function, parser, add_options(parser, function)

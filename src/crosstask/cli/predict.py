@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     model = load(args.model, checkpoint=args.checkpoint, device=choose(args.device).device)
     record_settings(args.output, _facts(model, settings, window), settings.resume)
     if window is not None:
-        from crosstask.predict.sliding_window import SlidingWindow
+        from crosstask.evaluation.sliding_window import SlidingWindow
 
         model.network = SlidingWindow(model.network, window)
     return _predict(model, list(zip(names, files, strict=True)), args.output, settings)

@@ -1,11 +1,11 @@
 """`crosstask study NAME [--dataset D] [--seeds 0,1,2] [--list] [options of the recipe]`."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.parsing import recipe_parser, split_options
+from crosstask.cli.parsing import recipe_parser
+from crosstask.recipes.resolving import split_options
 
 
 def main(argv: list[str]) -> int:
@@ -26,9 +26,12 @@ def main(argv: list[str]) -> int:
 
     from crosstask.experiments.studies.running import (
         FINISHED,
+        check_given,
         check_tasks,
+        choose_rows,
         plan,
         run_study,
+        trainer,
         write_list,
     )
     from crosstask.experiments.studies.study import Setting
@@ -41,11 +44,9 @@ def main(argv: list[str]) -> int:
         size=parse_size(options["size"]),
     )
     runs = study(setting)
-    _check_given(given, runs, name)
+    check_given(given, runs, name)
     if settings.rows:
-        wanted = parse_names(settings.rows)
-        _check_rows(wanted, [run.row for run in runs])
-        runs = [run for run in runs if run.row in wanted]
+        runs = choose_rows(runs, parse_names(settings.rows))
     output = settings.output or Path("runs") / f"{dataset}-{options['optimizer']}"
 
     def resolve(recipe: str) -> dict[str, Any]:
@@ -58,7 +59,8 @@ def main(argv: list[str]) -> int:
             print(f"{item.run.name:<56} {item.status()}")
         return 0
     write_list(output / f"{name}.json", name, planned, BASELINES.get(name))
-    result = run_study(planned, _trainer(settings), lambda text: print(text, flush=True))
+    train = trainer(settings.accelerator, settings.precision, progress=not settings.quiet)
+    result = run_study(planned, train, lambda text: print(text, flush=True))
     for state, names in result.items():
         print(
             f"{state}: {len(names)}"
@@ -88,26 +90,6 @@ def _read(recipe: str, rest: list[str], optimizer: str) -> tuple[Any, dict[str, 
     return namespace, options, given
 
 
-def _trainer(settings: Any) -> Any:
-    def train_one(item: Any, resume: bool) -> None:
-        from crosstask.engine.training import train
-        from crosstask.recipes.catalogue import find_recipe
-
-        options = dict(item.config)
-        function = find_recipe(options.pop("recipe"))
-        train(
-            function(**options),
-            item.place.path,
-            config=item.config,
-            resume=resume,
-            accelerator=settings.accelerator,
-            precision=settings.precision,
-            progress=not settings.quiet,
-        )
-
-    return train_one
-
-
 def _dataset(rest: list[str]) -> tuple[str, list[str]]:
     """Takes `--dataset NAME` out of the arguments: it decides which options there are."""
     for index, arg in enumerate(rest):
@@ -118,26 +100,6 @@ def _dataset(rest: list[str]) -> tuple[str, list[str]]:
                 raise ValueError("`--dataset` needs a name, for example procedural or nyudv2")
             return rest[index + 1], rest[:index] + rest[index + 2 :]
     return "procedural", rest
-
-
-def _check_given(given: list[str], runs: Sequence[Any], study: str) -> None:
-    """An option that every run of the study sets itself would be ignored: refused."""
-    own = ["seed", *(key for key in given if all(key in run.options for run in runs))]
-    for key in given:
-        if key in own and key != "options":
-            raise ValueError(
-                f"`--{key.replace('_', '-')}` is set by every row of the study {study}; choose rows "
-                "with `--rows a,b` and seeds with `--seeds 0,1`, take another study, or train one "
-                "run with `crosstask train`"
-            )
-
-
-def _check_rows(wanted: tuple[str, ...], known: list[str]) -> None:
-    from crosstask.suggest import nearest
-
-    for row in wanted:
-        if row not in known:
-            raise ValueError(nearest(row, list(dict.fromkeys(known)), "row of this study"))
 
 
 def _seed(text: str) -> int:

@@ -5,8 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from crosstask.cli.parsing import recipe_name, recipe_parser, split_options
+from crosstask.cli.parsing import recipe_name, recipe_parser
 from crosstask.cli.tables import metrics_table
+from crosstask.recipes.resolving import split_options
 
 
 def main(argv: list[str]) -> int:

@@ -1,8 +1,13 @@
 """From a run directory back to its experiment and data."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-from crosstask.engine.runs import WITHDRAWN, RunError
+from crosstask.engine import checkpoints
+from crosstask.engine.experiment import Experiment
+from crosstask.engine.runs import WITHDRAWN, Run, RunError
+from crosstask.engine.training import restore_companions
+from crosstask.recipes.catalogue import find_recipe
 
 
 def other_split(dataset: Any, split: str) -> Any:
@@ -29,10 +34,39 @@ def at_native_size(dataset: Any) -> None:
     dataset.transform = transforms.evaluation(None)
 
 
-def reopen(run, root: str | None = None):  # type: ignore[no-untyped-def]
-    """The experiment of a run directory, made again from its config.yaml."""
-    from crosstask.recipes.catalogue import find_recipe
+def open_run(
+    run: Path | str,
+    checkpoint: str = "best",
+    root: str | None = None,
+    experiment: Experiment | None = None,
+) -> Experiment:
+    """The experiment of a run directory with its trained weights.
 
+    Args:
+        checkpoint: "best" or "last".
+        root: where the dataset lies now, if not where it was in training.
+        experiment: what was trained, if it was no recipe; its weights are replaced.
+
+    Raises:
+        RunError, ModelFileError: no run, no checkpoint, or one of another network.
+    """
+    place = Run(run)
+    experiment = experiment or reopen(place, root)
+    _, weights = checkpoints.find(place.path, checkpoint)
+    checkpoints.load_weights(experiment.regime.inference_network(), weights, str(place.path))
+    best = checkpoint == "best" and place.best.is_file()
+    restore_companions(experiment.regime, place.best if best else place.last)
+    return experiment
+
+
+def reopen(run: Run, root: str | None = None) -> Experiment:
+    """The experiment of a run directory, made again from its config.yaml, with random weights."""
+    config = run.read_config()
+    if not config:
+        raise RunError(
+            f"{run.path} was trained from an experiment made in Python, not from a recipe; give that "
+            "experiment: `crosstask.evaluate(run, experiment=...)`"
+        )
     config = run.read_config("recipe")
     for option in WITHDRAWN:
         if option in config:
@@ -49,7 +83,7 @@ def reopen(run, root: str | None = None):  # type: ignore[no-untyped-def]
     if "pretrained" in config:
         config["pretrained"] = False
     try:
-        return function(**config)
+        return cast(Experiment, function(**config))
     except TypeError as error:
         raise ValueError(
             f"{run.config_file} does not fit this version's recipe ({error}); it was written by another "

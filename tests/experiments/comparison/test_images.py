@@ -6,6 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from crosstask.engine.runs import RunError
 from crosstask.experiments.comparison.images import (
     GAP,
     HEADER,
@@ -13,10 +17,6 @@ from crosstask.experiments.comparison.images import (
     compare_images,
     save_sheet,
 )
-from torch import Tensor, nn
-from torch.utils.data import Dataset
-
-from crosstask.engine.runs import RunError
 from crosstask.tasks import ClassTable, Depth, Segmentation, Task
 
 CLASSES = ClassTable(("road", "car"), ((10, 20, 30), (200, 100, 0)))

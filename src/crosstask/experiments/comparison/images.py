@@ -11,9 +11,13 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from crosstask.data.spacing import evenly
+from crosstask.engine.hardware import choose
 from crosstask.engine.runs import RunError
 from crosstask.evaluation.evaluate import Evaluator, to_device
+from crosstask.experiments.comparison.records import find_runs, read_record
 from crosstask.media.files import atomic_path
+from crosstask.recipes.reopen import open_run
 from crosstask.tasks import Task
 
 GAP, HEADER = 4, 18
@@ -29,6 +33,52 @@ class Contestant:
     network: nn.Module
     tasks: tuple[Task, ...]
     data: Dataset[Any]
+
+
+def compare_runs(
+    runs: Sequence[str],
+    *,
+    root: str | None = None,
+    checkpoint: str = "best",
+    indices: Sequence[int] | None = None,
+    samples: int = 3,
+    device: str = "auto",
+) -> Image.Image:
+    """`compare_images` of run directories, folders of runs or a study's list.
+
+    Args:
+        root: where the dataset lies now.
+        checkpoint: "best" or "last".
+        indices: of validation images; `samples` evenly spaced ones if left out.
+        device: auto, cpu, cuda or mps.
+    """
+    paths = find_runs(runs)
+    names = _names(paths)
+    opened = [(names[path], open_run(path, checkpoint, root)) for path in paths]
+    contestants = [
+        Contestant(
+            name=name, network=e.regime.inference_network(), tasks=e.tasks, data=e.val_data()
+        )
+        for name, e in opened
+    ]
+    size = len(contestants[0].data)  # type: ignore[arg-type]
+    chosen = evenly(size, max(1, samples)) if indices is None else indices
+    return compare_images(contestants, chosen, choose(device, "32").device)
+
+
+def _names(paths: list[Path]) -> dict[Path, str]:
+    """The row of a study's run, shared by its single-task runs; else the folder's name."""
+    records = {path: read_record(path) for path in paths}
+    taken: dict[tuple[str | None, str], Path] = {}
+    for path, record in records.items():
+        for task in record.tasks:
+            taken.setdefault((record.row, task.name), path)
+    return {
+        path: record.row
+        if record.row and all(taken[record.row, t.name] == path for t in record.tasks)
+        else path.name
+        for path, record in records.items()
+    }
 
 
 @torch.no_grad()

@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from torch import nn
+from torch.utils.data import Subset
 
+from crosstask.data.spacing import evenly
+from crosstask.engine.hardware import choose
 from crosstask.engine.runs import RunError
-from crosstask.media.files import atomic_path
+from crosstask.evaluation.evaluate import evaluate
+from crosstask.media.files import atomic_path, write_json
+from crosstask.recipes.reopen import open_run
 from crosstask.tasks import Task
 
 
@@ -18,17 +23,58 @@ def exchanges_of(network: nn.Module) -> list[nn.Module]:
     return [m for m in network.modules() if hasattr(m, "cut") and hasattr(m, "alphas")]
 
 
+def knockout_run(
+    run: Path,
+    *,
+    root: str | None = None,
+    checkpoint: str = "best",
+    mode: str = "mean",
+    samples: int | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """`knockout` of a trained run on its validation split; writes knockout.json and knockout.png.
+
+    Args:
+        root: where the dataset lies now.
+        checkpoint: "best" or "last".
+        samples: so many evenly spaced validation samples; all if left out.
+        batch_size: the run's own if left out.
+        device: auto, cpu, cuda or mps.
+
+    Returns:
+        The content of knockout.json.
+    """
+    if samples is not None and samples < 1:
+        raise ValueError(f"`--samples` is {samples}; expected at least 1")
+    place = choose(device, "32").device
+    experiment = open_run(run, checkpoint, root)
+    network = experiment.regime.inference_network()
+    data: Any = experiment.val_data()
+    if samples is not None:
+        data = Subset(data, evenly(len(data), samples))
+
+    def score() -> dict[str, float]:
+        size = batch_size or experiment.val_batch_size
+        return evaluate(network, experiment.tasks, data, batch_size=size, device=place)
+
+    result = {"samples": len(data)} | knockout(network, experiment.tasks, score, mode)
+    write_json(run / "knockout.json", result)
+    draw(result, run / "knockout.png")
+    return result
+
+
 def knockout(
     network: nn.Module,
     tasks: Sequence[Task],
-    evaluate: Callable[[], Mapping[str, float]],
+    score: Callable[[], Mapping[str, float]],
     mode: str = "mean",
 ) -> dict[str, Any]:
     """Measures every task with every direction cut in turn, at all levels at once.
 
     Args:
         network: with at least one exchange.
-        evaluate: scores the network as it is, on the same images each time.
+        score: scores the network as it is, on the same images each time.
         mode: "mean" replaces what is read by its mean over those images, which the first
             evaluation (nothing cut) records; "zero" by zeros. See `Exchange.cut`.
 
@@ -50,7 +96,7 @@ def knockout(
     with ExitStack() as stack:
         for module in modules if mode == "mean" else ():
             stack.enter_context(cast(Any, module).record_means())
-        whole = dict(evaluate())
+        whole = dict(score())
     metrics: dict[str, dict[str, float]] = {}
     losses: dict[str, dict[str, float | None]] = {name: {} for name in names}
     for target in tasks:
@@ -62,7 +108,7 @@ def knockout(
                 for module in modules:
                     if {source, target.name} <= {*cast(Any, module).tasks}:
                         stack.enter_context(cast(Any, module).cut(source, target.name, mode))
-                found = dict(evaluate())
+                found = dict(score())
             metrics[f"{source}->{target.name}"] = _headlines(tasks, found)
             losses[target.name][source] = _loss(target, whole, found)
     return {

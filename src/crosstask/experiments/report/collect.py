@@ -16,6 +16,7 @@ from crosstask.drawing import panels
 from crosstask.engine.runs import Run, read_json
 from crosstask.evaluation.evaluate import Evaluator, to_device
 from crosstask.experiments.comparison.knockout import exchanges_of
+from crosstask.recipes.reopen import open_run
 from crosstask.tasks import Task
 
 Directions = dict[str, dict[str, float]]
@@ -66,9 +67,6 @@ def collect(
     Raises:
         RunError, ModelFileError: no run, no checkpoint.
     """
-    from crosstask.engine import checkpoints
-    from crosstask.recipes.reopen import reopen
-
     run = Run(path)
     facts = RunFacts(
         path.resolve().name,
@@ -78,10 +76,8 @@ def collect(
         run.curves(),
         knockout=_json(path / "knockout.json") or None,
     )
-    experiment = reopen(run, root)
+    experiment = open_run(path, checkpoint, root)
     network = experiment.regime.inference_network()
-    _, weights = checkpoints.find(path, checkpoint)
-    checkpoints.load_weights(network, weights, str(path))
     network.eval().to(device)
     facts.tasks = tuple(experiment.tasks)
     facts.parameters = sum(p.numel() for p in network.parameters())

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError
+from crosstask.engine.training import train
 from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json
 from crosstask.recipes.catalogue import find_recipe
+from crosstask.suggest import nearest
 
 _NO_ARCHITECTURE = "none, tasks are checked only"
 FINISHED, ELSEWHERE, PARTLY, OPEN = "finished", "in another process", "started", "not started"
@@ -111,9 +113,59 @@ def _wrong_tasks(item: PlannedRun) -> str:
     return ""
 
 
+def check_given(given: Sequence[str], runs: Sequence[StudyRun], study: str) -> None:
+    """Refuses an option of the command line that every run of the study sets itself.
+
+    Raises:
+        ValueError: such an option; it would be ignored.
+    """
+    own = ["seed", *(key for key in given if all(key in run.options for run in runs))]
+    for key in given:
+        if key in own and key != "options":
+            raise ValueError(
+                f"`--{key.replace('_', '-')}` is set by every row of the study {study}; choose rows "
+                "with `--rows a,b` and seeds with `--seeds 0,1`, take another study, or train one "
+                "run with `crosstask train`"
+            )
+
+
+def choose_rows(runs: Sequence[StudyRun], wanted: Sequence[str]) -> list[StudyRun]:
+    """The runs of these rows.
+
+    Raises:
+        ValueError: a row that the study does not have; the nearest are named.
+    """
+    known = list(dict.fromkeys(run.row for run in runs))
+    for row in wanted:
+        if row not in known:
+            raise ValueError(nearest(row, known, "row of this study"))
+    return [run for run in runs if run.row in wanted]
+
+
+def trainer(
+    accelerator: str = "auto", precision: str = "auto", progress: bool = True
+) -> Callable[[PlannedRun, bool], dict[str, float]]:
+    """What `run_study` trains a run with; see `crosstask.engine.training.train`."""
+
+    def train_one(item: PlannedRun, resume: bool) -> dict[str, float]:
+        options = dict(item.config)
+        function = find_recipe(options.pop("recipe"))
+        return train(
+            function(**options),
+            item.place.path,
+            config=item.config,
+            resume=resume,
+            accelerator=accelerator,
+            precision=precision,
+            progress=progress,
+        )
+
+    return train_one
+
+
 def run_study(
     planned: Sequence[PlannedRun],
-    train: Callable[[PlannedRun, bool], Any],
+    train_one: Callable[[PlannedRun, bool], Any],
     say: Callable[[str], None] = print,
 ) -> dict[str, list[str]]:
     """Trains what is not finished; goes on to the next run where one fails or is taken.
@@ -122,7 +174,7 @@ def run_study(
     error.txt and does not stop the others; a keyboard interrupt does.
 
     Args:
-        train: trains one run; its second argument says whether to resume.
+        train_one: trains one run; its second argument says whether to resume.
         say: prints one line.
 
     Returns:
@@ -145,7 +197,7 @@ def run_study(
                 if item.status() not in (PARTLY, OPEN):
                     continue
                 say(f"[{number}/{len(planned)}] {name}")
-                train(item, _prepare(item))
+                train_one(item, _prepare(item))
                 trained = True
             except RunError as error:
                 if is_free(item.place):  # not a race for the directory: the run itself is wrong

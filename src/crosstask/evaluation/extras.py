@@ -1,0 +1,160 @@
+"""What an evaluation computes on demand: boundary scores, depth at a known height, submissions.
+
+Each is a listener of `crosstask.evaluation.evaluate.evaluate`: called with every batch's decoded
+predictions and the batch, asked for its scores at the end.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from crosstask.data.datasets.bsds500 import find_annotations
+from crosstask.data.resample import resize_edges
+from crosstask.evaluation.submission import label_ids, write_submission
+from crosstask.geometry.ground_plane import ground_distance, rescale
+from crosstask.metrics.boundaries import BoundaryMetric
+from crosstask.metrics.depth import DepthMetric
+from crosstask.tasks import Task
+
+Predictions = Mapping[str, Tensor]
+Batch = Mapping[str, Any]
+
+
+class Extra(Protocol):
+    """A listener with scores of its own."""
+
+    def __call__(self, predictions: Predictions, batch: Batch) -> None: ...
+    def compute(self) -> dict[str, float]: ...
+
+
+class Boundaries:
+    """`edges/ods_f`, `edges/ois_f`, ...: against every annotator where the dataset has several.
+
+    Args:
+        tasks: with edges.
+        dataset: what is evaluated.
+        tolerance: share of the image's diagonal.
+        nms: suppress non-maxima first.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], dataset: Any, tolerance: float, nms: bool = False
+    ) -> None:
+        _needed(tasks, "edges", "boundaries")
+        self.metric = BoundaryMetric(tolerance, thin_target=True, nms=nms)
+        self.annotations = find_annotations(dataset)
+
+    def __call__(self, predictions: Predictions, batch: Batch) -> None:
+        for place, probability in enumerate(predictions["edges"].cpu()):
+            truth = self.annotations(batch["source"][place], batch["name"][place])
+            if truth is None:
+                truth = batch["edges"][place].cpu()
+            else:
+                truth = resize_edges(truth, (probability.shape[-2], probability.shape[-1]))
+            self.metric.update(probability[None], truth[None])
+
+    def compute(self) -> dict[str, float]:
+        return {f"edges/{name}": float(value) for name, value in self.metric.compute().items()}
+
+
+class HeightScaledDepth:
+    """`depth/height_scaled/...`: depth scaled to a known height of the camera above the ground.
+
+    `depth/ground/mean` and `.../std` are the heights that the predictions themselves imply.
+
+    Args:
+        tasks: with depth, under the protocol correct.
+        height: metres.
+    """
+
+    def __init__(self, tasks: Sequence[Task], height: float) -> None:
+        depth: Any = _needed(tasks, "depth", "camera-height")
+        if depth.protocol == "released":
+            raise ValueError(
+                "`--camera-height` scores metres, and the run's protocol is released; train with "
+                "protocol correct"
+            )
+        self.height, self.implied = height, list[Tensor]()
+        self.metric = DepthMetric(float(depth.near), float(depth.far))
+
+    def __call__(self, predictions: Predictions, batch: Batch) -> None:
+        predicted, camera = predictions["depth"].cpu(), batch["intrinsics"].cpu()
+        self.implied.append(ground_distance(predicted, camera))
+        self.metric.update(rescale(predicted, camera, self.height), batch["depth"].cpu())
+
+    def compute(self) -> dict[str, float]:
+        scores = {f"depth/height_scaled/{k}": float(v) for k, v in self.metric.compute().items()}
+        heights = torch.cat(self.implied)
+        implied = {"mean": heights.mean(), "std": heights.std(correction=0)}
+        return scores | {f"depth/ground/{k}": float(v) for k, v in implied.items()}
+
+
+class Submission:
+    """Label-id PNGs for the Cityscapes server; no scores.
+
+    Args:
+        tasks: with segmentation, in Cityscapes classes.
+        folder: where the files go.
+    """
+
+    def __init__(self, tasks: Sequence[Task], folder: Path) -> None:
+        segmentation: Any = _needed(tasks, "segmentation", "submission")
+        self.folder, self.ids = folder, label_ids(segmentation.classes.names)
+
+    def __call__(self, predictions: Predictions, batch: Batch) -> None:
+        for name, classes in zip(batch["name"], predictions["segmentation"], strict=True):
+            write_submission(self.folder, name, classes, self.ids)
+
+    def compute(self) -> dict[str, float]:
+        return {}
+
+
+class Extras:
+    """Those that were asked for, as one.
+
+    Args:
+        tasks: ordered tasks.
+        dataset: what is evaluated.
+        boundaries: tolerance of `Boundaries`; None leaves them out.
+        nms: see `Boundaries`.
+        camera_height: metres; None leaves `HeightScaledDepth` out.
+        submission: folder; None leaves `Submission` out.
+
+    Raises:
+        ValueError: a task that one of them needs is missing.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        dataset: Any,
+        *,
+        boundaries: float | None = None,
+        nms: bool = False,
+        camera_height: float | None = None,
+        submission: Path | str | None = None,
+    ) -> None:
+        self.asked: list[Extra] = []
+        if boundaries is not None:
+            self.asked.append(Boundaries(tasks, dataset, boundaries, nms))
+        if camera_height is not None:
+            self.asked.append(HeightScaledDepth(tasks, camera_height))
+        if submission is not None:
+            self.asked.append(Submission(tasks, Path(submission)))
+
+    def __call__(self, predictions: Predictions, batch: Batch) -> None:
+        for extra in self.asked:
+            extra(predictions, batch)
+
+    def compute(self) -> dict[str, float]:
+        return {key: value for extra in self.asked for key, value in extra.compute().items()}
+
+
+def _needed(tasks: Sequence[Task], name: str, option: str) -> Task:
+    for task in tasks:
+        if task.name == name:
+            return task
+    raise ValueError(f"`--{option}` needs the task {name}, which this run does not have")

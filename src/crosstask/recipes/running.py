@@ -1,0 +1,167 @@
+"""`crosstask.train` and `crosstask.evaluate`: what the commands of these names run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crosstask.engine.experiment import Experiment
+from crosstask.engine.hardware import choose
+from crosstask.engine.training import train as train_experiment
+from crosstask.evaluation.evaluate import evaluate_constants
+from crosstask.evaluation.extras import Extras
+from crosstask.evaluation.sliding_window import SlidingWindow
+from crosstask.recipes.options import parse_size
+from crosstask.recipes.reopen import at_native_size, open_run, other_split
+from crosstask.recipes.resolving import resolve
+
+
+def train(
+    experiment: str | Experiment,
+    run: Path | str,
+    *,
+    resume: bool = False,
+    accelerator: str = "auto",
+    precision: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
+    trackers: Sequence[str] = (),
+    progress: bool = True,
+    compile: bool = False,
+    recompute: bool = False,
+    **options: Any,
+) -> dict[str, float]:
+    """Trains a recipe or an experiment into a run directory.
+
+        crosstask.train("procedural.supervised", run="runs/demo", steps=200, encoder="resnet10t")
+
+    Args:
+        experiment: a recipe's name, `path/to/file.py:function`, or what such a function returns. Of an
+            experiment the run directory holds no recipe; `evaluate` then needs it again.
+        run: the run directory.
+        resume: continue from checkpoints/last.ckpt.
+        accelerator, precision, devices, num_nodes, strategy, trackers, progress, compile, recompute:
+            see `crosstask.engine.training.train`.
+        options: of the recipe; `crosstask train RECIPE --help` lists them.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        ValueError: unknown recipe or option, or a value that does not fit.
+        RunError: the directory is in use, holds another run, or cannot be resumed.
+    """
+    config: dict[str, Any] = {}
+    if isinstance(experiment, str):
+        function, resolved = resolve(experiment, options)
+        config = {"recipe": experiment, **resolved}
+        experiment = function(**resolved)
+    elif options:
+        raise ValueError(
+            f"{', '.join(f'`{name}`' for name in options)}: options belong to a recipe's name; an "
+            "experiment is complete, so set them where it is made"
+        )
+    return train_experiment(
+        experiment,
+        run,
+        config=config,
+        resume=resume,
+        accelerator=accelerator,
+        precision=precision,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        trackers=tuple(trackers),
+        progress=progress,
+        compile=compile,
+        recompute=recompute,
+    )
+
+
+def evaluate(
+    run: Path | str,
+    *,
+    experiment: Experiment | None = None,
+    root: str | None = None,
+    checkpoint: str = "best",
+    **options: Any,
+) -> dict[str, float]:
+    """Scores a run on its validation split, or another.
+
+        crosstask.evaluate("runs/demo")["score"]
+
+    Args:
+        run: the run directory.
+        experiment: what was trained, if it was no recipe.
+        root: where the dataset lies now, if not where it was in training.
+        checkpoint: "best" or "last".
+        options: see `score`.
+
+    Returns:
+        Metrics as in metrics.json.
+
+    Raises:
+        ValueError, RunError, ModelFileError: no run, no checkpoint, or options that do not fit.
+    """
+    return score(open_run(run, checkpoint, root, experiment), **options)
+
+
+def score(
+    experiment: Experiment,
+    *,
+    split: str | None = None,
+    device: str = "auto",
+    precision: str = "32",
+    batch_size: int | None = None,
+    flip: bool = False,
+    window: str | tuple[int, int] | None = None,
+    boundaries: float | None = None,
+    nms: bool = False,
+    camera_height: float | None = None,
+    submission: Path | str | None = None,
+) -> dict[str, float]:
+    """The metrics of an experiment's network as it is, those of the trivial predictors beside them.
+
+    Args:
+        experiment: see `open_run`.
+        split: of a dataset on disk; its validation split if left out.
+        device: auto, cpu, cuda or mps.
+        precision: 32, bf16 or auto.
+        batch_size: the experiment's own if left out.
+        flip: average with the mirrored images.
+        window: (height, width) or "HEIGHTxWIDTH": images at full size through overlapping windows.
+        boundaries, nms, camera_height, submission: see `crosstask.evaluation.extras.Extras`.
+    """
+    hardware = choose(device, precision)
+    val = experiment.val_data()
+    if split:
+        val = other_split(val, split)
+    wrap = None
+    if window:
+        size = parse_size(window)
+        wrap = lambda inner: SlidingWindow(inner, size)  # noqa: E731
+        at_native_size(val)
+    extras = Extras(
+        experiment.tasks,
+        val,
+        boundaries=boundaries,
+        nms=nms,
+        camera_height=camera_height,
+        submission=submission,
+    )
+    with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
+        metrics = experiment.regime.final_metrics(
+            val,
+            batch_size=batch_size or experiment.val_batch_size,
+            workers=experiment.workers,
+            device=hardware.device,
+            flip=flip,
+            listener=extras,
+            wrap=wrap,
+        )
+    metrics |= extras.compute()
+    train_set = experiment.train_data()
+    metrics |= evaluate_constants(experiment.tasks, train_set, val)
+    return metrics | experiment.regime.trivial_metrics(train_set, val)

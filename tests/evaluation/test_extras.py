@@ -1,0 +1,54 @@
+"""What an evaluation computes on demand, without a run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import fakes.bsds500
+from crosstask.data import BSDS500, Mixture
+from crosstask.evaluation.extras import Boundaries, Extras, HeightScaledDepth
+from crosstask.metrics.thinning import thin
+from crosstask.tasks import Depth, Edges, Segmentation
+
+
+def test_boundaries_of_several_annotators(tmp_path: Path) -> None:
+    """One person's map is right everywhere, though the agreed target calls parts of it disputed."""
+    dataset = BSDS500(fakes.bsds500.write(tmp_path), consensus=0.9)
+    sample, maps = dataset[0], dataset.load_annotations(dataset.frames[0])
+    assert len(maps) == 3 and bool((sample["edges"] == 255).any())  # not drawn by all three
+    lines = int(thin(maps.numpy() == 1).sum())
+    batch = {"source": [sample["source"]], "name": [sample["name"]], "edges": sample["edges"][None]}
+    for opened in (dataset, Mixture([(dataset, 1.0)])):
+        extra = Boundaries((Edges(),), opened, 0.01)
+        extra({"edges": maps[:1][None] * 0.9}, batch)
+        found = extra.compute()
+        assert found["edges/ods_precision"] == pytest.approx(1.0)
+        assert 0.8 < found["edges/ods_recall"] <= 1
+        assert int(extra.metric.counts[0, 1]) == lines
+
+
+def test_depth_is_scaled_to_a_known_height_by_hand() -> None:
+    """A level ground seen from 2 m, predicted at half its distance: implied 1 m, scaled exact."""
+    rows, focal = torch.arange(64.0), 60.0
+    down = (rows - 20.0).clamp_min(1e-6) / focal
+    truth = torch.where(rows > 24, 2.0 / down, 0.0)[:, None].expand(64, 64)[None, None].contiguous()
+    camera = torch.tensor([[[focal, 0.0, 32.0], [0.0, focal, 20.0], [0.0, 0.0, 1.0]]])
+    extra = HeightScaledDepth((Depth(),), 2.0)
+    predicted = torch.where(truth > 0, truth / 2, 50.0)
+    extra({"depth": predicted}, {"intrinsics": camera, "depth": truth})
+    found = extra.compute()
+    assert found["depth/ground/mean"] == pytest.approx(1.0, rel=0.02)
+    assert found["depth/height_scaled/abs_rel"] < 0.02
+
+
+def test_a_task_that_is_missing_is_told() -> None:
+    tasks = (Segmentation(3),)
+    for option, value in (("boundaries", 0.01), ("camera_height", 1.5)):
+        with pytest.raises(ValueError, match=f"`--{option.replace('_', '-')}` needs the task"):
+            Extras(tasks, None, **{option: value})
+    with pytest.raises(ValueError, match="needs the task segmentation"):
+        Extras((Edges(),), None, submission="folder")
+    with pytest.raises(ValueError, match="protocol is released"):
+        Extras((Depth(protocol="released"),), None, camera_height=1.5)
+    assert Extras(tasks, None).compute() == {}
