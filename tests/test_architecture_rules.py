@@ -14,6 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: a room imports rooms of lower floors only, not its neighbours on the same floor.
 FLOORS = (
     ("suggest", "media", "losses"),
+    ("plugins",),
     ("models", "geometry"),
     ("metrics",),
     ("tasks",),
@@ -28,7 +29,7 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 WITHOUT_LIGHTNING = ("geometry", "losses", "metrics", "tasks", "models", "media", "drawing", "data", "evaluation",
-                     "predict", "deploy", "engine/checkpoints", "engine/runs", "engine/hardware")  # fmt: skip
+                     "predict", "deploy", "plugins", "engine/checkpoints", "engine/runs", "engine/hardware")  # fmt: skip
 
 
 def room_of(path: Path) -> str:
@@ -97,7 +98,9 @@ def test_no_file_needs_itself() -> None:
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
-        assert name not in trail or "recipes" in name, " -> ".join((*trail[trail.index(name) :], name))
+        assert name not in trail or "recipes" in name, " -> ".join(
+            (*trail[trail.index(name) :], name)
+        )
         if name not in done and name not in trail:
             for needed in needs[name]:
                 visit(needed, (*trail, name))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crosstask.models import create_model, list_models
+    from crosstask.plugins.find import register
     from crosstask.predict.model import SceneModel, load
     from crosstask.recipes.running import evaluate, train
     from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
@@ -24,6 +25,7 @@ _PLACES = {
     "load": "crosstask.predict.model",
     "train": "crosstask.recipes.running",
     "evaluate": "crosstask.recipes.running",
+    "register": "crosstask.plugins.find",
     "SceneModel": "crosstask.predict.model",
     "Task": "crosstask.tasks",
     "Segmentation": "crosstask.tasks",
@@ -44,6 +46,7 @@ __all__ = [
     "evaluate",
     "list_models",
     "load",
+    "register",
     "train",
 ]
 

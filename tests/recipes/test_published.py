@@ -7,7 +7,7 @@ import torch
 
 from crosstask.engine.experiment import Experiment
 from crosstask.recipes import nyudv2, pascal_context
-from crosstask.recipes.published import published_optimizer
+from crosstask.regimes.optimization import optimizer_settings
 
 SMALL: dict[str, Any] = {"encoder": "resnet10t", "pretrained": False, "width": 0.34}
 FIVE = "segmentation,human_parts,saliency,normals,edges"
@@ -63,7 +63,7 @@ def test_steps_and_batch(made: Any, length: tuple[int, int]) -> None:
 
 def test_optimizers() -> None:
     for architecture in ("sca_mtl", "mti_net", "mti_xtam"):
-        adam = published_optimizer("paper", architecture)
+        adam = optimizer_settings("paper", architecture)
         assert (adam.name, adam.lr, adam.encoder_lr) == ("adam", 1e-4, 1e-4)
         assert (adam.betas, adam.weight_decay, adam.schedule) == ((0.9, 0.999), 1e-4, "poly")
     sgd = nyu("atrc").regime.settings
@@ -72,8 +72,8 @@ def test_optimizers() -> None:
     assert pascal("atrc").regime.settings.encoder_lr == 0.005
     assert pascal("atrc", lr=0.02).regime.settings.lr == 0.02
     assert pascal("atrc", optimizer="matched").regime.settings.lr == 2e-3
-    assert published_optimizer("paper", "densemtl").betas == (0.9, 0.98)
-    assert published_optimizer("matched", "atrc") == published_optimizer("matched", "densemtl")
+    assert optimizer_settings("paper", "densemtl").betas == (0.9, 0.98)
+    assert optimizer_settings("matched", "atrc") == optimizer_settings("matched", "densemtl")
 
 
 def test_atrc_on_pascal_context_is_the_published_one() -> None:

@@ -11,14 +11,12 @@ def main(argv: list[str]) -> int:
 
     from crosstask.models.registry import ARCHITECTURES
 
-    models = {
-        name: (entry.build.__doc__ or "").strip().splitlines()[0]
-        for name, entry in ARCHITECTURES.items()
-    }
+    models = {name: architecture.summary for name, architecture in ARCHITECTURES.items()}
     if args.json:
         print(json.dumps(models, indent=2))
         return 0
     width = max(map(len, models))
     for name, text in models.items():
         print(f"{name:<{width}}  {text}")
+    print("\nYour own: --architecture path/to/file.py:name")
     return 0

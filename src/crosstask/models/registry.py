@@ -1,64 +1,47 @@
 """`create_model` and `list_models`: every architecture by its name."""
 
-import difflib
-import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import nn
 
-from crosstask.models.architectures.atrc import atrc
-from crosstask.models.architectures.densemtl import densemtl
-from crosstask.models.architectures.densemtl_linear import densemtl_linear
-from crosstask.models.architectures.matched import multi_task_matched, single_task_matched
-from crosstask.models.architectures.mti_net import mti_net
-from crosstask.models.architectures.mti_xtam import mti_xtam
-from crosstask.models.architectures.multi_task import multi_task, single_task
-from crosstask.models.architectures.n_to_one import n_to_one
-from crosstask.models.architectures.padnet import padnet, threeways_padnet
-from crosstask.models.architectures.sca_mtl import sca_mtl
-from crosstask.models.architectures.window import window
-from crosstask.models.decoders.densemtl import Decoder
-from crosstask.models.encoders.encoder import Encoder, create_encoder
-from crosstask.models.encoders.pyramid_maps import create_pyramid_encoder
+from crosstask.models.architectures.architecture import Architecture
+from crosstask.models.architectures.atrc import ATRC
+from crosstask.models.architectures.densemtl import DENSEMTL
+from crosstask.models.architectures.densemtl_linear import DENSEMTL_LINEAR
+from crosstask.models.architectures.matched import MULTI_TASK_MATCHED, SINGLE_TASK_MATCHED
+from crosstask.models.architectures.mti_net import MTI_NET
+from crosstask.models.architectures.mti_xtam import MTI_XTAM
+from crosstask.models.architectures.multi_task import MULTI_TASK, SINGLE_TASK
+from crosstask.models.architectures.n_to_one import N_TO_ONE
+from crosstask.models.architectures.padnet import PADNET, THREEWAYS_PADNET
+from crosstask.models.architectures.sca_mtl import SCA_MTL
+from crosstask.models.architectures.window import WINDOW
+from crosstask.plugins.find import find, recorded
+from crosstask.suggest import nearest
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """How to build one architecture.
-
-    Attributes:
-        build: ``(encoder, tasks: {name: channels}, width, **options) -> module``; its keyword
-            arguments are the architecture's options, and if it takes any (``**decoder``), those of
-            `Decoder` too.
-        encoder: name of its own encoder.
-        create_encoder: makes the encoder: ``(name, pretrained, normalization, output_stride=)``.
-    """
-
-    build: Callable[..., nn.Module]
-    encoder: str = "resnet101"
-    create_encoder: Callable[..., Encoder] = create_encoder
-
-
-_HRNET = "hrnet_w18_small_v2"
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "single_task": Architecture(single_task),
-    "multi_task": Architecture(multi_task),
-    "single_task_matched": Architecture(single_task_matched),
-    "multi_task_matched": Architecture(multi_task_matched),
-    "padnet": Architecture(padnet),
-    "threeways_padnet": Architecture(threeways_padnet),
-    "densemtl": Architecture(densemtl),
-    "densemtl_linear": Architecture(densemtl_linear),
-    "window": Architecture(window),
-    "n_to_one": Architecture(n_to_one),
-    "sca_mtl": Architecture(sca_mtl, _HRNET, create_pyramid_encoder),
-    "mti_net": Architecture(mti_net, _HRNET, create_pyramid_encoder),
-    "atrc": Architecture(atrc, _HRNET, create_pyramid_encoder),
-    "mti_xtam": Architecture(mti_xtam, _HRNET, create_pyramid_encoder),
+    architecture.name: architecture
+    for architecture in (
+        SINGLE_TASK,
+        MULTI_TASK,
+        SINGLE_TASK_MATCHED,
+        MULTI_TASK_MATCHED,
+        PADNET,
+        THREEWAYS_PADNET,
+        DENSEMTL,
+        DENSEMTL_LINEAR,
+        WINDOW,
+        N_TO_ONE,
+        SCA_MTL,
+        MTI_NET,
+        ATRC,
+        MTI_XTAM,
+    )
 }
+# What `create_model` takes for an architecture.
+Given = str | Architecture | Callable[..., nn.Module]
 
 
 def list_models() -> list[str]:
@@ -66,8 +49,29 @@ def list_models() -> list[str]:
     return list(ARCHITECTURES)
 
 
+def find_architecture(given: Given) -> Architecture:
+    """The architecture behind a name, `FILE.py:NAME`, an `Architecture`, or its function.
+
+    Raises:
+        ValueError: unknown name (the nearest are given), or a file that cannot be used.
+    """
+    expected = "a function `(encoder, tasks, width, **options) -> network`, or an `Architecture` around one"
+    found = find(
+        "architecture",
+        given,
+        cast(Mapping[str, Any], ARCHITECTURES),
+        lambda thing: isinstance(thing, Architecture) or _is_function(thing),
+        expected,
+    )
+    return found if isinstance(found, Architecture) else Architecture(found)
+
+
+def _is_function(thing: Any) -> bool:
+    return callable(thing) and not isinstance(thing, type | nn.Module)
+
+
 def create_model(
-    name: str,
+    name: Given,
     tasks: Collection[Any] | Mapping[str, int],
     encoder: str | None = None,
     pretrained: bool = True,
@@ -79,7 +83,7 @@ def create_model(
     """Build a network by name; plain PyTorch: image in, ``{task: [coarse, ..., fine]}`` out.
 
     Args:
-        name: see `list_models`.
+        name: see `list_models`; `FILE.py:NAME`, or a function of your own.
         tasks: task objects, or an ordered mapping from name to output channels. Order counts.
         encoder: timm name; None is the architecture's own.
         pretrained: ImageNet weights for the encoder.
@@ -95,21 +99,20 @@ def create_model(
         ValueError: unknown name or option (the nearest are given), tasks without an order or
             channels, twice the same task, one task for an architecture that exchanges.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(_unknown("model", name, list(ARCHITECTURES)))
-    architecture = ARCHITECTURES[name]
+    architecture = find_architecture(name)
     channels = task_channels(tasks)
-    _check_options(name, options)
+    _check_options(architecture, options)
     chosen = encoder or architecture.encoder
     backbone = architecture.create_encoder(
         chosen, pretrained, normalization, output_stride=output_stride
     )
     model = architecture.build(backbone, channels, width=width, **options)
+    _check_network(model, name)
     if not isinstance(tasks, Mapping):
         for task in cast(Sequence[Any], tasks):
             set_initial_bias(model, task.name, task.initial_bias())
     cast(Any, model).spec = {
-        "architecture": name,
+        "architecture": recorded(name),
         "tasks": [[task, count] for task, count in channels.items()],
         "encoder": chosen,
         "width": width,
@@ -174,27 +177,35 @@ def set_initial_bias(model: nn.Module, task: str, bias: Sequence[float] | None) 
             layer.bias.copy_(layer.bias.new_tensor(list(bias)))
 
 
-def model_options(name: str) -> list[str]:
+def model_options(name: Given) -> list[str]:
     """The options of an architecture: its own, and its decoder's where it passes them on."""
-    parameters = inspect.signature(ARCHITECTURES[name].build).parameters.values()
-    known = [p.name for p in list(parameters)[2:] if p.kind is not p.VAR_KEYWORD]
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        known += list(inspect.signature(Decoder).parameters)[3:]
-    return [key for key in dict.fromkeys(known) if key != "width"]
+    return find_architecture(name).options()
 
 
-def _check_options(name: str, options: Mapping[str, Any]) -> None:
-    known = model_options(name)
+def _check_options(architecture: Architecture, options: Mapping[str, Any]) -> None:
+    known = architecture.options()
     for key in options:
         if key not in known:
-            raise ValueError(_unknown(f"option of {name!r}", key, known))
+            raise ValueError(nearest(key, known, f"option of {architecture.name!r}"))
 
 
-def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
-    hint = f"did you mean {', '.join(near)}? " if near else ""
-    return f"unknown {what} {name!r}; {hint}There are: {', '.join(known)}."
+def _check_network(model: Any, name: Given) -> None:
+    """What an own architecture gives is used like any other: as `Network` is."""
+    missing = [
+        part
+        for part in ("encoder", "encode", "decode", "prediction_layers")
+        if not hasattr(model, part)
+    ]
+    if not isinstance(model, nn.Module) or missing:
+        raise ValueError(
+            f"the architecture {recorded(name)} made {type(model).__name__}, which lacks "
+            f"{', '.join(missing) or 'torch.nn.Module'}; expected a network such as "
+            "`crosstask.models.Network`"
+        )
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    """An option as model.json holds it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return recorded(value) if isinstance(value, type | str) or _is_function(value) else value

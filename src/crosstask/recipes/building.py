@@ -6,13 +6,11 @@ from typing import Any
 from crosstask.balancing import create_balancer
 from crosstask.engine.experiment import Data, Experiment
 from crosstask.models import create_model
+from crosstask.models.registry import find_architecture
 from crosstask.recipes.options import choose_tasks, needed_root, parse_names, parse_size
-from crosstask.recipes.published import FAMILY, published_optimizer
+from crosstask.regimes.optimization import optimizer_settings
 from crosstask.regimes.supervised import Supervised
 from crosstask.tasks import Depth, Task
-
-# The least depth that ATRC's logarithmic bins tell apart, metres.
-_NEAREST_BIN = 0.7
 
 
 def build_network(
@@ -42,11 +40,12 @@ def build_network(
 
 
 def _depth_bins(architecture: str, tasks: tuple[Task, ...]) -> dict[str, Any]:
-    """ATRC's depth labels span what the task does: indoors 0.7 to 10 m, as published."""
+    """The range of an architecture's depth bins: what the task's is, from its nearest bin on."""
+    nearest = find_architecture(architecture).nearest_bin
     depth = [task for task in tasks if isinstance(task, Depth)]
-    if architecture != "atrc" or not depth:
+    if nearest is None or not depth:
         return {}
-    return {"near": max(float(depth[0].near), _NEAREST_BIN), "far": float(depth[0].far)}
+    return {"near": max(float(depth[0].near), nearest), "far": float(depth[0].far)}
 
 
 def supervised_experiment(
@@ -117,13 +116,12 @@ def supervised_experiment(
         tasks, architecture, encoder, pretrained, width, "imagenet", options, seed
     )
     if levels == "auto":
-        # SCA-MTL and its family add the losses of their levels instead of averaging them.
-        levels = "sum" if architecture in FAMILY else "mean"
+        levels = find_architecture(architecture).levels
     regime = Supervised(
         network,
         tasks,
         create_balancer(balancing, tasks),
-        published_optimizer(optimizer, architecture, lr, encoder_lr),
+        optimizer_settings(optimizer, architecture, lr, encoder_lr),
         steps=steps,
         ema=ema,
         freeze=parse_names(freeze),

@@ -4,13 +4,10 @@ This module imports nothing heavy: `crosstask --help` and `crosstask recipes` re
 """
 
 import importlib
-import importlib.util
-import inspect
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from crosstask.suggest import nearest
+from crosstask.plugins.find import find
 
 RECIPES: dict[str, str] = {
     "procedural.supervised": "procedural streets, all labels; minutes on a laptop (`make demo`)",
@@ -33,35 +30,19 @@ RECIPES: dict[str, str] = {
 }
 
 
-def find_recipe(name: str) -> Callable[..., Any]:
-    """`dataset.regime` of this package, or `path/to/file.py:function` of the user's own.
+def find_recipe(given: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The recipe behind `dataset.regime`, `FILE.py:NAME`, a registered name, or the function.
 
     Raises:
-        ValueError: unknown name (nearest ones are named), missing file or function.
+        ValueError: unknown name (nearest ones are named), or a file that cannot be used.
     """
-    if ".py:" in name:
-        return _from_file(*name.rsplit(":", 1))
-    if name not in RECIPES:
-        raise ValueError(
-            nearest(name, list(RECIPES), "recipe") + ". Your own: path/to/file.py:function"
-        )
-    module, function = name.split(".")
+    known = cast(dict[str, Callable[..., Any]], dict(RECIPES))
+    found = find("recipe", given, known, _is_recipe, "a function that returns an Experiment")
+    if not isinstance(found, str):
+        return found
+    module, function = cast(str, given).split(".")
     return getattr(importlib.import_module(f"crosstask.recipes.{module}"), function)
 
 
-def _from_file(path: str, function: str) -> Callable[..., Any]:
-    file = Path(path)
-    if not file.is_file():
-        raise ValueError(
-            f"there is no file {path}; a recipe of your own is path/to/file.py:function"
-        )
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{path} cannot be imported as Python")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = getattr(module, function, None)
-    if found is None or not callable(found):
-        functions = [n for n, v in vars(module).items() if inspect.isfunction(v)]
-        raise ValueError(nearest(function, functions, f"function of {path}"))
-    return found
+def _is_recipe(thing: Any) -> bool:
+    return callable(thing) and not isinstance(thing, type)

@@ -6,7 +6,7 @@ from crosstask.data import NYUDv2, labels
 from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import reader_experiment
 from crosstask.recipes.options import choose_tasks
-from crosstask.recipes.published import ATRC_EDGE_WEIGHT, FAMILY, as_published
+from crosstask.recipes.published import as_published, with_published_losses
 from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
 
 # Steps and batch of DenseMTL's paper.
@@ -14,30 +14,16 @@ _LENGTH = (40_000, 2)
 
 
 def nyudv2_tasks(
-    classes: int = 40,
-    protocol: str = "correct",
-    canonical_focal: float | None = None,
-    architecture: str = "densemtl",
+    classes: int = 40, protocol: str = "correct", canonical_focal: float | None = None
 ) -> dict[str, Task]:
-    """The four tasks on NYUDv2, with the losses of SCA-MTL, MTI-Net and ATRC for these."""
-    family = architecture in FAMILY
+    """The four tasks on NYUDv2, with DenseMTL's losses."""
     p: Any = protocol
     table, _ = labels.choose(labels.NYU_TABLES, classes, "NYUDv2")
     return {
         "segmentation": Segmentation(classes=table, protocol=p),
-        "depth": Depth(
-            "l1" if family else "berhu_inverse",
-            near=1e-3,
-            far=10.0,
-            canonical_focal=canonical_focal,
-            protocol=p,
-        ),
-        "normals": Normals(objective="l1" if family else "cosine", protocol=p),
-        "edges": Edges(
-            logits=1 if family else 2,
-            positive_weight=ATRC_EDGE_WEIGHT["nyudv2"] if architecture == "atrc" else 0.95,
-            protocol=p,
-        ),
+        "depth": Depth(near=1e-3, far=10.0, canonical_focal=canonical_focal, protocol=p),
+        "normals": Normals(protocol=p),
+        "edges": Edges(protocol=p),
     }
 
 
@@ -74,12 +60,12 @@ def supervised(
             8 for mti_net and atrc.
         protocol: correct or released.
     """
-    available = nyudv2_tasks(classes, protocol, canonical_focal, architecture)
-    chosen = choose_tasks(tasks, available)
+    available = nyudv2_tasks(classes, protocol, canonical_focal)
     published = as_published(
         "nyudv2",
         architecture,
-        chosen,
+        choose_tasks(tasks, available),
+        frames=NYUDv2.official["train"],
         balancing=balancing,
         steps=steps,
         batch_size=batch_size,
@@ -89,7 +75,7 @@ def supervised(
     options.update(published)  # the command line is read off `**options` below
     return reader_experiment(
         NYUDv2,
-        available,
+        with_published_losses("nyudv2", architecture, available),
         name="nyudv2",
         root=root,
         tasks=tasks,

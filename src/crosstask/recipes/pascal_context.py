@@ -6,23 +6,22 @@ from crosstask.data import PascalContext, labels
 from crosstask.engine.experiment import Experiment
 from crosstask.recipes.building import reader_experiment
 from crosstask.recipes.options import choose_tasks
-from crosstask.recipes.published import FAMILY, as_published
+from crosstask.recipes.published import as_published, with_published_losses
 from crosstask.tasks import Edges, HumanParts, Normals, Saliency, Segmentation, Task
 
 # About MTI-Net's 100 epochs in batches of 8.
 _LENGTH = (60_000, 8)
 
 
-def pascal_tasks(protocol: str = "correct", architecture: str = "sca_mtl") -> dict[str, Task]:
-    """The five tasks, with the losses of SCA-MTL, MTI-Net and ATRC for these."""
-    family = architecture in FAMILY
+def pascal_tasks(protocol: str = "correct") -> dict[str, Task]:
+    """The five tasks, with DenseMTL's losses."""
     p: Any = protocol
     return {
         "segmentation": Segmentation(classes=labels.PASCAL_21, protocol=p),
         "human_parts": HumanParts(protocol=p),
-        "saliency": Saliency(logits=2 if architecture == "atrc" else 1, protocol=p),
-        "normals": Normals(objective="l1" if family else "cosine", protocol=p),
-        "edges": Edges(logits=1 if family else 2, protocol=p),
+        "saliency": Saliency(protocol=p),
+        "normals": Normals(protocol=p),
+        "edges": Edges(protocol=p),
     }
 
 
@@ -55,11 +54,12 @@ def supervised(
             segmentation and normals.
         protocol: correct or released.
     """
-    available = pascal_tasks(protocol, architecture)
+    available = pascal_tasks(protocol)
     published = as_published(
         "pascal_context",
         architecture,
         choose_tasks(tasks, available),
+        frames=PascalContext.official["train"],
         balancing=balancing,
         steps=steps,
         batch_size=batch_size,
@@ -69,7 +69,7 @@ def supervised(
     options.update(published)  # the command line is read off `**options` below
     return reader_experiment(
         PascalContext,
-        available,
+        with_published_losses("pascal_context", architecture, available),
         name="pascal_context",
         root=root,
         tasks=tasks,

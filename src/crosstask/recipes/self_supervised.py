@@ -8,6 +8,7 @@ from crosstask.engine.experiment import Data, Experiment
 from crosstask.geometry.direct_alignment import DirectAlignment
 from crosstask.models.companions.correlation_pose import CorrelationPoseNetwork
 from crosstask.models.companions.pose import PoseNetwork
+from crosstask.models.registry import model_options
 from crosstask.recipes.building import build_network, skipping_bad
 from crosstask.recipes.options import parse_names, parse_size
 from crosstask.regimes.optimization import optimizer_settings
@@ -18,17 +19,6 @@ from crosstask.regimes.self_supervised.view_synthesis import SelfSupervision
 from crosstask.regimes.supervised import Supervised
 from crosstask.tasks import Task
 from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
-
-# Architectures on DenseMTL's decoder, whose levels may predict as the paper's Table 5 has it.
-_LEVELLED = (
-    "single_task_matched",
-    "multi_task_matched",
-    "densemtl",
-    "densemtl_linear",
-    "threeways_padnet",
-    "window",
-    "n_to_one",
-)
 
 
 def self_supervised_experiment(
@@ -136,7 +126,9 @@ def self_supervised_experiment(
         refine_from=refine_from,
     )
     architecture = architecture or ("densemtl" if len(tasks) > 1 else "single_task_matched")
-    levels = {"prediction_levels": prediction_levels(tasks)} if architecture in _LEVELLED else {}
+    levels: dict[str, Any] = {}
+    if "prediction_levels" in model_options(architecture):  # DenseMTL's decoder, as in Table 5
+        levels = {"prediction_levels": prediction_levels(tasks)}
     network = build_network(
         tasks, architecture, encoder, pretrained, width, "imagenet", levels | (options or {}), seed
     )

@@ -7,6 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from crosstask.models.architectures.multi_task import BASELINE_OPTIMIZER
+from crosstask.models.architectures.sca_mtl import SCA_MTL
+from crosstask.models.registry import Given, find_architecture
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
@@ -50,15 +54,11 @@ class OptimizerSettings:
 PRESETS: dict[str, Callable[[], OptimizerSettings]] = {
     "paper": OptimizerSettings,
     "paper_cityscapes": lambda: OptimizerSettings(lr=1e-4, encoder_lr=1e-5),
-    "paper_baseline": lambda: OptimizerSettings(
-        name="sgd", lr=1e-2, encoder_lr=1e-3, weight_decay=5e-4
-    ),
+    "paper_baseline": lambda: OptimizerSettings(**BASELINE_OPTIMIZER),
     "paper_self_supervised": lambda: OptimizerSettings(
         lr=5e-5, encoder_lr=1e-5, betas=(0.9, 0.999)
     ),
-    "sca_mtl": lambda: OptimizerSettings(
-        lr=1e-4, encoder_lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-4, schedule="poly"
-    ),
+    "sca_mtl": lambda: OptimizerSettings(**SCA_MTL.optimizer),
     "matched": lambda: OptimizerSettings(
         name="adamw",
         lr=2e-3,
@@ -71,24 +71,21 @@ PRESETS: dict[str, Callable[[], OptimizerSettings]] = {
     ),
 }
 
-_SGD_IN_THE_PAPER = ("single_task", "multi_task", "padnet")
-
 
 def optimizer_settings(
-    preset: str, architecture: str, lr: float | None = None, encoder_lr: float | None = None
+    preset: str, architecture: Given, lr: float | None = None, encoder_lr: float | None = None
 ) -> OptimizerSettings:
     """The settings behind `--optimizer`.
 
-    "paper" is Adam for DenseMTL and its ablations, SGD for the light baselines (spec: the paper
-    trains "our MTL models" with Adam, "other models" with SGD), and SCA-MTL's own. "matched" is
-    the same AdamW for every architecture, for fair comparisons. Plain "adam", "adamw" and "sgd"
-    take the rates from `lr` and `encoder_lr`.
+    "paper" is the architecture's own paper's (`Architecture.optimizer`): Adam for DenseMTL and its
+    ablations, SGD for the light baselines (spec: the paper trains "our MTL models" with Adam, "other
+    models" with SGD), and what SCA-MTL, MTI-Net and ATRC publish. "matched" is the same AdamW for
+    every architecture, for fair comparisons. Plain "adam", "adamw" and "sgd" take the rates from
+    `lr` and `encoder_lr`.
     """
-    if preset == "paper" and architecture in _SGD_IN_THE_PAPER:
-        preset = "paper_baseline"
-    elif preset == "paper" and architecture == "sca_mtl":
-        preset = "sca_mtl"
-    if preset in PRESETS:
+    if preset == "paper":
+        settings = OptimizerSettings(**find_architecture(architecture).optimizer)
+    elif preset in PRESETS:
         settings = PRESETS[preset]()
     elif preset in ("adam", "adamw", "sgd"):
         settings = OptimizerSettings(name=preset)  # type: ignore[arg-type]

@@ -1,5 +1,7 @@
 """Encoders of every kind: strides, channels, sizes, prefix tokens, freezing; under every network."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -62,7 +64,7 @@ def test_every_kind_carries_the_multi_scale_networks(kind: str, name: str, monke
     monkeypatch.setitem(
         registry.ARCHITECTURES,  # type: ignore[arg-type]
         name,
-        registry.Architecture(architecture.build, architecture.encoder, create),
+        replace(architecture, create_encoder=create),
     )
     tasks = {"segmentation": 5, "depth": 1}
     model = create_model(name, tasks, encoder=backbone, pretrained=False, width=0.125).eval()

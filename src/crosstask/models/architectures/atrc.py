@@ -8,10 +8,22 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crosstask.models.architectures.architecture import (
+    L1_LOSSES,
+    Architecture,
+    PaperSetting,
+)
+from crosstask.models.architectures.sca_mtl import HRNET
 from crosstask.models.decoders.auxiliary_labels import AuxiliaryLabels
 from crosstask.models.decoders.label_targets import VOID_LABEL, label_loss
 from crosstask.models.encoders.encoder import Encoder
-from crosstask.models.encoders.pyramid_maps import STRIDES, Neck, PyramidMaps, fit_output
+from crosstask.models.encoders.pyramid_maps import (
+    STRIDES,
+    Neck,
+    PyramidMaps,
+    create_pyramid_encoder,
+    fit_output,
+)
 from crosstask.models.exchanges.relational import CONTEXTS, Genotype, RelationalExchange
 from crosstask.models.layers.recompute import run_exchange
 from crosstask.models.layers.sizes import crop
@@ -269,3 +281,48 @@ def resolve_genotype(genotype: str | Genotype, tasks: tuple[str, ...]) -> Genoty
         }
         for target in tasks
     }
+
+
+# The published 10 of the normals is for a loss divided by pixels, ours divides by components.
+_WEIGHTS = {"Normals": 30.0}
+
+
+def _on_nyudv2(genotype: str, encoder: str = "") -> PaperSetting:
+    return PaperSetting(
+        dataset="nyudv2",
+        encoder=encoder,
+        steps=40_000,
+        weights=_WEIGHTS,
+        losses={"Edges": {"positive_weight": 0.8}},
+        options={"genotype": genotype, "positive_weight": 0.8},
+        weighted_auxiliary=True,
+    )
+
+
+ATRC = Architecture(
+    atrc,
+    HRNET,
+    create_pyramid_encoder,
+    levels="sum",
+    optimizer={
+        "name": "sgd",
+        "lr": 0.01,
+        "encoder_lr": 0.01,
+        "weight_decay": 5e-4,
+        "schedule": "poly",
+    },
+    losses={**L1_LOSSES, "Saliency": {"logits": 2}},
+    papers=(
+        _on_nyudv2("searched_w48", encoder="hrnet_w48"),
+        _on_nyudv2("searched"),
+        PaperSetting(
+            dataset="pascal_context",
+            steps=40_000,
+            weights=_WEIGHTS,
+            lr=0.005,
+            options={"genotype": "searched_pascal", "positive_weight": 0.95},
+            weighted_auxiliary=True,
+        ),
+    ),
+    nearest_bin=0.7,
+)

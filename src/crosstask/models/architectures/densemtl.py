@@ -5,11 +5,16 @@ from typing import Any
 
 from torch import nn
 
+from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.decoders.densemtl import Decoder
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.exchanges.directions import check_tasks
 from crosstask.models.exchanges.mteb import DOWNSCALES, TaskExchange
+from crosstask.models.exchanges.own import own_exchange
 from crosstask.models.network import Network
+
+# The published choices of the block, in the order of the arguments.
+_PUBLISHED = ("add", "spatial", "half", True, "s", "nearest", "max", "nearest")
 
 
 def densemtl(
@@ -25,6 +30,8 @@ def densemtl(
     target_pooling: str = "nearest",
     source_pooling: str = "max",
     upsampling: str = "nearest",
+    exchange: Any = None,
+    exchange_options: Mapping[str, Any] | None = None,
     **decoder: Any,
 ) -> Network:
     """DenseMTL: one decoder per task, an exchange block (mTEB) after each of `levels`.
@@ -38,15 +45,34 @@ def densemtl(
         fusion: see `TaskExchange`.
         correlation, self_attention, alpha, kv_downscale, target_pooling, source_pooling,
             upsampling: see `CrossTaskAttention`.
+        exchange: one of your own in the block's place, `FILE.py:NAME`, a registered name or a class:
+            made for each level as ``exchange(tasks, channels, level, **exchange_options)`` from the
+            ordered names of the tasks, the channels of every task's features and the level, it
+            maps ``{task: features}`` to the same keys and shapes. The options of the block, from
+            `fusion` to `upsampling`, then have no meaning and are refused.
+        exchange_options: further arguments of `exchange`.
         decoder: options of `Decoder`.
 
     Raises:
         ValueError: one task, a level that the decoders do not have, or an unknown choice.
     """
+    if exchange is not None:
+        block_options = (fusion, correlation, self_attention, alpha, kv_downscale)
+        if (*block_options, target_pooling, source_pooling, upsampling) != _PUBLISHED:
+            raise ValueError(
+                "`exchange` takes the place of DenseMTL's block; leave out the block's options, or "
+                "give your own by `exchange_options`."
+            )
+        make = own_exchange(exchange, tuple(tasks), exchange_options or {})
+        return with_exchanges(encoder, tasks, width, levels, make, **decoder)
+    if exchange_options:
+        raise ValueError(
+            "`exchange_options` are those of an exchange of your own; give `exchange`."
+        )
     if correlation is None and self_attention is None:
         return Network(encoder, create_decoders(encoder, tasks, width, **decoder))
 
-    def exchange(level: int, channels: int) -> nn.Module:
+    def block(level: int, channels: int) -> nn.Module:
         return TaskExchange(
             tuple(tasks),
             channels,
@@ -61,7 +87,7 @@ def densemtl(
             upsampling=upsampling,
         )
 
-    return with_exchanges(encoder, tasks, width, levels, exchange, **decoder)
+    return with_exchanges(encoder, tasks, width, levels, block, **decoder)
 
 
 def with_exchanges(
@@ -115,3 +141,6 @@ def create_decoders(
         )
         for task, outputs in tasks.items()
     }
+
+
+DENSEMTL = Architecture(densemtl)

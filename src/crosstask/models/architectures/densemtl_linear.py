@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.architectures.densemtl import with_exchanges
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.exchanges.linear import LinearExchange
@@ -42,3 +43,6 @@ def densemtl_linear(
         )
 
     return with_exchanges(encoder, tasks, width, levels, exchange, **decoder)
+
+
+DENSEMTL_LINEAR = Architecture(densemtl_linear)

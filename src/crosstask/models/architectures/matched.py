@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.architectures.densemtl import create_decoders, densemtl
 from crosstask.models.architectures.multi_task import apart
 from crosstask.models.encoders.encoder import Encoder
@@ -102,3 +103,7 @@ class _Taps(nn.Module):
             image.new_empty(1, channels, height // stride, width // stride)
             for channels, stride in zip(self.channels, self.strides, strict=True)
         ]
+
+
+SINGLE_TASK_MATCHED = Architecture(single_task_matched, separate=True)
+MULTI_TASK_MATCHED = Architecture(multi_task_matched, control=True)

@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from crosstask.models.architectures.sca_mtl import sca_mtl
+from crosstask.models.architectures.architecture import (
+    L1_LOSSES,
+    Architecture,
+    PaperSetting,
+)
+from crosstask.models.architectures.sca_mtl import FAMILY_OPTIMIZER, HRNET, sca_mtl
 from crosstask.models.encoders.encoder import Encoder
-from crosstask.models.encoders.pyramid_maps import Neck
+from crosstask.models.encoders.pyramid_maps import Neck, create_pyramid_encoder
 from crosstask.models.multiscale import MultiScaleNetwork
 
 
@@ -60,3 +65,18 @@ def mti_net(
         deep_supervision=deep_supervision,
         auxiliary_tasks=auxiliary_tasks,
     )
+
+
+PAPERS = (
+    PaperSetting(dataset="nyudv2", epochs=100, batch_size=8),
+    PaperSetting(dataset="pascal_context", epochs=100, batch_size=8),
+)
+MTI_NET = Architecture(
+    mti_net,
+    HRNET,
+    create_pyramid_encoder,
+    levels="sum",
+    optimizer=FAMILY_OPTIMIZER,
+    losses=L1_LOSSES,
+    papers=PAPERS,
+)

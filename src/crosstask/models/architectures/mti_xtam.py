@@ -4,8 +4,10 @@ A combination that DenseMTL (Lopes et al., WACV 2023) names as future work and n
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from crosstask.models.architectures.mti_net import MTI_NET
 from crosstask.models.architectures.sca_mtl import sca_mtl
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.encoders.pyramid_maps import Neck
@@ -65,3 +67,7 @@ def mti_xtam(
         deep_supervision=deep_supervision,
         exchange_options=options,
     )
+
+
+# Nobody published it: trained as MTI-Net.
+MTI_XTAM = replace(MTI_NET, build=mti_xtam)

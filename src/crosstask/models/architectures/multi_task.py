@@ -2,9 +2,11 @@
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
+from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.decoders.deeplab import DeepLabHead
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.network import Network
@@ -50,3 +52,14 @@ def _heads(
         task: DeepLabHead(encoder.channels, outputs, width, aspp_pooling=aspp_pooling)
         for task, outputs in tasks.items()
     }
+
+
+# DenseMTL's paper trains its light baselines with SGD.
+BASELINE_OPTIMIZER: Mapping[str, Any] = {
+    "name": "sgd",
+    "lr": 1e-2,
+    "encoder_lr": 1e-3,
+    "weight_decay": 5e-4,
+}
+SINGLE_TASK = Architecture(single_task, optimizer=BASELINE_OPTIMIZER, separate=True)
+MULTI_TASK = Architecture(multi_task, optimizer=BASELINE_OPTIMIZER)

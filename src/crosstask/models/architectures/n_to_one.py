@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.architectures.densemtl import with_exchanges
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.exchanges.mteb import DOWNSCALES
@@ -32,3 +33,6 @@ def n_to_one(
         return NToOneExchange(tuple(tasks), channels, DOWNSCALES[level], alpha)
 
     return with_exchanges(encoder, tasks, width, levels, exchange, **decoder)
+
+
+N_TO_ONE = Architecture(n_to_one)

@@ -5,7 +5,9 @@ from typing import Any
 
 from torch import nn
 
+from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.architectures.densemtl import with_exchanges
+from crosstask.models.architectures.multi_task import BASELINE_OPTIMIZER
 from crosstask.models.decoders.padnet import PadNetDecoder
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.exchanges.directions import check_tasks
@@ -50,3 +52,7 @@ def threeways_padnet(
 
     options = {**decoder, "prediction_levels": prediction_levels}
     return with_exchanges(encoder, tasks, width, levels, exchange, **options)
+
+
+PADNET = Architecture(padnet, optimizer=BASELINE_OPTIMIZER)
+THREEWAYS_PADNET = Architecture(threeways_padnet)

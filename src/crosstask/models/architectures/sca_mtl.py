@@ -5,8 +5,18 @@ from typing import Any
 
 from torch import nn
 
+from crosstask.models.architectures.architecture import (
+    L1_LOSSES,
+    Architecture,
+    PaperSetting,
+)
 from crosstask.models.encoders.encoder import Encoder
-from crosstask.models.encoders.pyramid_maps import STRIDES, Neck, PyramidMaps
+from crosstask.models.encoders.pyramid_maps import (
+    STRIDES,
+    Neck,
+    PyramidMaps,
+    create_pyramid_encoder,
+)
 from crosstask.models.exchanges.distillation import Distillation
 from crosstask.models.exchanges.mteb import TaskExchange
 from crosstask.models.exchanges.propagation import FeaturePropagation
@@ -216,3 +226,47 @@ def _check_tasks(
         raise ValueError("auxiliary tasks only have side predictions: they need deep_supervision.")
     if auxiliary and exchange == "xtam":
         raise ValueError("task_exchange='xtam' has no auxiliary tasks; take 'gated' or 'linear'.")
+
+
+HRNET = "hrnet_w18_small_v2"
+# MTI-Net's, too: Adam with one rate.
+FAMILY_OPTIMIZER: Mapping[str, Any] = {
+    "lr": 1e-4,
+    "encoder_lr": 1e-4,
+    "betas": (0.9, 0.999),
+    "weight_decay": 1e-4,
+    "schedule": "poly",
+}
+SCA_MTL = Architecture(
+    sca_mtl,
+    HRNET,
+    create_pyramid_encoder,
+    levels="sum",
+    optimizer=FAMILY_OPTIMIZER,
+    losses=L1_LOSSES,
+    papers=(
+        PaperSetting(
+            dataset="nyudv2",
+            kinds=("Depth", "Segmentation"),
+            epochs=100,
+            batch_size=10,
+            weights={"Segmentation": 1.44, "Depth": 1.15},
+        ),
+        PaperSetting(dataset="nyudv2", epochs=100, batch_size=10),
+        PaperSetting(
+            dataset="pascal_context",
+            kinds=("Normals", "Segmentation"),
+            epochs=100,
+            batch_size=16,
+            weights={"Segmentation": 1.1, "Normals": 40.0},
+        ),
+        PaperSetting(
+            dataset="pascal_context",
+            kinds=("HumanParts", "Saliency", "Segmentation"),
+            epochs=80,
+            batch_size=8,
+        ),
+        # Sets that the paper does not train: its 100 epochs in MTI-Net's batches.
+        PaperSetting(dataset="pascal_context", epochs=100, batch_size=8),
+    ),
+)

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.architectures.densemtl import with_exchanges
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.exchanges.window import WindowExchange
@@ -47,3 +48,6 @@ def window(
         )
 
     return with_exchanges(encoder, tasks, width, levels, exchange, **decoder)
+
+
+WINDOW = Architecture(window)
