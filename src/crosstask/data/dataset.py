@@ -6,6 +6,7 @@ joint transforms, targets derived from others, far planes, partial labels.
 """
 
 import copy
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from crosstask import geometry
 from crosstask.data import splits as split_lists
 from crosstask.data.derive import derive
 from crosstask.data.files import read_image
@@ -28,6 +30,9 @@ from crosstask.data.sample import (
     unknown_intrinsics,
     void_target,
 )
+from crosstask.media.images import image_facts
+from crosstask.media.orientation import stored_size, swaps_sides
+from crosstask.media.value_range import ValueRange, few_levels, parse_value_range, range_text
 from crosstask.tasks.classes import ClassTable
 
 Sample = dict[str, Any]
@@ -68,6 +73,8 @@ class SceneDataset(Dataset[Sample], ABC):
         split_file: Text file with one frame name a line, instead of the dataset's own split.
         offsets: Frame offsets of `neighbours`.
         missing_neighbours: `drop` frames without all neighbours, or `repeat` the frame itself.
+        value_range: Stored values of images that are black and white, such as "0..4095" of a
+            12-bit camera; `auto` is the range of the data type. It travels with a trained model.
 
     Raises:
         DataError: Wrong root, unknown split, or a modality that the dataset can never have.
@@ -80,6 +87,7 @@ class SceneDataset(Dataset[Sample], ABC):
     tree: ClassVar[str] = ""
     homepage: ClassVar[str] = ""
     licence: ClassVar[str] = ""
+    value_range: ValueRange | None = None  # of the images' stored values; None is the data type's
     smoothing: int = 0  # pixels around, for normals from the depth of noisy sensors
 
     def __init__(
@@ -97,7 +105,10 @@ class SceneDataset(Dataset[Sample], ABC):
         split_file: str | Path | None = None,
         offsets: Sequence[int] = (-1, 1),
         missing_neighbours: Literal["drop", "repeat"] = "drop",
+        value_range: str | Sequence[float] = "auto",
     ) -> None:
+        self.value_range = parse_value_range(value_range)
+        self._told: set[str] = set()
         self.root, self.split, self.seed, self.far = Path(root), split, seed, far
         self.protocol, self.transform = protocol, transform
         self.offsets, self.missing_neighbours = tuple(offsets), missing_neighbours
@@ -131,10 +142,10 @@ class SceneDataset(Dataset[Sample], ABC):
         return f"its files under {self.root}"
 
     def load_image(self, frame: Frame) -> Tensor:
-        """(3,H,W) uint8."""
+        """(3,H,W) upright: uint8, or float32 in [0,1] where the file is deeper."""
         path = frame.files["image"]
         try:
-            return read_image(path)
+            return self._warned(read_image(path, self.value_range))
         except DataError as error:
             if "listing" not in frame.info or path.is_file():
                 raise
@@ -144,8 +155,24 @@ class SceneDataset(Dataset[Sample], ABC):
             ) from error
 
     def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
-        """(3,3) float32 in pixels of the stored image; focal length 0 where unknown."""
+        """(3,3) float32 in pixels of the image as stored (before EXIF turns it); `size` is its
+        size; focal length 0 where unknown."""
         return unknown_intrinsics()
+
+    def orientation(self, frame: Frame) -> int:
+        """EXIF orientation by which `load_image` turns the stored image; 1 is not at all."""
+        return image_facts(frame.files["image"]).orientation
+
+    def upright_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
+        """(3,3): `load_intrinsics`, turned as the image was.
+
+        Args:
+            size: (height, width) of the upright image.
+        """
+        turned = self.orientation(frame)
+        stored = stored_size(size, turned)
+        matrix = self.load_intrinsics(frame, stored)
+        return geometry.turn_intrinsics(matrix, turned, *stored)
 
     def neighbour(self, frame: Frame, offset: int) -> Path | None:
         """File of the frame `offset` steps away in time, None where there is none."""
@@ -170,7 +197,7 @@ class SceneDataset(Dataset[Sample], ABC):
         return self.frames[index].name
 
     def load(self, frame: Frame) -> Sample:
-        """A frame as stored: image uint8, native size, no transform; sources of derived targets too."""
+        """A frame at native size, upright, without transform; sources of derived targets too."""
         image = self.load_image(frame)
         size = (int(image.shape[-2]), int(image.shape[-1]))
         sample: Sample = {"image": image}
@@ -181,7 +208,7 @@ class SceneDataset(Dataset[Sample], ABC):
                 sample[name] = torch.stack([self._pose(frame, offset) for offset in self.offsets])
             else:
                 sample[name] = self.load_target(frame, name, size)
-        sample["intrinsics"] = self.load_intrinsics(frame, size)
+        sample["intrinsics"] = self.upright_intrinsics(frame, size)
         return sample | {"name": frame.name, "source": self.source}
 
     def load_target(self, frame: Frame, name: str, size: tuple[int, int]) -> Tensor:
@@ -239,6 +266,7 @@ class SceneDataset(Dataset[Sample], ABC):
             "classes": None if self.classes is None else len(self.classes.names),
             "protocol": self.protocol,
             "far": self.far,
+            "value_range": range_text(self.value_range),
         }
 
     def write_split(self, path: str | Path) -> str:
@@ -259,16 +287,31 @@ class SceneDataset(Dataset[Sample], ABC):
         self, frame: Frame, name: str, found: Sequence[int], size: Sequence[int]
     ) -> DataError:
         """The error for a label that does not fit its image."""
-        return DataError(
+        text = (
             f"{frame.files.get(name, name)} is {found[0]}x{found[1]}, but {frame.files['image']} "
             f"is {size[0]}x{size[1]} (height x width); label and image must agree"
         )
+        turned = self.orientation(frame)
+        if swaps_sides(turned) and tuple(found) == stored_size((size[0], size[1]), turned):
+            text += (
+                f". The image has EXIF orientation {turned} and is turned upright when it is read; the "
+                "label fits it as stored: turn the label too, or remove the orientation from the image"
+            )
+        return DataError(text)
+
+    def _warned(self, image: Tensor) -> Tensor:
+        """Warns, once, of an image that uses a small part of its range of values."""
+        text = None if "levels" in self._told else few_levels(image, self.value_range)
+        if text is not None:
+            self._told.add("levels")
+            warnings.warn(f"images of {self.root}: {text}", RuntimeWarning, stacklevel=2)
+        return image
 
     def _load_neighbours(self, frame: Frame, image: Tensor) -> Tensor:
         neighbours = []
         for offset in self.offsets:
             path = self.neighbour(frame, offset)
-            neighbour = image if path is None else read_image(path)
+            neighbour = image if path is None else read_image(path, self.value_range)
             if neighbour.shape != image.shape:
                 raise DataError(
                     f"{path} is {tuple(neighbour.shape[-2:])}; its frame is {tuple(image.shape[-2:])}"

@@ -12,9 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-
-class DataError(ValueError):
-    """A dataset, a file or a sample is not what it should be; the message names the file."""
+from crosstask.media.reading import DataError as DataError  # what is wrong, by name of the file
 
 
 class WrongRoot(DataError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from crosstask.data.sample import DataError
+from crosstask.media.reading import read_lines, read_text
 
 _HEADER = "# crosstask split"
 
@@ -97,12 +98,11 @@ def read_split(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise DataError(f"split file {path} does not exist")
-    lines = path.read_text().splitlines()
-    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    first, names = read_text(path).split("\n", 1)[0], read_lines(path)
     if not names:
         raise DataError(f"split file {path} lists no frame")
-    if lines[0].startswith(_HEADER):
-        stored = lines[0].split()[-1]
+    if first.startswith(_HEADER):
+        stored = first.split()[-1]
         if stored != digest(names):
             raise DataError(
                 f"split file {path} has been changed: its hash is {digest(names)}, written in it is {stored}"

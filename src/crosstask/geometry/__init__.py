@@ -7,6 +7,7 @@ from crosstask.geometry.pinhole import (
     normals_from_depth,
     project,
     scale_intrinsics,
+    turn_intrinsics,
     unproject,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "normals_from_depth",
     "project",
     "scale_intrinsics",
+    "turn_intrinsics",
     "unproject",
 ]

@@ -48,6 +48,37 @@ def flip_intrinsics(intrinsics: Float[Tensor, "*b 3 3"], width: int) -> Float[Te
     return flipped
 
 
+def turn_intrinsics(
+    intrinsics: Float[Tensor, "*b 3 3"], orientation: int, height: int, width: int
+) -> Float[Tensor, "*b 3 3"]:
+    """Intrinsics after a stored image was turned upright (`crosstask.media.orientation`).
+
+    Focal lengths stay positive: as with a flip, the camera's axes go right and down in the upright
+    image. An unknown camera (focal length 0) stays unknown.
+
+    Args:
+        orientation: EXIF orientation, 1 to 8.
+        height, width: of the stored image, whose pixels `intrinsics` counts.
+    """
+    right, down = float(width - 1), float(height - 1)
+    pixels = {
+        2: ((-1.0, 0.0, right), (0.0, 1.0, 0.0)),
+        3: ((-1.0, 0.0, right), (0.0, -1.0, down)),
+        4: ((1.0, 0.0, 0.0), (0.0, -1.0, down)),
+        5: ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
+        6: ((0.0, -1.0, down), (1.0, 0.0, 0.0)),
+        7: ((0.0, -1.0, down), (-1.0, 0.0, right)),
+        8: ((0.0, 1.0, 0.0), (-1.0, 0.0, right)),
+    }.get(orientation)
+    if pixels is None:
+        return intrinsics
+    move = intrinsics.new_tensor([*pixels, (0.0, 0.0, 1.0)])
+    axes = move.clone()
+    axes[:2, 2] = 0.0
+    turned = move @ intrinsics @ axes.mT
+    return torch.where(intrinsics[..., :1, :1] > 0, turned, intrinsics)
+
+
 def unproject(
     depth: Float[Tensor, "b 1 h w"], intrinsics: Float[Tensor, "b 3 3"]
 ) -> Float[Tensor, "b 3 h w"]:

@@ -1,87 +1,286 @@
-"""Reading photographs: any size, with clear errors."""
+"""The one reader of images: photographs, and maps of integers or floats.
 
-from collections.abc import Iterable
+Training, `data check`, prediction, the web page and video read photographs by these rules:
+* EXIF orientation is obeyed. Cameras are given in pixels of the image as stored, as the sensor
+  lies; `geometry.turn_intrinsics` turns them along.
+* Transparency (RGBA, grey with alpha, a palette with a transparent colour) is laid over white.
+* Grey becomes three equal channels; CMYK becomes RGB; of an animation the first frame counts.
+* 16-bit grey keeps its depth (float32); what is black and white is the dataset's
+  `value_range`, see `crosstask.media.value_range`. 16-bit colour gives its high bytes under
+  `auto`, its full depth under a declared range.
+Maps (labels, depth) come exactly as stored, and are never turned.
+"""
+
+import io
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Float, Shaped
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif")
+from crosstask.media import png, tiff
+from crosstask.media.orientation import ORIENTATION_TAG, stored_size, upright
+from crosstask.media.reading import DataError, ImageError, check_file, read_bytes
+from crosstask.media.value_range import ValueRange, scale
+
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
+    ".pnm", ".gif",
+)  # fmt: skip
 MOST_PIXELS = 100_000_000
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM", "GIF")  # others run odd decoders
+_DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_GREY = ("1", "L", "LA", "La", *_DEEP)
+_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+_BITS_PER_SAMPLE = 258
 
 
-class ImageError(ValueError):
-    """A file is no usable image; names it."""
+@dataclass(frozen=True)
+class StoredImage:
+    """A photograph: (3,H,W) upright pixels, uint8 or (deeper ones) float32 in [0,1], and the EXIF
+    orientation, 1 to 8, that it was turned by."""
+
+    pixels: Shaped[Tensor, "3 h w"]
+    orientation: int
 
 
-def read_image(path: Path | str, most_pixels: int = MOST_PIXELS) -> Tensor:
-    """A photograph as (3,H,W) float32 RGB in [0,1], upright (EXIF), first frame, no alpha.
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image's header says: size as it is to be seen, orientation, whether it is grey."""
+
+    height: int
+    width: int
+    orientation: int
+    grey: bool
+
+
+def read_image(
+    path: Path | str, most_pixels: int = MOST_PIXELS, value_range: ValueRange | None = None
+) -> Float[Tensor, "3 h w"]:
+    """A photograph as float32 RGB in [0,1], upright; see `read_upright`."""
+    return as_float(read_upright(path, value_range, most_pixels).pixels)
+
+
+def as_float(pixels: Shaped[Tensor, "*c h w"]) -> Float[Tensor, "*c h w"]:
+    """Bytes as float32 in [0,1]; floats as they are."""
+    return pixels.float() / 255.0 if pixels.dtype == torch.uint8 else pixels
+
+
+def read_upright(
+    path: Path | str, value_range: ValueRange | None = None, most_pixels: int = MOST_PIXELS
+) -> StoredImage:
+    """A photograph by the rules of this module.
 
     Args:
+        value_range: stored values that are black and white; None for the data type's range.
         most_pixels: an image with more is refused before it is decoded.
 
     Raises:
-        ImageError: missing, empty, cut, too large, or no image.
+        ImageError: missing, no regular file, empty, cut, damaged, too large, no image, or values
+            that do not fit the range.
     """
     file = Path(path)
-    if not file.is_file():
-        raise ImageError(f"there is no file {file}")
-    if file.stat().st_size == 0:
-        raise ImageError(f"{file} is empty (zero bytes)")
+    data = _bytes(file)
+    if data.startswith(png.SIGNATURE):
+        header = png.verify(file, data, most_pixels)
+        if header.bits == 16 and header.channels > 1:
+            deep = png.decode_deep(file, data, header)
+            turned = _exif_orientation(png.find_exif(io.BytesIO(data)))
+            return StoredImage(upright(_deep_colour(deep, value_range, file), turned), turned)
+    data, turned = tiff.take_orientation(data) if tiff.is_tiff(data) else (data, 1)
+    found = from_pil(_decoded(file, data, most_pixels), value_range, str(file))
+    return StoredImage(upright(found.pixels, turned), max(turned, found.orientation))
+
+
+def from_pil(
+    image: Image.Image, value_range: ValueRange | None = None, name: str = "the image"
+) -> StoredImage:
+    """A Pillow image by the rules of this module."""
     try:
-        with Image.open(file) as image:
-            if image.width * image.height > most_pixels:
-                raise ImageError(
-                    f"{file} has {image.width} x {image.height} pixels; shrink it below "
-                    f"{most_pixels / 10**6:g} megapixels"
-                )
-            return from_pil(image)
-    except UnidentifiedImageError:
-        raise ImageError(f"{file} is no image that can be read") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{file} is too large ({error}); shrink it, or cut it into pieces"
-        ) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"{file} is cut or damaged: {error}") from error
+        turned = _orientation(image)
+        image.load()
+        pixels = _pixels(image, value_range, name)
+    except ImageError:
+        raise
+    except Exception as error:
+        raise _damaged(name, error) from error
+    return StoredImage(upright(pixels, turned), turned)
 
 
-def from_pil(image: Image.Image) -> Tensor:
-    """(3,H,W) float32 RGB in [0,1] from any Pillow image (CMYK, 16-bit, palette, alpha)."""
-    image.load()
-    image = ImageOps.exif_transpose(image) or image
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float32)
-        top = 65535.0 if values.max() > 255 else 255.0
-        grey = torch.from_numpy(np.clip(values / top, 0.0, 1.0))
-        return grey[None].expand(3, -1, -1).contiguous()
-    if "A" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    array = np.array(image.convert("RGB"))
-    return torch.from_numpy(array).permute(2, 0, 1).float() / 255.0
+def _pixels(image: Image.Image, value_range: ValueRange | None, name: str) -> Tensor:
+    if image.mode in _DEEP:
+        return scale(np.asarray(image), value_range, name)[None].expand(3, -1, -1).contiguous()
+    if image.mode in _ALPHA or "transparency" in image.info:
+        image = _over_white(image.convert("RGBA"))
+    array = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    if value_range is None:
+        return torch.from_numpy(array).permute(2, 0, 1)
+    return scale(array.transpose(2, 0, 1), value_range, name)
 
 
-def find_images(inputs: Iterable[Path | str]) -> list[Path]:
-    """Files and the images of folders, in order of name.
+def _over_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _deep_colour(deep: np.ndarray, value_range: ValueRange | None, path: Path) -> Tensor:
+    """(3,H,W) of 16-bit grey with alpha (2,H,W), RGB or RGBA."""
+    grey, alpha = len(deep) == 2, len(deep) in (2, 4)
+    if value_range is None and not grey:
+        high = (deep >> 8).astype(np.uint8).transpose(1, 2, 0)
+        image = _over_white(Image.fromarray(high, "RGBA")) if alpha else high
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    pixels = scale(deep[:-1] if alpha else deep, value_range, str(path))
+    if alpha:
+        share = torch.from_numpy(deep[-1:].astype(np.float32) / 65535)
+        pixels = pixels * share + (1 - share)
+    return pixels.expand(3, -1, -1).contiguous()
+
+
+# Maps -----------------------------------------------------------------------------------------
+
+
+def read_map(path: Path | str, most_pixels: int = MOST_PIXELS) -> Shaped[np.ndarray, "c h w"]:
+    """An image file that holds data, exactly as stored: uint8, uint16, int32 or float32.
+
+    A palette gives its indices, fewer than 8 bits their values; nothing is turned or scaled.
 
     Raises:
-        ImageError: a path does not exist, or a folder holds no image.
+        ImageError: as `read_upright`.
     """
-    found: list[Path] = []
-    for entry in map(Path, inputs):
-        if entry.is_dir():
-            files = sorted(p for p in entry.iterdir() if p.suffix.lower() in SUFFIXES)
-            if not files:
-                raise ImageError(f"the folder {entry} holds no images ({', '.join(SUFFIXES)})")
-            found += files
-        elif entry.exists():
-            found.append(entry)
-        else:
-            raise ImageError(f"there is no file or folder {entry}")
-    return found
+    return decode_map(Path(path), _bytes(Path(path)), most_pixels)
+
+
+def decode_map(
+    path: Path, data: bytes, most_pixels: int = MOST_PIXELS
+) -> Shaped[np.ndarray, "c h w"]:
+    """`read_map` of the bytes of a file that have been read."""
+    stretched = 1
+    if data.startswith(png.SIGNATURE):
+        header = png.verify(path, data, most_pixels)
+        if header.bits == 16 and header.channels > 1:
+            return png.decode_deep(path, data, header)
+        if header.bits in (2, 4) and not header.palette:  # Pillow makes 0..255 of them
+            stretched = 255 // (2**header.bits - 1)
+    data = tiff.take_orientation(data)[0] if tiff.is_tiff(data) else data
+    image = _decoded(path, data, most_pixels)
+    try:
+        array = np.array(image)
+    except Exception as error:
+        raise _damaged(str(path), error) from error
+    array = array.astype(np.uint8) if array.dtype == bool else array
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    array = array // stretched if stretched > 1 else array
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+# Headers --------------------------------------------------------------------------------------
+
+
+def image_facts(path: Path | str) -> ImageFacts:
+    """Size and orientation of an image, from its header alone.
+
+    Raises:
+        ImageError: missing, no regular file, empty, or no image.
+    """
+    file = Path(path)
+    try:
+        check_file(file)
+        with file.open("rb") as opened, _open(file, opened) as image:
+            size, mode = (image.height, image.width), image.mode
+            if image.format == "PNG":
+                turned = _exif_orientation(png.find_exif(opened))
+            else:
+                turned = _orientation(image)
+            if image.format == "TIFF":  # Pillow has exchanged the sides already
+                size = stored_size(size, turned)
+    except (ImageError, DataError) as error:
+        raise ImageError(str(error)) from error
+    except Exception as error:
+        raise _damaged(str(file), error) from error
+    return ImageFacts(*stored_size(size, turned), turned, mode in _GREY)
+
+
+def _orientation(image: Image.Image) -> int:
+    return _legal(image.getexif().get(ORIENTATION_TAG, 1))
+
+
+def _exif_orientation(exif: bytes | None) -> int:
+    if exif is None:
+        return 1
+    parsed = Image.Exif()
+    try:
+        parsed.load(exif)
+    except Exception:  # damaged metadata: the pixels are sound
+        return 1
+    return _legal(parsed.get(ORIENTATION_TAG, 1))
+
+
+def _legal(orientation: object) -> int:
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+# Opening --------------------------------------------------------------------------------------
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except DataError as error:
+        raise ImageError(str(error)) from None
+
+
+def _open(path: Path, file: io.BufferedIOBase) -> Image.Image:
+    try:
+        return Image.open(cast(IO[bytes], file), formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{path} is no image that can be read (it is cut, damaged, or of another format); "
+            f"expected one of {', '.join(SUFFIXES)}; convert it, or fetch it again"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{path} is too large ({error}); shrink it, or cut it into pieces"
+        ) from None
+
+
+def _decoded(path: Path, data: bytes, most_pixels: int) -> Image.Image:
+    """A loaded Pillow image of these (for a PNG: verified) bytes."""
+    try:
+        image = _open(path, io.BytesIO(data))
+        png.check_pixels(path, image.height, image.width, most_pixels)
+        if _drops_bits(image):
+            raise ImageError(
+                f"{path} is {image.format} with more than 8 bits a colour channel, which would be lost; "
+                "convert it to 16-bit PNG"
+            )
+        image.load()
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise whatever damage makes them stumble over
+        raise _damaged(str(path), error) from error
+    return image
+
+
+def _drops_bits(image: Image.Image) -> bool:
+    """Whether Pillow would read 16-bit colour as 8 bits without a word."""
+    if image.mode in _DEEP:
+        return False
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, (8,))  # type: ignore[attr-defined]
+        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    if image.format == "PPM" and (tiles := getattr(image, "tile", None)):
+        arguments = tiles[0].args
+        return isinstance(arguments, tuple) and any(
+            isinstance(a, int) and a > 255 for a in arguments
+        )
+    return False
+
+
+def _damaged(name: str, error: Exception) -> ImageError:
+    reason = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)
+    return ImageError(f"{name} is cut or damaged ({reason}); fetch it again")

@@ -1,6 +1,7 @@
 """Reading and writing video files through PyAV (the optional extra ``crosstask[video]``)."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,10 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from crosstask.media.orientation import of_quarter_turns, upright
+from crosstask.media.reading import DataError, check_file
+
+MOST_VIDEO = 2**42  # bytes: videos are read piece by piece
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
 
 
@@ -29,54 +34,57 @@ def load_av() -> ModuleType:
     return av
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A container; whatever cannot be decoded of it is an error that names the file."""
+    av = load_av()
+    check_file(path, MOST_VIDEO)
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except (av.error.FFmpegError, IndexError) as error:
+        raise _unreadable(path, error) from error
+
+
 def frame_times(path: Path) -> list[int]:
     """Time stamps of all frames, in order, in units of the stream; reads packets, decodes none.
 
     Raises:
-        ValueError: the file is not a video that can be read.
+        DataError: the file is not a video that can be read.
     """
-    av = load_av()
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            times = sorted({p.pts for p in container.demux(stream) if p.pts is not None and p.size})
-    except (av.error.FFmpegError, IndexError) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        times = sorted({p.pts for p in container.demux(stream) if p.pts is not None and p.size})
     if not times:
         raise _unreadable(path, ValueError("no frames"))
     return times
 
 
 def read_frames(path: Path, times: list[int]) -> list[UInt8[Tensor, "3 h w"]]:
-    """RGB frames at the given time stamps (ascending), found from the key frame before the first.
+    """RGB frames at the given time stamps (ascending), upright, found from the key frame before.
 
     Cost: decoding from that key frame on.
 
     Raises:
-        ValueError: a frame cannot be decoded.
+        DataError: a frame cannot be decoded.
     """
-    av = load_av()
     wanted = list(times)
     found: list[Tensor] = []
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            container.seek(wanted[0], stream=stream, backward=True)
-            for frame in container.decode(stream):
-                if len(found) < len(wanted) and frame.pts == wanted[len(found)]:
-                    array = frame.to_ndarray(format="rgb24")
-                    found.append(torch.from_numpy(array).permute(2, 0, 1).contiguous())
-                if len(found) == len(wanted):
-                    break
-    except (av.error.FFmpegError, IndexError) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        container.seek(wanted[0], stream=stream, backward=True)
+        for frame in container.decode(stream):
+            if len(found) < len(wanted) and frame.pts == wanted[len(found)]:
+                found.append(_upright(frame))
+            if len(found) == len(wanted):
+                break
     if len(found) < len(wanted):
         missing = ValueError(f"frame at time stamp {wanted[len(found)]} is damaged or missing")
         raise _unreadable(path, missing)
     return found
 
 
-class VideoDefect(ValueError):
+class VideoDefect(DataError):
     """A video could be decoded up to a place and not beyond; names the frame."""
 
 
@@ -84,28 +92,24 @@ def frame_rate(path: Path) -> float:
     """Frames a second that the file states; 25 where it states none.
 
     Raises:
-        ValueError: the file is not a video that can be read.
+        DataError: the file is not a video that can be read.
     """
-    av = load_av()
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            return float(stream.average_rate or stream.guessed_rate or 25)
-    except (av.error.FFmpegError, IndexError) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        return float(stream.average_rate or stream.guessed_rate or 25)
 
 
 def frame_count(path: Path) -> int | None:
     """Frames that the file's header promises (from its duration if need be), or None."""
-    av = load_av()
     try:
-        with av.open(str(path)) as container:
+        with _opened(path) as container:
             stream = container.streams.video[0]
             if stream.frames:
                 return int(stream.frames)
             if container.duration and stream.average_rate:
-                return round(container.duration / av.time_base * float(stream.average_rate))
-    except (av.error.FFmpegError, IndexError):
+                seconds = container.duration / load_av().time_base
+                return round(seconds * float(stream.average_rate))
+    except DataError:
         return None
     return None
 
@@ -115,12 +119,13 @@ def stream_frames(path: Path, every: int = 1) -> Iterator[tuple[int, UInt8[Tenso
 
     Raises:
         VideoDefect: damaged or cut at a frame; everything before it has been yielded.
-        ValueError: not a video at all.
+        DataError: not a video at all.
     """
     if every < 1:
         raise ValueError(f"`every` is {every}; expected 1 (each frame) or more")
     av, number = load_av(), 0
     promised = frame_count(path)
+    check_file(path, MOST_VIDEO)
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -141,10 +146,28 @@ def stream_frames(path: Path, every: int = 1) -> Iterator[tuple[int, UInt8[Tenso
         raise _defect(path, number, f"the file ends early: its header promises {promised} frames")
 
 
+def video_orientation(path: Path) -> int:
+    """How the frames are turned upright (display matrix), as an EXIF orientation; 1 is not at all.
+
+    Cost: decodes the first frame.
+
+    Raises:
+        DataError: not a video that can be read.
+    """
+    with _opened(path) as container:
+        for frame in container.decode(container.streams.video[0]):
+            return _turned(frame)
+    raise _unreadable(path, ValueError("no frames"))
+
+
+def _turned(frame: Any) -> int:
+    """Telephones store images lying down, and how often to turn them beside."""
+    return of_quarter_turns(round(getattr(frame, "rotation", 0) / 90))
+
+
 def _upright(frame: Any) -> UInt8[Tensor, "3 h w"]:
     image = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # telephones store images lying down
-    return torch.rot90(image, turns, (1, 2)).contiguous()
+    return upright(image, _turned(frame)).contiguous()
 
 
 def _defect(path: Path, number: int, reason: str) -> VideoDefect:
@@ -224,8 +247,8 @@ def write_video(
     return writer.count
 
 
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    return ValueError(
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(
         f"`{path}` cannot be decoded as a video ({error}); expected a file such as mp4, mkv or webm; "
         "convert it with ffmpeg, or give a folder of its frames"
     )

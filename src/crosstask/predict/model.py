@@ -15,7 +15,9 @@ from crosstask import geometry
 from crosstask.engine import checkpoints
 from crosstask.evaluation.evaluate import flip_average, resize_output
 from crosstask.geometry.ground_plane import rescale
-from crosstask.media.images import from_pil, read_image
+from crosstask.media.images import StoredImage, as_float, from_pil, read_upright
+from crosstask.media.orientation import stored_size
+from crosstask.media.value_range import ValueRange, parse_value_range
 from crosstask.tasks import Task
 
 ImageLike = Path | str | np.ndarray | Tensor | Image.Image
@@ -70,6 +72,11 @@ class SceneModel(nn.Module):
         """Whether depth is predicted at a canonical focal length."""
         return any(getattr(task, "canonical_focal", None) for task in self.tasks)
 
+    @property
+    def value_range(self) -> ValueRange | None:
+        """Stored values of images that are black and white, as in training; None: the type's."""
+        return parse_value_range(self.description.get("value_range"))
+
     def working_size(self, height: int, width: int) -> tuple[int, int]:
         """The size at which an image is processed: its own shape, with the training area."""
         trained = self.description.get("size")
@@ -93,7 +100,8 @@ class SceneModel(nn.Module):
 
         Args:
             image: path, Pillow image, (H,W,3) uint8 array, (3,H,W) tensor in [0,1], or a list.
-            intrinsics: (3,3) of the image in pixels.
+            intrinsics: (3,3) of the image in pixels as stored: where EXIF turns the image upright,
+                the camera is turned along.
             fx: focal length in pixels; principal point in the middle.
             size: (height, width) at which the network runs, or "native"; the training scale if
                 left out.
@@ -111,9 +119,10 @@ class SceneModel(nn.Module):
                 )
                 for i in image
             ]
+        found = to_image(cast(ImageLike, image), self.value_range)
         return self.predict_batch(
-            to_image(cast(ImageLike, image))[None],
-            intrinsics,
+            as_float(found.pixels)[None],
+            turned_camera(intrinsics, found),
             fx=fx,
             size=size,
             flip=flip,
@@ -238,21 +247,34 @@ class SceneModel(nn.Module):
             return str(api.upload_folder(repo_id=name, folder_path=folder))
 
 
-def to_image(image: ImageLike) -> Tensor:
-    """(3,H,W) float32 RGB in [0,1] from a path, a Pillow image, an array or a tensor."""
+def to_image(image: ImageLike, value_range: ValueRange | None = None) -> StoredImage:
+    """(3,H,W) RGB, upright, from a path, a Pillow image, an array or a tensor.
+
+    Args:
+        value_range: of files and Pillow images, see `crosstask.media.value_range`.
+    """
     if isinstance(image, str | Path):
-        return read_image(image)
+        return read_upright(image, value_range)
     if isinstance(image, Image.Image):
-        return from_pil(image)
+        return from_pil(image, value_range)
     if isinstance(image, np.ndarray):
         if image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] == 3:
-            return torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255.0
+            return StoredImage(torch.from_numpy(image.copy()).permute(2, 0, 1), 1)
         raise ValueError(f"`image` is {image.dtype} {image.shape}; expected uint8 (H, W, 3) RGB")
     if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
         raise ValueError(
             f"`image` is {image.dtype} {tuple(image.shape)}; expected float (3, H, W) RGB in [0, 1]"
         )
-    return image.detach().float().cpu()
+    return StoredImage(image.detach().float().cpu(), 1)
+
+
+def turned_camera(intrinsics: Tensor | None, image: StoredImage) -> Tensor | None:
+    """The camera of the image as stored, turned upright as the image was."""
+    if intrinsics is None or tuple(intrinsics.shape) != (3, 3):
+        return intrinsics  # a wrong shape is named where it is used
+    height, width = image.pixels.shape[-2:]
+    stored = stored_size((height, width), image.orientation)
+    return geometry.turn_intrinsics(intrinsics.float(), image.orientation, *stored)
 
 
 def _camera(intrinsics: Tensor | None, fx: float | None, height: int, width: int) -> Tensor | None:

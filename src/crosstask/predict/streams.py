@@ -1,5 +1,6 @@
 """Images in folders and frames of videos through a model, with constant memory."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,9 +15,16 @@ from torch import Tensor
 
 from crosstask.drawing.legends import INK, PAPER, font, shorten, to_image
 from crosstask.media.files import atomic_path, write_json
-from crosstask.media.images import ImageError, read_image
-from crosstask.media.video import VideoDefect, VideoWriter, frame_rate, stream_frames
-from crosstask.predict.model import Prediction, SceneModel
+from crosstask.media.images import ImageError, StoredImage, as_float, read_upright
+from crosstask.media.value_range import few_levels
+from crosstask.media.video import (
+    VideoDefect,
+    VideoWriter,
+    frame_rate,
+    stream_frames,
+    video_orientation,
+)
+from crosstask.predict.model import Prediction, SceneModel, turned_camera
 from crosstask.predict.writing import write_prediction
 from crosstask.tasks import Task
 
@@ -66,16 +74,22 @@ class Outcome:
 
 
 Tick = Callable[[int], None]
-_Item = tuple[Any, Tensor]
+_Item = tuple[Any, StoredImage]
+
+
+def _kind(item: _Item) -> tuple[Any, ...]:
+    """What images of one batch have in common: shape, data type, and how they were turned."""
+    pixels = item[1].pixels
+    return tuple(pixels.shape), pixels.dtype, item[1].orientation
 
 
 def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """Up to `size` (key, image) in a row that have one shape; a defect ends it after the rest."""
+    """Up to `size` (key, image) in a row that are of one kind; a defect ends it after the rest."""
     waiting: list[_Item] = []
     defect = None
     try:
         for item in items:
-            if waiting and (len(waiting) == size or waiting[0][1].shape != item[1].shape):
+            if waiting and (len(waiting) == size or _kind(waiting[0]) != _kind(item)):
                 yield waiting
                 waiting = []
             waiting.append(item)
@@ -91,12 +105,10 @@ def _predict(
     model: SceneModel, items: Iterable[_Item], s: Settings
 ) -> Iterator[tuple[Any, Prediction]]:
     for batch in batches(items, s.batch_size):
-        images = torch.stack([image for _, image in batch])
-        if images.dtype == torch.uint8:
-            images = images.float() / 255
+        images = as_float(torch.stack([image.pixels for _, image in batch]))
         found = model.predict_batch(
             images,
-            s.intrinsics,
+            turned_camera(s.intrinsics, batch[0][1]),
             fx=s.fx,
             size=s.size,
             flip=s.flip,
@@ -121,6 +133,7 @@ def predict_images(
     bad: list[tuple[Path, Outcome]] = []
 
     def read() -> Iterator[_Item]:
+        warned = False
         for number, (name, file) in enumerate(files):
             if number % settings.every:
                 continue
@@ -129,7 +142,9 @@ def predict_images(
                 tick(1)
                 continue
             try:
-                yield (name, file), read_image(file)
+                image = read_upright(file, model.value_range)
+                warned = warned or _warn(file, image, model)
+                yield (name, file), image
             except ImageError as error:
                 bad.append((file, Outcome(defect=str(error))))
                 tick(1)
@@ -171,7 +186,8 @@ def predict_video(
         else:
             joined = settings.video == "side-by-side"
             sink = _Videos(model, folder, name, rate, joined, stack)
-        frames = stream_frames(file, settings.every)
+        turned = video_orientation(file)
+        frames = ((n, StoredImage(f, turned)) for n, f in stream_frames(file, settings.every))
         if settings.resume and settings.video == "files":
             frames = ((n, f) for n, f in frames if not sink.has(n))
         try:
@@ -188,6 +204,14 @@ def predict_video(
         write_json(sheet, facts)
         outcome.files = [*outcome.files, sheet]
     return outcome
+
+
+def _warn(file: Path, image: StoredImage, model: SceneModel) -> bool:
+    """Warns of an image that uses a small part of its range of values; whether it did."""
+    text = few_levels(image.pixels, model.value_range)
+    if text is not None:
+        warnings.warn(f"{file}: {text}", RuntimeWarning, stacklevel=3)
+    return text is not None
 
 
 class _Files:

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from crosstask.drawing import panels
 from crosstask.media.files import atomic_path, write_json
+from crosstask.media.reading import read_text
 from crosstask.predict.model import Prediction, SceneModel
 
 DEPTH_PNG_PER_METRE = 256.0
@@ -125,7 +126,7 @@ def _npy(path: Path, array: np.ndarray) -> Path:
 def read_intrinsics(text: str) -> torch.Tensor:
     """(3,3) from "fx,fy,cx,cy", or from a text file of 4 or 9 numbers."""
     path = Path(text)
-    content = path.read_text() if path.is_file() else text
+    content = read_text(path) if path.is_file() else text
     try:
         numbers = [float(x) for x in content.replace(",", " ").split()]
     except ValueError:

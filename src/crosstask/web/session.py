@@ -108,7 +108,8 @@ class Studio:
                     f"{file} has {file.stat().st_size / 2**20:.1f} MB; at most "
                     f"{self.limits.upload_mb:g} are taken here"
                 )
-            image = read_image(file, most_pixels=round(self.limits.megapixels * 1e6))
+            most = round(self.limits.megapixels * 1e6)
+            image = read_image(file, most, self.model.value_range)
         except ImageError as error:
             raise ImageError(str(error).replace(str(file), file.name)) from None
         finally:

@@ -14,9 +14,8 @@ from torch import Tensor
 from crosstask.data.dataset import Frame, SceneDataset, Transform
 from crosstask.data.files import IMAGE_SUFFIXES, read_image, read_numbers
 from crosstask.data.sample import TARGETS, DataError, intrinsics_matrix
-from crosstask.media.video import VIDEO_SUFFIXES, frame_times, read_frames
-
-_GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+from crosstask.media.images import image_facts
+from crosstask.media.video import VIDEO_SUFFIXES, frame_times, read_frames, video_orientation
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class _Sequence:
     name: str
     files: tuple[Path, ...]
     times: tuple[int, ...] = ()
+    orientation: int | None = None  # of a video's frames; images have their own
 
     def __len__(self) -> int:
         return max(len(self.files), len(self.times)) if self.times else len(self.files)
@@ -121,6 +121,11 @@ class FrameFolder(SceneDataset):
             )
         return intrinsics_matrix(*(float(number) for number in numbers))
 
+    def orientation(self, frame: Frame) -> int:
+        """That of the image, or of the video (its display matrix)."""
+        of_video = self._sequences[frame.info["sequence"]].orientation
+        return super().orientation(frame) if of_video is None else of_video
+
     def neighbour(self, frame: Frame, offset: int) -> Path | None:
         """The file that holds the frame `offset` steps away, None across a cut, a split or an end."""
         place = self._place(frame, offset)
@@ -151,15 +156,14 @@ class FrameFolder(SceneDataset):
 
     def _find(self) -> list[_Sequence]:
         if self.root.is_file():
-            return [_Sequence(self.root.stem, (), tuple(frame_times(self.root)))]
+            return [_of_video(self.root.stem, self.root)]
         images: dict[Path, list[Path]] = {}
         found = []
         for path in sorted(self.root.rglob("*")) if self.root.is_dir() else ():
             if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
                 images.setdefault(path.parent, []).append(path)
             elif path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
-                name = path.relative_to(self.root).as_posix()
-                found.append(_Sequence(name, (), tuple(frame_times(path))))
+                found.append(_of_video(path.relative_to(self.root).as_posix(), path))
         for folder, files in images.items():
             name = folder.relative_to(self.root).as_posix()
             found.append(_Sequence(name, tuple(sorted(files, key=lambda p: natural_order(p.stem)))))
@@ -216,7 +220,8 @@ class FrameFolder(SceneDataset):
         indices = [frame.info["index"] if place is None else place for place in places]
         sequence = self._sequences[frame.info["sequence"]]
         if sequence.files:
-            return [read_image(sequence.files[i]) for i in indices]
+            files = (sequence.files[i] for i in indices)
+            return [self._warned(read_image(file, self.value_range)) for file in files]
         ordered = sorted(set(indices))
         images = read_frames(frame.files["image"], [sequence.times[i] for i in ordered])
         return [images[ordered.index(i)] for i in indices]
@@ -234,6 +239,10 @@ class FrameFolder(SceneDataset):
             "images, or write these four numbers into intrinsics.txt beside the frames. Unknown camera? "
             "A phone's main camera has about fx = fy = 0.8 x width, cx = width / 2, cy = height / 2"
         )
+
+
+def _of_video(name: str, path: Path) -> _Sequence:
+    return _Sequence(name, (), tuple(frame_times(path)), video_orientation(path))
 
 
 def natural_order(name: str) -> tuple[tuple[str, int], ...]:
@@ -257,15 +266,13 @@ def gaps(names: Sequence[str]) -> tuple[int, ...]:
 
 def check_alike(files: Sequence[Path]) -> None:
     """Raises `DataError` unless all readable images have one size and are all colour or all grey."""
-    from PIL import Image
-
     first: tuple[tuple[int, int], bool] | None = None
     for path in files:
         try:
-            with Image.open(path) as image:
-                facts = (image.size, image.mode in _GREY)
-        except OSError:
+            found = image_facts(path)
+        except DataError:
             continue  # named when it is read, and left out then if the caller wants that
+        facts = ((found.width, found.height), found.grey)
         first = first or facts
         if facts[0] != first[0]:
             raise DataError(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crosstask import geometry
 from crosstask.data.dataset import Frame, SceneDataset, as_map
-from crosstask.data.files import IMAGE_SUFFIXES, read_numbers, read_png
+from crosstask.data.files import IMAGE_SUFFIXES, read_numbers, read_png, read_text
 from crosstask.data.sample import DataError, intrinsics_matrix
 
 _FULL = (480, 640)
@@ -98,7 +98,7 @@ root/                             (a folder of frames, or a scene with seq-01/, 
         listing = self.root / ("TestSplit.txt" if self.split == "test" else "TrainSplit.txt")
         if not listing.is_file():
             raise self.wrong_root(listing.name)
-        numbers = [int(n) for n in re.findall(r"\d+", listing.read_text())]
+        numbers = [int(n) for n in re.findall(r"\d+", read_text(listing))]
         return [self.root / f"seq-{number:02d}" for number in numbers]
 
     def _frames(self, folder: Path) -> list[Frame]:

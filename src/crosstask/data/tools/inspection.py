@@ -65,7 +65,7 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
         for name in dataset.stored()
         if KEYS[name].void is not None
     }
-    steps["intrinsics"] = partial(dataset.load_intrinsics, frame, size)
+    steps["intrinsics"] = partial(dataset.upright_intrinsics, frame, size)
     for name, load in steps.items():
         try:
             loaded[name] = load()
