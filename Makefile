@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
-export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: demo test check format install docs clean
 
@@ -22,7 +21,7 @@ demo: $(VENV)/installed
 	$(BIN)/crosstask train procedural.supervised --run $(RUN) --size 96x192 --steps 300 --val-every 150 --next-steps
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
 
 format: $(VENV)/installed
 	$(BIN)/ruff format src tests benchmarks

@@ -1,8 +1,9 @@
-"""Shared test set-up: one thread a process, no network, a fixed seed for every test."""
+"""Shared test set-up: one thread a process that waits without spinning, no network, a fixed seed for every test."""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest

@@ -10,13 +10,16 @@ import pytest
 
 from crosstask.cli.main import COMMANDS, main
 from crosstask.engine import diagnosis
+from crosstask.engine.cores import Cores
 from crosstask.engine.diagnosis import BREAKS, FINE, HINT
 
 
 def test_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     code = main(["doctor", "--json", "--folder", str(tmp_path)])
     findings = {f["what"]: f for f in json.loads(capsys.readouterr().out)}
-    assert {"python", "torch", "timm", "device", "bf16", "extras", "disk"} <= {*findings}
+    assert {"python", "torch", "timm", "device", "cores", "threads", "bf16", "extras", "disk"} <= {
+        *findings
+    }
     assert findings["torch and torchvision"]["level"] == FINE  # or no test would run
     broken = [f["what"] for f in findings.values() if f["level"] == BREAKS]
     assert code == (1 if broken else 0)
@@ -62,6 +65,29 @@ def test_extras_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = diagnosis.extras()
     assert finding.level == HINT and finding.remedy == 'pip install "crosstask[b]"'
     assert "installed: a" in finding.text
+
+
+def test_cores_and_what_limits_them() -> None:
+    quota = Cores(64, 16, 8, 2.5, Path("/sys/fs/cgroup/job/cpu.max"))
+    finding = diagnosis.core_limits(quota, {})
+    assert finding.level == FINE and "2 of 64 usable" in finding.text
+    for part in ("affinity allows 16", "/sys/fs/cgroup/job/cpu.max allows 2.5", "of 8 physical"):
+        assert part in finding.text
+    assert diagnosis.core_limits(Cores(4, 4, 4), {}).text == "4 of 4 usable (no limit)"
+    granted = diagnosis.core_limits(Cores(4, 4, 4), {"CROSSTASK_CORES": "2"}).text
+    assert granted == "2 of 4 usable (CROSSTASK_CORES is 2)"
+
+
+def test_threads_that_spin_or_are_too_many() -> None:
+    four, passive = Cores(4, 4, 4), {"OMP_WAIT_POLICY": "PASSIVE"}
+    fine = diagnosis.threads(four, 4, passive)
+    assert fine.level == FINE and "without spinning" in fine.text and not fine.remedy
+    spinning = diagnosis.threads(four, 4, {"OMP_WAIT_POLICY": "ACTIVE"})
+    assert spinning.level == HINT and "OMP_WAIT_POLICY" in spinning.remedy
+    assert diagnosis.threads(four, 1, {}).level == FINE  # one thread waits for nobody
+    many = diagnosis.threads(Cores(64, 64, 64, 2.0), 64, passive)
+    assert many.level == HINT and "more threads than the 2 usable cores" in many.text
+    assert many.remedy == "unset OMP_NUM_THREADS, or set it to 2"
 
 
 def test_folders_and_disks(tmp_path: Path) -> None:

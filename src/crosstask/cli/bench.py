@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crosstask.engine.cores import cores
+from crosstask.engine.threads import whole_or_auto
+
 if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
@@ -48,7 +51,11 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu")
     parser.add_argument(
-        "--threads", type=int, default=1, help="of the CPU; one gives stable numbers"
+        "--threads",
+        type=whole_or_auto,
+        default=1,
+        help="of the CPU; one (the default) gives stable numbers, auto takes the cores that this "
+        "process may use",
     )
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--compile", action="store_true", help="torch.compile, fullgraph")
@@ -72,6 +79,8 @@ def main(argv: list[str]) -> int:
     from crosstask.engine.hardware import choose
     from crosstask.recipes.options import parse_size
 
+    if args.threads == "auto":
+        args.threads = cores().threads
     _check_options(args)
     torch.set_num_threads(args.threads)
     hardware = choose(args.device, args.precision)

@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from crosstask.data.spacing import evenly
+from crosstask.engine.threads import choose_processes, whole_or_auto
+
+WORKERS: dict[str, Any] = {
+    "type": whole_or_auto,
+    "default": "auto",
+    "help": "processes; 0 is this one, auto (the default) one a core where there are 200 frames or more",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -39,7 +46,7 @@ def add_data_parser(commands: Any) -> None:
             parser.add_argument("--width", type=int, default=360, help="pixels of one image")
             continue
         parser.add_argument("--limit", type=int, help="look at this many evenly spaced frames")
-        parser.add_argument("--workers", type=int, default=0, help="processes; 0 is this one")
+        parser.add_argument("--workers", **WORKERS)
         if command == "check":
             text = "a smaller number of frames than the official split has is no defect"
             parser.add_argument("--partial", action="store_true", help=text)
@@ -77,7 +84,7 @@ def _add_prepare(commands: Any) -> None:
     city.add_argument("--size", type=_size, default=(512, 1024), help="HEIGHTxWIDTH")
     for one in (nyu, city):
         one.add_argument("--root", type=Path, required=True, help="folder to write")
-        one.add_argument("--workers", type=int, default=0, help="processes; 0 is this one")
+        one.add_argument("--workers", **WORKERS)
         one.add_argument("--json", action="store_true")
 
 
@@ -245,7 +252,7 @@ def _prepare(args: argparse.Namespace) -> int:
         jobs = prepare.nyudv2_jobs(args.source, args.root, args.raw_depth)
     else:
         jobs = prepare.cityscapes_jobs(args.source or args.root, args.root, args.size)
-    done = prepare.run_jobs(jobs, args.workers)
+    done = prepare.run_jobs(jobs, choose_processes(args.workers, len(jobs)))
     wrote = sum(_progress(done, len(jobs), f"prepare {args.name}", args.json))
     result: dict[str, Any] = {"frames": len(jobs), "written": wrote, "kept": len(jobs) - wrote}
     if args.name == "nyudv2":
@@ -321,8 +328,9 @@ def _look(dataset: Any, args: argparse.Namespace, title: str) -> Any:
 
     indices = evenly(len(dataset), args.limit or len(dataset))
     total = Findings()
-    found = inspect(dataset, indices, args.workers)
-    chunks = len(indices) if args.workers < 1 else -(-len(indices) // 8)
+    workers = choose_processes(args.workers, len(indices))
+    found = inspect(dataset, indices, workers)
+    chunks = len(indices) if workers < 1 else -(-len(indices) // 8)
     for part in _progress(found, chunks, title, args.json):
         total.add(part)
     return total

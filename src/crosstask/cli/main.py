@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from crosstask.engine.threads import prepare_environment
 from crosstask.suggest import nearest
 
 # command -> (module with main(argv) -> exit code, one line of help)
@@ -64,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"error: {nearest(command, list(COMMANDS), 'command')}", file=sys.stderr)
         return 2
+    prepare_environment()  # before torch is loaded
     module = importlib.import_module(COMMANDS[command][0])
     try:
         return int(module.main(rest) or 0)

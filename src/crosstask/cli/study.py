@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstask.cli.parsing import recipe_parser
+from crosstask.engine.threads import share_cores
 from crosstask.recipes.resolving import split_options
 
 
@@ -47,6 +48,7 @@ def main(argv: list[str]) -> int:
     check_given(given, runs, name)
     if settings.rows:
         runs = choose_rows(runs, parse_names(settings.rows))
+    share_cores(settings.processes)
     output = settings.output or Path("runs") / f"{dataset}-{options['optimizer']}"
 
     def resolve(recipe: str) -> dict[str, Any]:
@@ -79,6 +81,12 @@ def _read(recipe: str, rest: list[str], optimizer: str) -> tuple[Any, dict[str, 
     parser.add_argument("--list", action="store_true", help="show the runs and their state only")
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="how many of these commands run on this machine at once; each takes its share of cores",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     defaults = {"optimizer": optimizer, "difficulty": "hard"}
     parser.set_defaults({k: v for k, v in defaults.items() if k in names})
@@ -117,9 +125,10 @@ def _help(studies: Any) -> str:
     program = Path(sys.argv[0]).name if sys.argv and "crosstask" in sys.argv[0] else "crosstask"
     return (
         f"usage: {program} study NAME [--dataset procedural] [--seeds 0,1,2] [--rows a,b]\n"
-        "           [--optimizer paper|matched] [--output DIR] [--list] [options of the recipe]\n\n"
+        "           [--optimizer paper|matched] [--output DIR] [--list] [--processes N] [options of the recipe]\n\n"
         f"{lines}\n\n"
-        "A study resumes: finished runs are not run again, and several processes may work on one.\n"
+        "A study resumes: finished runs are not run again, and several processes may work on one:\n"
+        "start the command N times with `--processes N`, and each takes its share of the cores.\n"
         "`study NAME --dataset D --help` lists the options of the dataset's recipe; architecture,\n"
         "tasks and seed are the study's own."
     )

@@ -6,10 +6,13 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+
+from crosstask.engine.cores import Cores, cores
+from crosstask.engine.threads import SHARE, automatic_workers, spins, usable_cores
 
 BREAKS, HINT, FINE = "breaks", "hint", "fine"
 
@@ -59,6 +62,8 @@ def examine(folder: Path | None = None, need_gb: float = 2.0) -> list[Finding]:
         torch_pair(installed("torch"), installed("torchvision")),
         lightning_release(installed("lightning")),
         *devices(),
+        core_limits(cores(), os.environ),
+        threads(cores(), torch_threads(), os.environ),
         extras(),
         writable("output folder", folder),
         writable("cache for weights", cache_folder()),
@@ -159,8 +164,7 @@ def devices() -> list[Finding]:
         found.append(Finding("device", FINE, "Apple GPU (mps)"))
     else:
         found.append(_no_accelerator(Path("/proc/driver/nvidia/version").exists()))
-    cpu = f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
-    found.append(Finding("processor", FINE, f"{cpu}, {torch.get_num_threads()} threads for torch"))
+    found.append(Finding("processor", FINE, torch.backends.cpu.get_cpu_capability()))
     if choose().precision == "bf16":
         found.append(Finding("bf16", FINE, "fast here; `--precision auto` takes it"))
     elif choose().accelerator == "cpu" and not cpu_has_fast_bf16():
@@ -169,6 +173,50 @@ def devices() -> list[Finding]:
     else:
         found.append(Finding("bf16", HINT, "not fast on this device", "use --precision 32"))
     return found
+
+
+def torch_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def core_limits(found: Cores, environ: MutableMapping[str, str]) -> Finding:
+    """How many cores this process may use, and what limits them."""
+    usable = usable_cores(environ, found)
+    text = f"{usable} of {found.machine} usable"
+    limits = [] if usable == found.usable else [f"{SHARE} is {usable}"]
+    if found.affinity < found.machine:
+        limits.append(f"affinity allows {found.affinity}")
+    if found.quota is not None:
+        limits.append(f"{found.quota_file} allows {found.quota:g}")
+    if found.physical < found.affinity:
+        limits.append(f"hyper-threads of {found.physical} physical ones")
+    return Finding("cores", FINE, f"{text} ({'; '.join(limits) or 'no limit'})")
+
+
+def threads(found: Cores, number: int, environ: MutableMapping[str, str]) -> Finding:
+    """Threads of torch and how they wait for each other.
+
+    Args:
+        number: threads of torch.
+        environ: the environment with which torch was loaded.
+    """
+    spinning = spins(environ)
+    waiting = "spin while they wait" if spinning else "wait without spinning"
+    workers = automatic_workers(usable_cores(environ, found))
+    text = (
+        f"{number} for torch, which {waiting}; loader processes of a training on the CPU: {workers}"
+    )
+    if number > found.usable:
+        text += f"; more threads than the {found.usable} usable cores: they wait for each other"
+        remedy = f"unset OMP_NUM_THREADS, or set it to {found.threads}"
+        return Finding("threads", HINT, text, remedy)
+    if spinning and number > 1:
+        text += "; beside one other busy process this may cost most of the speed"
+        remedy = "unset OMP_WAIT_POLICY, GOMP_SPINCOUNT and KMP_BLOCKTIME, or set OMP_WAIT_POLICY=PASSIVE"
+        return Finding("threads", HINT, text, remedy)
+    return Finding("threads", FINE, text)
 
 
 def _no_accelerator(driver: bool) -> Finding:

@@ -56,9 +56,11 @@ _NUMBERS = (
 )
 # Of these the files that only store, describe or colour.
 _NOT_NUMBERS = (
+    "engine/cores.py",
     "engine/diagnosis.py",
     "engine/environment.py",
     "engine/runs.py",
+    "engine/threads.py",
     "media/colormap.py",
     "media/files.py",
 )

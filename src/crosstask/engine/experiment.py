@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch.utils.data import Dataset
 
+from crosstask.engine.threads import Workers, check_workers
 from crosstask.models.separate import SeparateNetworks
 from crosstask.tasks import Task
 
@@ -29,7 +30,7 @@ class Experiment:
         val_batch_size: samples of a validation batch.
         clip: global gradient norm, or None.
         seed: of weights, order and augmentation.
-        workers: loader processes.
+        workers: loader processes, or auto (from the cores, decided when loaders are made).
         size: (height, width) of training images.
         expected: what this recipe reaches, in words, with its source.
         notes: further facts for the record (dataset version, protocol).
@@ -45,13 +46,14 @@ class Experiment:
     val_batch_size: int = 4
     clip: float | None = 10.0
     seed: int = 0
-    workers: int = 2
+    workers: Workers = "auto"
     size: tuple[int, int] = (128, 256)
     protocol: str = "correct"
     expected: str = ""
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_workers(self.workers)
         _check_balancing(self.regime)
         self._opened, self.train_data = self.train_data, self._open_train_data
 

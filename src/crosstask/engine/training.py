@@ -22,6 +22,7 @@ from crosstask.engine.environment import environment
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware, check_compiler, choose
 from crosstask.engine.runs import RESUME_MAY_CHANGE, MetricsFile, Run, RunError
+from crosstask.engine.threads import choose_workers, chosen_threads
 from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.media.files import atomic_path, write_json
 from crosstask.models.layers.recompute import recompute_activations
@@ -42,6 +43,11 @@ class RunData(pl.LightningDataModule):
         pin = trainer.strategy.root_device.type == "cuda"
         return {"rank": trainer.global_rank, "world": trainer.world_size, "pin_memory": pin}
 
+    def _workers(self) -> int:
+        trainer = cast(pl.Trainer, self.trainer)
+        kind = trainer.strategy.root_device.type
+        return choose_workers(self.experiment.workers, kind, trainer.num_devices)
+
     def train_dataloader(self) -> Any:
         e = self.experiment
         loader = train_loader(
@@ -50,7 +56,7 @@ class RunData(pl.LightningDataModule):
             batches=e.steps * e.accumulate,
             seed=mix_seed(e.seed, 7),
             start=self.start * e.accumulate,
-            workers=e.workers,
+            workers=self._workers(),
             **self._place(),
         )
         count = getattr(e.regime, "count_labels", None)
@@ -59,7 +65,7 @@ class RunData(pl.LightningDataModule):
     def val_dataloader(self) -> Any:
         e = self.experiment
         return evaluation_loader(
-            self.val_set, batch_size=e.val_batch_size, workers=e.workers, **self._place()
+            self.val_set, batch_size=e.val_batch_size, workers=self._workers(), **self._place()
         )
 
 
@@ -130,6 +136,9 @@ def train(
             progress,
             val_set,
         )
+        threads = chosen_threads(trainer.num_devices)
+        if threads is not None:  # the processes of this machine divide its cores
+            torch.set_num_threads(threads)
         data = RunData(experiment, train_set, val_set, start)
         trainer.fit(
             regime,
@@ -191,7 +200,7 @@ def _final_metrics(
         return experiment.regime.final_metrics(
             val_set,
             batch_size=experiment.val_batch_size,
-            workers=experiment.workers,
+            workers=choose_workers(experiment.workers, hardware.accelerator),
             device=hardware.device,
         )
 

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from crosstask.balancing import create_balancer
 from crosstask.data.combine.pairs import DomainPairs
 from crosstask.engine.experiment import Data, Experiment
+from crosstask.engine.threads import Workers
 from crosstask.recipes.building import build_network, skipping_bad
 from crosstask.recipes.options import parse_names, parse_size
 from crosstask.regimes.adaptation.alignment import AlignmentSettings
@@ -59,7 +60,7 @@ def adaptation_experiment(
     clip: float | None = 10.0,
     val_every: int = 2500,
     val_batch_size: int = 4,
-    workers: int = 2,
+    workers: Workers = "auto",
     channels_last: bool = True,
     init_from: str | None = None,
     skip_bad: bool = False,
@@ -110,7 +111,7 @@ def adaptation_experiment(
         clip: gradient norm, of the network and of the discriminators each on its own.
         val_every: optimiser steps between validations.
         val_batch_size: images of a validation batch.
-        workers: loader processes.
+        workers: loader processes; auto chooses from the cores that this process may use.
         channels_last: memory layout of convolutions.
         init_from: a run whose weights are taken over where they fit.
         skip_bad: count and report unreadable training samples, of both domains, instead of stopping.

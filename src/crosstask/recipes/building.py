@@ -5,6 +5,7 @@ from typing import Any
 
 from crosstask.balancing import create_balancer
 from crosstask.engine.experiment import Data, Experiment
+from crosstask.engine.threads import Workers
 from crosstask.models import create_model
 from crosstask.models.registry import find_architecture
 from crosstask.recipes.options import choose_tasks, needed_root, parse_names, parse_size
@@ -73,7 +74,7 @@ def supervised_experiment(
     clip: float | None = 10.0,
     val_every: int = 1000,
     val_batch_size: int = 4,
-    workers: int = 2,
+    workers: Workers = "auto",
     channels_last: bool = True,
     init_from: str | None = None,
     skip_bad: bool = False,
@@ -106,7 +107,7 @@ def supervised_experiment(
         clip: global gradient norm.
         val_every: optimiser steps between validations.
         val_batch_size: images of a validation batch.
-        workers: loader processes.
+        workers: loader processes; auto chooses from the cores that this process may use.
         channels_last: memory layout of convolutions.
         init_from: a run whose weights are taken over where they fit.
         skip_bad: count and report unreadable training samples instead of stopping.

@@ -8,6 +8,7 @@ import torch
 
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import choose
+from crosstask.engine.threads import choose_workers
 from crosstask.engine.training import train as train_experiment
 from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.evaluation.extras import Extras
@@ -155,7 +156,7 @@ def score(
         metrics = experiment.regime.final_metrics(
             val,
             batch_size=batch_size or experiment.val_batch_size,
-            workers=experiment.workers,
+            workers=choose_workers(experiment.workers, hardware.accelerator),
             device=hardware.device,
             flip=flip,
             listener=extras,
