@@ -21,8 +21,9 @@ from crosstask.deploy import benchmark
 from crosstask.deploy.optimize import optimize
 from crosstask.models import create_model
 from crosstask.models.exchanges.mteb import DOWNSCALES, TaskExchange
-from crosstask.models.exchanges.xtam import CrossTaskAttention, enlarge, pool
-from crosstask.models.layers.recompute import recompute_activations
+from crosstask.models.exchanges.xtam import CrossTaskAttention
+from crosstask.models.layers.attention_grid import enlarge, pool
+from crosstask.models.networks.recompute import recompute_activations
 
 Features = dict[str, Tensor]
 Block = Callable[[Features], Features]

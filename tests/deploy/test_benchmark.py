@@ -14,7 +14,7 @@ from crosstask.deploy import benchmark
 from crosstask.engine import hardware
 from crosstask.engine.environment import environment
 from crosstask.models import create_model
-from crosstask.models.layers.recompute import recompute_activations
+from crosstask.models.networks.recompute import recompute_activations
 
 SMALL = ["--encoder", "resnet10t", "--width", "0.0625", "--sizes", "32x64", "--rounds", "2"]
 CPU = torch.device("cpu")

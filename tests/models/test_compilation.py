@@ -26,7 +26,7 @@ import torch
 from crosstask.models.exchanges.mteb import TaskExchange
 from crosstask.models.exchanges.linear import LinearExchange
 from crosstask.models.exchanges.n_to_one import NToOneExchange
-from crosstask.models.network import Network
+from crosstask.models.networks.network import Network
 from crosstask.models.decoders.densemtl import Decoder
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.exchanges.window import WindowExchange

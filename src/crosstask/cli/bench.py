@@ -166,7 +166,7 @@ def _variant(
     from crosstask.deploy.optimize import optimize
     from crosstask.models import create_model
     from crosstask.models.flops import count_macs
-    from crosstask.models.layers.recompute import recompute_activations
+    from crosstask.models.networks.recompute import recompute_activations
 
     dtype = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
     network: Any = create_model(

@@ -14,7 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from crosstask.models.flops import _part as part_of
+from crosstask.models.flops import part_of
 
 Step = Callable[[], Any]
 PARTS = ("encoder", "decoders", "exchanges", "heads")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from timm.layers import to_2tuple
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from crosstask.media.files import atomic_path
 from crosstask.models.layers.window_self_attention import WindowAttentionBlock
+from crosstask.models.networks.scene_network import SceneNetwork
 from crosstask.predict.model import SceneModel
 
 FORMATS = ("pt2", "onnx")
@@ -32,8 +33,8 @@ class Flat(nn.Module):
     def __init__(self, network: nn.Module, tasks: Sequence[str]) -> None:
         super().__init__()
         self.network, self.tasks = network, tuple(tasks)
-        if hasattr(network, "final_only"):
-            cast(Any, network).final_only = True
+        if isinstance(network, SceneNetwork):
+            network.final_only = True
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(image)
@@ -71,6 +72,7 @@ def with_even_pools(network: nn.Module) -> nn.Module:
 
 def metadata(model: SceneModel) -> dict[str, str]:
     """What a user of the exported file needs: outputs in order, classes, units, normalisation."""
+    network = model.network
     facts = {
         "library": "crosstask",
         "input": "image: (batch, 3, height, width) float32 RGB in [0, 1]; normalised inside",
@@ -78,7 +80,7 @@ def metadata(model: SceneModel) -> dict[str, str]:
         "tasks": [task.to_spec() for task in model.tasks],
         "units": model.description.get("units", {}),
         "camera": model.description.get("camera", ""),
-        "multiple": getattr(getattr(model.network, "encoder", None), "multiple", 32),
+        "multiple": network.multiple if isinstance(network, SceneNetwork) else 32,
     }
     return {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()

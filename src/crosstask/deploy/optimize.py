@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from crosstask.engine.hardware import check_compiler, cpu_has_fast_bf16, gpu_has_bf16
 from crosstask.models.layers.full_precision import full_precision
+from crosstask.models.networks.scene_network import SceneNetwork
 
 
 class Optimized(nn.Module):
@@ -91,8 +92,8 @@ def optimize(
     folded = copy.deepcopy(network).eval()
     fold_batch_norms(folded)
     _check(network, folded, tolerance)
-    if hasattr(folded, "final_only"):
-        folded.final_only = True  # type: ignore[assignment]
+    if isinstance(folded, SceneNetwork):
+        folded.final_only = True
     folded.requires_grad_(False)
     if channels_last:
         folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from torch.utils.data import Dataset
 
 from crosstask.engine.threads import Workers, check_workers
-from crosstask.models.separate import SeparateNetworks
+from crosstask.models.networks.separate import SeparateNetworks
 from crosstask.tasks import Task
 
 if TYPE_CHECKING:

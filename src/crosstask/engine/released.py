@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from crosstask.models.network import Network
+from crosstask.models.networks.network import Network
 from crosstask.models.registry import create_model
 
 THEIR_TASKS = {"segmentation": "semseg", "depth": "depth", "normals": "normals", "edges": "edges"}

@@ -25,7 +25,7 @@ from crosstask.engine.runs import RESUME_MAY_CHANGE, MetricsFile, Run, RunError
 from crosstask.engine.threads import choose_workers, chosen_threads
 from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.media.files import atomic_path, write_json
-from crosstask.models.layers.recompute import recompute_activations
+from crosstask.models.networks.recompute import recompute_activations
 from crosstask.regimes.regime import Regime
 
 

@@ -10,6 +10,8 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from crosstask.models.exchanges.base import Exchange
+
 
 def count_macs(
     model: nn.Module, size: tuple[int, int], as_run: bool = False
@@ -25,17 +27,17 @@ def count_macs(
         size: height and width of the image.
         as_run: False counts the equations as they are written, comparable with published numbers;
             True counts what runs, after savings that do not change the result (see
-            `TaskExchange.economical`).
+            `Exchange.economical`).
 
     Returns:
         ``{part: {"parameters": ..., "macs": ...}}`` with parts ``encoder``, ``decoders``,
         ``exchanges``, ``heads`` (prediction layers), other modules by their own name where there
         are any, and ``total``.
     """
-    labels = {name: _part(name) for name, _ in model.named_modules()}
+    labels = {name: part_of(name) for name, _ in model.named_modules()}
     parts: dict[str, dict[str, int]] = {}
     for name, parameter in model.named_parameters():
-        counts = parts.setdefault(_part(name), {"parameters": 0, "macs": 0})
+        counts = parts.setdefault(part_of(name), {"parameters": 0, "macs": 0})
         counts["parameters"] += parameter.numel()
     tensors = [*model.named_parameters(), *model.named_buffers()]
     counter = _Counter()
@@ -57,7 +59,7 @@ def count_macs(
     return table
 
 
-def _part(name: str) -> str:
+def part_of(name: str) -> str:
     """The part that a module or parameter belongs to, by its dotted name."""
     names = name.split(".")
     if names[0] == "networks" and len(names) > 2:
@@ -118,15 +120,15 @@ def _popper(counter: _Counter) -> Callable[..., None]:
 def _evaluating(model: nn.Module, as_run: bool) -> Iterator[None]:
     """Evaluation mode, and the plain or the economical way to run, for a while."""
     training = {module: module.training for module in model.modules()}
-    exchanges = [module for module in model.modules() if hasattr(module, "economical")]
+    exchanges = [module for module in model.modules() if isinstance(module, Exchange)]
     economical = [module.economical for module in exchanges]
     try:
         model.eval()
-        for module in exchanges:
-            module.economical = as_run  # type: ignore[assignment]
+        for exchange in exchanges:
+            exchange.economical = as_run
         yield
     finally:
         for module, was in training.items():
             module.training = was
-        for module, value in zip(exchanges, economical, strict=True):
-            module.economical = value
+        for exchange, value in zip(exchanges, economical, strict=True):
+            exchange.economical = value

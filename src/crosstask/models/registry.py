@@ -1,7 +1,7 @@
 """`create_model` and `list_models`: every architecture by its name."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import nn
@@ -42,6 +42,14 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 }
 # What `create_model` takes for an architecture.
 Given = str | Architecture | Callable[..., nn.Module]
+
+
+@runtime_checkable
+class NamedOutput(Protocol):
+    """What a network needs to know of a task."""
+
+    name: str
+    channels: int
 
 
 def list_models() -> list[str]:
@@ -159,7 +167,7 @@ def task_channels(tasks: Collection[Any] | Mapping[str, int]) -> dict[str, int]:
 def _pairs(tasks: Collection[Any]) -> list[tuple[str, int]]:
     """(name, output channels) of task objects."""
     for task in tasks:
-        if not hasattr(task, "name") or not hasattr(task, "channels"):
+        if not isinstance(task, NamedOutput):
             raise ValueError(
                 f"`tasks` holds {task!r}, which is no task; expected task objects, such as "
                 "crosstask.Depth(), or a mapping from name to output channels, such as "
@@ -190,7 +198,10 @@ def _check_options(architecture: Architecture, options: Mapping[str, Any]) -> No
 
 
 def _check_network(model: Any, name: Given) -> None:
-    """What an own architecture gives is used like any other: as `Network` is."""
+    """What an own architecture gives is used like any other: as `Network` is.
+
+    It need not derive from `SceneNetwork`; that is why its parts are looked for by name.
+    """
     missing = [
         part
         for part in ("encoder", "encode", "decode", "prediction_layers")

@@ -5,7 +5,7 @@ features that an exchange reads (`streams`), which `AttentionReader` keeps for o
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float, UInt8
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crosstask.media.colormap import scale_colors
+from crosstask.models.exchanges.base import Exchange
+from crosstask.models.networks.scene_network import SceneNetwork
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,6 @@ class AttentionMap:
         return int((falling < falling[-1] / 2).sum()) + 1, len(falling)
 
 
-def attention_levels(network: nn.Module) -> tuple[int, ...]:
-    """Levels (log2 of the stride) whose exchange has attention over positions, finest first."""
-    exchanges = getattr(network, "exchanges", {})
-    if not hasattr(network, "streams"):
-        return ()
-    found = [int(k) for k, e in exchanges.items() if k.isdigit() and hasattr(e, "attention")]
-    return tuple(sorted(found))
-
-
 class AttentionReader:
     """The features of one image before the exchanges, kept so that a click costs little.
 
@@ -70,18 +63,20 @@ class AttentionReader:
     def __init__(self, network: nn.Module, image: Float[Tensor, "3 h w"]) -> None:
         self.network = network
         self.size = (image.shape[-2], image.shape[-1])
-        self.levels = attention_levels(network)
+        self.levels = network.attention_levels() if isinstance(network, SceneNetwork) else ()
         device = next(network.parameters()).device
         self._features: dict[int, dict[str, Tensor]] = {}
         with torch.inference_mode():
             for level in self.levels:
-                self._features[level] = cast(Any, network).streams(image[None].to(device), level)
+                self._features[level] = cast(SceneNetwork, network).streams(
+                    image[None].to(device), level
+                )
 
-    def exchange(self, level: int) -> nn.Module:
+    def exchange(self, level: int) -> Exchange:
         """The exchange of a level."""
         if level not in self.levels:
             raise ValueError(f"`level` is {level}; expected one of {self.levels}")
-        return cast(Any, self.network).exchanges[str(level)]
+        return cast(Exchange, cast(SceneNetwork, self.network).exchanges[str(level)])
 
     @torch.inference_mode()
     def read(self, row: int, column: int, level: int | None = None) -> list[AttentionMap]:
@@ -95,7 +90,7 @@ class AttentionReader:
             ValueError: no such level, or a pixel outside of the image.
         """
         level = self.levels[0] if level is None and self.levels else level
-        exchange = cast(Any, self.exchange(cast(int, level)))
+        exchange = self.exchange(cast(int, level))
         if not (0 <= row < self.size[0] and 0 <= column < self.size[1]):
             raise ValueError(f"pixel {row}, {column} lies outside of an image of {self.size}")
         return [
@@ -106,7 +101,7 @@ class AttentionReader:
         ]
 
     def _direction(
-        self, exchange: Any, level: int, target: str, source: str, pixel: tuple[int, int]
+        self, exchange: Exchange, level: int, target: str, source: str, pixel: tuple[int, int]
     ) -> AttentionMap:
         features = self._features[level]
         cell = (pixel[0] // 2**level, pixel[1] // 2**level)
@@ -166,8 +161,9 @@ def heat_image(image: Float[Tensor, "3 h w"], heat: Float[Tensor, "_ _"]) -> UIn
 
 def why_no_attention(network: nn.Module) -> str:
     """A sentence for a network whose attention cannot be shown."""
-    spec = getattr(network, "spec", {})
-    name = spec.get("architecture", type(network).__name__)
-    if not len(getattr(network, "exchanges", {})):
+    if not isinstance(network, SceneNetwork):
+        return f"{type(network).__name__} is a network of its own kind, without attention to show."
+    name = network.spec.get("architecture", type(network).__name__)
+    if not len(network.exchanges):
         return f"The architecture {name} has no exchange between tasks, so no cross-task attention."
     return f"The exchange of the architecture {name} has no attention over positions to show."

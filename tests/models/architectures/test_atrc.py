@@ -1,4 +1,4 @@
-"""ATRC: published sizes, each context against its equation, labels and their losses."""
+"""ATRC: published sizes and arithmetic, auxiliary outputs and losses."""
 
 import math
 
@@ -8,26 +8,19 @@ from torch import nn
 from torch.nn import functional
 
 from crosstask.models.architectures.atrc import resolve_genotype
-from crosstask.models.decoders.auxiliary_labels import AuxiliaryLabels
 from crosstask.models.decoders.label_targets import (
-    binary_labels,
     depth_labels,
-    facing_directions,
     label_loss,
-    normals_labels,
 )
-from crosstask.models.exchanges.label_context import (
-    LabelContext,
-    LocalContext,
-    label_tokens,
-    neighbourhood_attention,
-)
-from crosstask.models.exchanges.relational import RelationalExchange
 from crosstask.models.registry import create_model
 from models.published_counts import SDNE, count, on_meta, published_macs
 
 SMALL = {"segmentation": 5, "depth": 1, "normals": 3}
+
+
 TINY = {"encoder": "test_resnet", "pretrained": False, "width": 0.125}
+
+
 PASCAL = {"segmentation": 21, "human_parts": 7, "saliency": 2, "normals": 3, "edges": 1}
 
 
@@ -57,85 +50,6 @@ def test_arithmetic_is_the_published_one(genotype: str, macs: float) -> None:
     assert published_macs(model, (416, 576))[0] == pytest.approx(macs, rel=0.01)
 
 
-# ---- contexts ---------------------------------------------------------------------------------------
-
-
-def test_label_tokens_are_weighted_means() -> None:
-    features = torch.tensor([[[[1.0, 2.0, 3.0]]]])
-    logits = torch.tensor([[[[0.0, 0.0, 0.0]], [[0.0, 100.0, 0.0]], [[0.0, math.log(3), -99.0]]]])
-    # equal weights; all on the second; 1/4 and 3/4
-    torch.testing.assert_close(label_tokens(features, logits), torch.tensor([[[2.0, 2.0, 1.75]]]))
-
-
-def test_neighbourhood_attention_is_softmax_over_the_window() -> None:
-    query, key = torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6)
-    value = torch.randn(2, 3, 5, 6)
-    scores = torch.einsum("bdp,bdr->bpr", query.flatten(2), key.flatten(2)) / 2
-    row, column = torch.arange(30) // 6, torch.arange(30) % 6
-    far = ((row[:, None] - row).abs() > 1) | ((column[:, None] - column).abs() > 1)
-    weights = scores.masked_fill(far, -math.inf).softmax(2)
-    expected = torch.einsum("bpr,bcr->bcp", weights, value.flatten(2)).view(2, 3, 5, 6)
-    torch.testing.assert_close(neighbourhood_attention(query, key, value, 3), expected)
-    # hand: equal keys average the 4 positions that a corner has
-    ones, ramp = torch.ones(1, 1, 3, 3), torch.arange(9.0).view(1, 1, 3, 3)
-    assert neighbourhood_attention(ones, ones, ramp, 3)[0, 0, 0, 0] == (0 + 1 + 3 + 4) / 4
-
-
-def test_a_row_of_the_local_context_predicts_its_output() -> None:
-    context = LocalContext(6, 4, 3).eval()
-    target, source = torch.randn(1, 6, 5, 7), torch.randn(1, 6, 5, 7)
-    row = context.row(target, source, (4, 2))
-    assert (row > 0).sum() == 6
-    read = torch.einsum("bhw,bchw->bc", row, context.value(source))
-    torch.testing.assert_close(context(target, source)[..., 4, 2], read, atol=1e-5, rtol=1e-4)
-
-
-def test_label_context_reads_tokens_of_the_source() -> None:
-    context = LabelContext(6, 4).eval()
-    target, source, logits = (
-        torch.randn(2, 6, 3, 4),
-        torch.randn(2, 6, 3, 4),
-        torch.randn(2, 5, 3, 4),
-    )
-    tokens = label_tokens(source, logits)[..., None]
-    query = context.query(target).flatten(2)
-    scores = torch.einsum("bdp,bdn->bpn", query, context.key(tokens)[..., 0]) / 2
-    expected = torch.einsum("bpn,bcn->bcp", scores.softmax(2), context.value(tokens)[..., 0])
-    torch.testing.assert_close(context(target, source, logits), expected.view(2, 4, 3, 4))
-
-
-def test_which_labels_make_the_tokens() -> None:
-    genotype = {
-        "a": {"a": "none", "b": "target_label"},
-        "b": {"a": "target_label", "b": "source_label"},
-    }
-    exchange = RelationalExchange(genotype, 6, 4).eval()
-    nn.init.ones_(exchange.gather["a"][1].weight)
-    assert exchange.labelled_tasks() == ["a", "b"] and exchange.sources("a") == ["b"]
-    features = {task: torch.randn(1, 6, 3, 3) for task in "ab"}
-    labels = {task: torch.randn(1, 4, 3, 3, requires_grad=True) for task in "ab"}
-    out = exchange(features, labels)["a"].sum()
-    seen = torch.autograd.grad(out, list(labels.values()), allow_unused=True)
-    assert seen[0].abs().sum() > 0 and seen[1] is None
-    source = {**genotype, "a": {"a": "none", "b": "source_label"}}
-    assert RelationalExchange(source, 6, 4).labelled_tasks() == ["b"]
-
-
-def test_training_starts_without_exchange() -> None:
-    exchange = RelationalExchange(
-        {task: dict.fromkeys("ab", "global") for task in "ab"}, 6, 4
-    ).eval()
-    first = {task: torch.randn(1, 6, 3, 3) for task in "ab"}
-    other = {**first, "b": torch.randn(1, 6, 3, 3)}
-    assert torch.equal(exchange(first)["a"], exchange(other)["a"])
-    nn.init.ones_(exchange.gather["a"][1].weight)
-    assert not torch.equal(exchange(first)["a"], exchange(other)["a"])
-    with exchange.cut("b", "a", "zero"):
-        assert torch.equal(exchange(first)["a"], exchange(other)["a"])
-    row = exchange.attention(first, "a", "b", (1, 1))
-    torch.testing.assert_close(row.sum((1, 2)), torch.ones(1))
-
-
 def test_published_rows_are_read_by_name() -> None:
     rows = resolve_genotype("searched", ("depth", "edges"))
     assert rows == {
@@ -149,70 +63,6 @@ def test_published_rows_are_read_by_name() -> None:
         "segmentation": "target_label",
         "depth": "none",
     }
-
-
-# ---- labels -----------------------------------------------------------------------------------------
-
-
-def test_depth_bins_are_logarithmic() -> None:
-    edges = [0.7 * (10 / 0.7) ** (i / 40) for i in (0, 1, 20, 39)]
-    depth = torch.tensor([0.0, 0.5, *[e * 1.001 for e in edges], 10.0, 50.0]).view(1, 1, 1, 8)
-    assert depth_labels(depth).flatten().tolist() == [255, 0, 0, 1, 20, 39, 39, 39]
-    assert depth_labels(torch.full((1, 1, 1, 1), math.inf)).item() == 255
-    # the middle of 1 m to 100 m on a logarithmic scale is 10 m
-    assert depth_labels(torch.full((1, 1, 1, 1), 10.1), 2, 1.0, 100.0).item() == 1
-    assert depth_labels(torch.full((1, 1, 1, 1), 9.9), 2, 1.0, 100.0).item() == 0
-
-
-def test_directions_are_even_over_the_hemisphere_that_faces_the_camera() -> None:
-    directions = facing_directions(40)
-    torch.testing.assert_close(directions.norm(dim=1), torch.ones(40))
-    assert (directions[:, 2] < 0).all()
-    # the mean of z over a hemisphere is 1/2, of x and y 0
-    assert directions.mean(0).tolist() == pytest.approx([0, 0, -0.5], abs=0.02)
-    nearest = (directions @ directions.T - 2 * torch.eye(40)).amax(1).acos().rad2deg()
-    # 40 equal areas of 2 pi / 40: as circles 25.7 degrees across
-    assert nearest.min() > 15 and nearest.max() < 27
-
-
-def test_normals_labels_take_the_nearest_direction() -> None:
-    directions = facing_directions(40)
-    normals = directions.T.reshape(1, 3, 5, 8)
-    assert normals_labels(normals, directions).flatten().tolist() == list(range(40))
-    assert (normals_labels(torch.zeros(1, 3, 2, 2), directions) == 255).all()
-
-
-def test_binary_labels_keep_the_void() -> None:
-    target = torch.tensor([[[[0.0, 1.0, 255.0]]]])
-    assert binary_labels(target).flatten().tolist() == [0, 1, 255]
-
-
-def test_label_loss_by_hand() -> None:
-    logits = torch.zeros(1, 4, 1, 2, requires_grad=True)
-    labels = torch.tensor([[[2, 255]]])
-    loss = label_loss(logits, labels)
-    assert loss.item() == pytest.approx(math.log(4))
-    empty = label_loss(logits, torch.full((1, 1, 2), 255))
-    empty.backward()
-    assert empty.item() == 0 and logits.grad is not None and not logits.grad.any()
-    weighted = label_loss(
-        torch.zeros(1, 2, 1, 2), torch.tensor([[[0, 1]]]), torch.tensor([0.2, 0.8])
-    )
-    assert weighted.item() == pytest.approx(math.log(2) * (0.2 + 0.8) / 2)
-
-
-def test_label_heads_do_not_touch_the_trunk() -> None:
-    heads = AuxiliaryLabels({"depth": 1, "segmentation": 5, "edges": 1}, 6, bins=8)
-    shared = torch.randn(2, 6, 4, 4, requires_grad=True)
-    logits = heads(shared)
-    assert {task: x.shape[1] for task, x in logits.items()} == {
-        "depth": 8, "segmentation": 5, "edges": 2,
-    }  # fmt: skip
-    loss = heads.loss("depth", logits["depth"], torch.rand(2, 1, 16, 16) + 1)
-    loss = loss + logits["segmentation"].sum() + logits["edges"].sum()
-    loss.backward()
-    assert shared.grad is None
-    assert all(p.grad is not None for p in heads.parameters())
 
 
 # ---- the network -------------------------------------------------------------------------------------
@@ -276,7 +126,7 @@ def test_every_context_learns(genotype: str) -> None:
 
 
 def test_what_it_cannot_take() -> None:
-    with pytest.raises(ValueError, match="nobody to exchange with"):
+    with pytest.raises(ValueError, match="requires at least two"):
         create_model("atrc", {"depth": 1}, **TINY)
     assert create_model("atrc", {"depth": 1}, genotype="none", **TINY).auxiliary is None
     with pytest.raises(ValueError, match="`genotype` is 'best'"):

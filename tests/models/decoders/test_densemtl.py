@@ -8,7 +8,7 @@ from crosstask.models.decoders.densemtl import ConvUnit, Decoder
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.layers.aspp import ASPP
 from crosstask.models.layers.width import scale_channels
-from crosstask.models.network import Network
+from crosstask.models.networks.network import Network
 
 CHANNELS = {2: 8, 4: 12, 8: 16, 16: 20, 32: 24}
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from crosstask.models import create_model
 from crosstask.models.exchanges.mteb import TaskExchange
-from crosstask.models.layers.recompute import frozen_statistics, recompute_activations
+from crosstask.models.layers.recompute import frozen_statistics
+from crosstask.models.networks.recompute import recompute_activations
 
 TASKS = {"segmentation": 5, "depth": 1, "normals": 3}
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 from torch.utils.data import Subset
@@ -14,13 +14,14 @@ from crosstask.engine.hardware import choose
 from crosstask.engine.runs import RunError
 from crosstask.evaluation.evaluate import evaluate
 from crosstask.media.files import atomic_path, write_json
+from crosstask.models.exchanges.base import Exchange
 from crosstask.recipes.reopen import open_run
 from crosstask.tasks import Task
 
 
-def exchanges_of(network: nn.Module) -> list[nn.Module]:
+def exchanges_of(network: nn.Module) -> list[Exchange]:
     """Modules of a network in which a direction between tasks can be cut."""
-    return [m for m in network.modules() if hasattr(m, "cut") and hasattr(m, "alphas")]
+    return [module for module in network.modules() if isinstance(module, Exchange)]
 
 
 def knockout_run(
@@ -95,7 +96,7 @@ def knockout(
     names = [task.name for task in tasks]
     with ExitStack() as stack:
         for module in modules if mode == "mean" else ():
-            stack.enter_context(cast(Any, module).record_means())
+            stack.enter_context(module.record_means())
         whole = dict(score())
     metrics: dict[str, dict[str, float]] = {}
     losses: dict[str, dict[str, float | None]] = {name: {} for name in names}
@@ -106,8 +107,8 @@ def knockout(
                 continue
             with ExitStack() as stack:
                 for module in modules:
-                    if {source, target.name} <= {*cast(Any, module).tasks}:
-                        stack.enter_context(cast(Any, module).cut(source, target.name, mode))
+                    if {source, target.name} <= {*module.tasks}:
+                        stack.enter_context(module.cut(source, target.name, mode))
                 found = dict(score())
             metrics[f"{source}->{target.name}"] = _headlines(tasks, found)
             losses[target.name][source] = _loss(target, whole, found)
@@ -136,12 +137,12 @@ def _loss(task: Task, whole: Mapping[str, float], cut: Mapping[str, float]) -> f
 
 
 def _alphas(
-    modules: Sequence[nn.Module], names: Sequence[str]
+    modules: Sequence[Exchange], names: Sequence[str]
 ) -> dict[str, dict[str, float | None]]:
     """Mean over levels and channels of |alpha|."""
     found: dict[tuple[str, str], list[float]] = {}
     for module in modules:
-        for direction, alpha in cast(Any, module).alphas().items():
+        for direction, alpha in module.alphas().items():
             found.setdefault(direction, []).append(float(alpha.abs().mean()))
     table: dict[str, dict[str, float | None]] = {}
     for target in names:

@@ -8,10 +8,10 @@ from torch import nn
 from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.decoders.densemtl import Decoder
 from crosstask.models.encoders.encoder import Encoder
-from crosstask.models.exchanges.directions import check_tasks
+from crosstask.models.exchanges.base import check_tasks
 from crosstask.models.exchanges.mteb import DOWNSCALES, TaskExchange
 from crosstask.models.exchanges.own import own_exchange
-from crosstask.models.network import Network
+from crosstask.models.networks.network import Network
 
 # The published choices of the block, in the order of the arguments.
 _PUBLISHED = ("add", "spatial", "half", True, "s", "nearest", "max", "nearest")

@@ -10,7 +10,7 @@ from crosstask.models.architectures.densemtl import with_exchanges
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.exchanges.linear import LinearExchange
 from crosstask.models.exchanges.mteb import DOWNSCALES
-from crosstask.models.network import Network
+from crosstask.models.networks.network import Network
 
 
 def densemtl_linear(

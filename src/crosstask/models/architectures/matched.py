@@ -11,7 +11,7 @@ from crosstask.models.architectures.densemtl import create_decoders, densemtl
 from crosstask.models.architectures.multi_task import apart
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.flops import count_macs
-from crosstask.models.network import Network
+from crosstask.models.networks.network import Network
 
 
 def multi_task_matched(

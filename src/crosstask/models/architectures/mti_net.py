@@ -10,7 +10,8 @@ from crosstask.models.architectures.architecture import (
 from crosstask.models.architectures.sca_mtl import FAMILY_OPTIMIZER, HRNET, sca_mtl
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.encoders.pyramid_maps import Neck, create_pyramid_encoder
-from crosstask.models.multiscale import MultiScaleNetwork
+from crosstask.models.networks.multiscale import MultiScaleNetwork
+from crosstask.models.networks.scene_network import requires_two_tasks
 
 
 def mti_net(
@@ -46,9 +47,10 @@ def mti_net(
         ValueError: one task, an unknown choice, a missing stride.
     """
     if len(tasks) < 2 and (distillation or propagation):
-        raise ValueError(
-            f"one task ({next(iter(tasks))!r}) has nobody to exchange with; pass "
-            "distillation=False and propagation=False, take 'single_task', or add a task."
+        raise requires_two_tasks(
+            tasks,
+            "pass distillation=False and propagation=False, take the architecture 'single_task', "
+            "or add a task",
         )
     return sca_mtl(
         encoder,

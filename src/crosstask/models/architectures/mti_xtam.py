@@ -11,8 +11,8 @@ from crosstask.models.architectures.mti_net import MTI_NET
 from crosstask.models.architectures.sca_mtl import sca_mtl
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.encoders.pyramid_maps import Neck
-from crosstask.models.exchanges.directions import check_tasks
-from crosstask.models.multiscale import MultiScaleNetwork
+from crosstask.models.exchanges.base import check_tasks
+from crosstask.models.networks.multiscale import MultiScaleNetwork
 
 
 def mti_xtam(

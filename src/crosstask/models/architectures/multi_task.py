@@ -9,8 +9,8 @@ from torch import nn
 from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.decoders.deeplab import DeepLabHead
 from crosstask.models.encoders.encoder import Encoder
-from crosstask.models.network import Network
-from crosstask.models.separate import SeparateNetworks
+from crosstask.models.networks.network import Network
+from crosstask.models.networks.separate import SeparateNetworks
 
 
 def multi_task(

@@ -10,7 +10,7 @@ from crosstask.models.architectures.densemtl import with_exchanges
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.exchanges.mteb import DOWNSCALES
 from crosstask.models.exchanges.n_to_one import NToOneExchange
-from crosstask.models.network import Network
+from crosstask.models.networks.network import Network
 
 
 def n_to_one(

@@ -10,9 +10,9 @@ from crosstask.models.architectures.densemtl import with_exchanges
 from crosstask.models.architectures.multi_task import BASELINE_OPTIMIZER
 from crosstask.models.decoders.padnet import PadNetDecoder
 from crosstask.models.encoders.encoder import Encoder
-from crosstask.models.exchanges.directions import check_tasks
+from crosstask.models.exchanges.base import check_tasks
 from crosstask.models.exchanges.distillation import Distillation
-from crosstask.models.network import Network
+from crosstask.models.networks.network import Network
 
 
 def padnet(encoder: Encoder, tasks: Mapping[str, int], width: float = 1.0) -> Network:

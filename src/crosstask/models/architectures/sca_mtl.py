@@ -10,6 +10,7 @@ from crosstask.models.architectures.architecture import (
     Architecture,
     PaperSetting,
 )
+from crosstask.models.decoders.multiscale import TaskScales
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.encoders.pyramid_maps import (
     STRIDES,
@@ -22,9 +23,9 @@ from crosstask.models.exchanges.mteb import TaskExchange
 from crosstask.models.exchanges.propagation import FeaturePropagation
 from crosstask.models.exchanges.sca_scale import ScaleAttention
 from crosstask.models.exchanges.sca_task import AllPairsAttention, TaskAttention
-from crosstask.models.exchanges.task_scales import TaskScales
 from crosstask.models.layers.window_self_attention import WindowSelfAttention
-from crosstask.models.multiscale import LEVELS, MultiScaleNetwork
+from crosstask.models.networks.multiscale import LEVELS, MultiScaleNetwork
+from crosstask.models.networks.scene_network import requires_two_tasks
 
 XTAM_DOWNSCALES = {5: 1, 4: 1, 3: 1, 2: 2}
 
@@ -93,16 +94,10 @@ def sca_mtl(
         grouping=(grouping, ("released", "intended")),
     )
     _check_tasks(tasks, task_exchange, propagation, auxiliary_tasks, deep_supervision)
-    if pairs == "all" and (order != "tasks_first" or task_exchange != "linear" or auxiliary_tasks):
-        raise ValueError(
-            "pairs='all' needs order='tasks_first', task_exchange='linear' and no auxiliary tasks; "
-            "it replaces both attentions at the coarse scales."
-        )
-    if exchange_options and task_exchange != "xtam":
-        raise ValueError("`exchange_options` are those of task_exchange='xtam'; leave them out.")
+    _check_exclusions(
+        pairs, order, task_exchange, scale_attention, auxiliary_tasks, exchange_options
+    )
     scales_first = order == "scales_first"
-    if scales_first and not scale_attention:
-        raise ValueError("order='scales_first' needs scale_attention=True.")
     maps = PyramidMaps(encoder, neck, width)
     channels = tuple(c * (1 if self_attention is None else 2) for c in maps.channels)
     together = STRIDES.index(all_pairs_stride) if pairs == "all" else 4
@@ -146,35 +141,6 @@ def sca_mtl(
     )
 
 
-def ablation_rows() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Which part of SCA-MTL earns what: row to (architecture, options), from MTI-Net upwards.
-
-    a MTI-Net; b MTI-Net as wide as SCA-MTL (the map duplicated in place of self-attention);
-    c b with self-attention; d c with CTAM; e d with FPMA on exchanged features; f e with CSAM,
-    which is SCA-MTL; g f with the light head; h CSAM before CTAM; i all pairs from stride 16 on.
-    """
-    wide: dict[str, Any] = {
-        "self_attention": "duplicate",
-        "task_exchange": "gated",
-        "propagation": "convolution",
-        "propagate_from": "initial",
-        "scale_attention": False,
-    }
-    attending = {**wide, "self_attention": "window"}
-    linear = {**attending, "task_exchange": "linear"}
-    return {
-        "a": ("mti_net", {}),
-        "b": ("sca_mtl", wide),
-        "c": ("sca_mtl", attending),
-        "d": ("sca_mtl", linear),
-        "e": ("sca_mtl", {"scale_attention": False}),
-        "f": ("sca_mtl", {}),
-        "g": ("sca_mtl", {"head_channels": 256}),
-        "h": ("sca_mtl", {"order": "scales_first"}),
-        "i": ("sca_mtl", {"pairs": "all"}),
-    }
-
-
 def _self_attention(kind: str | None, channels: Sequence[int]) -> nn.ModuleList | None:
     if kind is None:
         return None
@@ -205,6 +171,25 @@ def _check_choices(**choices: tuple[Any, tuple]) -> None:
             raise ValueError(f"`{name}` is {value!r}; expected one of {allowed}.")
 
 
+def _check_exclusions(
+    pairs: str,
+    order: str,
+    task_exchange: str | None,
+    scale_attention: bool,
+    auxiliary: Sequence[str],
+    exchange_options: Mapping[str, Any] | None,
+) -> None:
+    if pairs == "all" and (order != "tasks_first" or task_exchange != "linear" or auxiliary):
+        raise ValueError(
+            "pairs='all' needs order='tasks_first', task_exchange='linear' and no auxiliary tasks; "
+            "it replaces both attentions at the coarse scales."
+        )
+    if exchange_options and task_exchange != "xtam":
+        raise ValueError("`exchange_options` are those of task_exchange='xtam'; leave them out.")
+    if order == "scales_first" and not scale_attention:
+        raise ValueError("order='scales_first' needs scale_attention=True.")
+
+
 def _check_tasks(
     tasks: Mapping[str, int],
     exchange: str | None,
@@ -213,9 +198,10 @@ def _check_tasks(
     deep_supervision: bool,
 ) -> None:
     if len(tasks) < 2 and (exchange or propagation):
-        raise ValueError(
-            f"one task ({next(iter(tasks))!r}) has nobody to exchange with; pass "
-            "task_exchange=None and propagation=None, take 'single_task', or add a task."
+        raise requires_two_tasks(
+            tasks,
+            "pass task_exchange=None and propagation=None, take the architecture 'single_task', "
+            "or add a task",
         )
     unknown = [task for task in auxiliary if task not in tasks]
     if unknown or len(auxiliary) >= len(tasks):

@@ -9,7 +9,7 @@ from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.architectures.densemtl import with_exchanges
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.models.exchanges.window import WindowExchange
-from crosstask.models.network import Network
+from crosstask.models.networks.network import Network
 
 
 def window(

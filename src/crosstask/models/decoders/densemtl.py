@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from crosstask.models.layers.aspp import ASPP
+from crosstask.models.layers.projection import projection
 from crosstask.models.layers.width import scale_channels
 
 LEVEL_CHANNELS = {4: 256, 3: 256, 2: 128, 1: 128, 0: 64}
@@ -114,10 +115,10 @@ class Decoder(nn.Module):
                 else ConvUnit(inputs, out, batch_norm, dropout)
             )
             extra = channels[self.skips[level]] if level in self.skips else 0
-            projection = _projection(extra, out) if skip_projection and extra else None
-            extra = out if projection is not None else extra
+            skip = projection(extra, out) if skip_projection and extra else None
+            extra = out if skip is not None else extra
             merge = ConvUnit(out + extra, out, batch_norm, dropout)
-            self.stages[str(level)] = Stage(reduce, merge, projection, stride > 2**level)
+            self.stages[str(level)] = Stage(reduce, merge, skip, stride > 2**level)
             inputs, stride = out, 2**level
         self.predictions = nn.ModuleDict(
             {
@@ -138,12 +139,6 @@ class Decoder(nn.Module):
     def prediction_layers(self) -> list[nn.Conv2d]:
         """The layers whose bias is the output's starting value."""
         return [layer for layer in self.predictions.values() if isinstance(layer, nn.Conv2d)]
-
-
-def _projection(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-    )
 
 
 def _check_strides(strides: Sequence[int]) -> None:

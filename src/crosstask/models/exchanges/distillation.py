@@ -6,7 +6,7 @@ from typing import cast
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from crosstask.models.exchanges.directions import Exchange
+from crosstask.models.exchanges.base import Exchange
 from crosstask.models.exchanges.xtam import SpatialGate
 
 
@@ -27,7 +27,6 @@ class Distillation(Exchange):
     ) -> None:
         super().__init__(tasks)
         self.targets = self.tasks if targets is None else tuple(targets)
-        self.economical = True
         self.directions = nn.ModuleDict(
             {
                 target: nn.ModuleDict(

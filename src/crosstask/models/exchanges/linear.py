@@ -1,23 +1,28 @@
 """An exchange whose cost grows linearly with the number of tasks."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
-from crosstask.models.exchanges.directions import Exchange, sums_of_others
-from crosstask.models.exchanges.xtam import enlarge, pool
+from crosstask.models.exchanges.base import Exchange
+from crosstask.models.layers.attention_grid import attend, enlarge, pool, tokens
 from crosstask.models.layers.full_precision import full_precision
+from crosstask.models.layers.kernel_attention import (
+    feature_map,
+    kernel_row,
+    read_summary,
+    split_heads,
+)
+from crosstask.models.layers.mixer import MIXINGS, MixedGate, create_mixer
+from crosstask.models.layers.sums_of_others import sums_of_others
 
-MIXINGS = ("conv", "separable", "pointwise")
 ATTENTIONS = ("linear", "shared", None)
 
 
 class LinearExchange(Exchange):
-    """Tasks talk over a common bus: each one writes once and reads once, whatever their number.
+    """A common bus: every task writes once and reads once, whatever their number.
 
     Every source j is read by one extractor g_j = ReLU(E_j f_j), gated (as Eq. 3 of DenseMTL) and
     written to the bus as w_j = P_j gate(g_j). Every target i takes the sum of what the others
@@ -50,6 +55,8 @@ class LinearExchange(Exchange):
         ValueError: an unknown choice, or heads that do not divide the channels.
     """
 
+    has_attention = True
+
     def __init__(
         self,
         tasks: Sequence[str],
@@ -74,8 +81,8 @@ class LinearExchange(Exchange):
         def each(make: type[nn.Module] | object, *args: object) -> nn.ModuleDict:
             return nn.ModuleDict({task: make(*args) for task in self.tasks})  # type: ignore[operator]
 
-        self.extractors = each(_mixer, mixing, channels, channels, True)
-        self.gates = each(_Gate, mixing, channels, half) if gate else None
+        self.extractors = each(create_mixer, mixing, channels, channels, True)
+        self.gates = each(MixedGate, mixing, channels, half) if gate else None
         self.writers = each(_pointwise, half if gate else channels, channels)
         self.norms = each(nn.BatchNorm2d, channels)
         if attention is not None:
@@ -140,9 +147,9 @@ class LinearExchange(Exchange):
             task: self.queries[task](pool(features[task], self.downscale, "nearest"))
             for task in self.tasks
         }
-        attend = self._linear if self.kind == "linear" else self._shared
+        attention = self._linear if self.kind == "linear" else self._shared
         result = {}
-        for task, x in attend(queries, keys, values).items():
+        for task, x in attention(queries, keys, values).items():
             if task in self.alpha:
                 x = x * self.alpha[task].view(1, -1, 1, 1)
             result[task] = self.outputs[task](x)
@@ -151,22 +158,16 @@ class LinearExchange(Exchange):
     def _linear(
         self, queries: dict[str, Tensor], keys: dict[str, Tensor], values: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        first = queries[self.tasks[0]]
-        with full_precision(first.device):
-            kernels = {t: functional.elu(_float(self._heads(keys[t]))) + 1 for t in self.tasks}
+        with full_precision(queries[self.tasks[0]].device):
+            kernels = {t: feature_map(keys[t], self.heads) for t in self.tasks}
             contexts = {
-                t: kernels[t].transpose(-1, -2) @ _float(self._heads(values[t])) for t in self.tasks
+                t: kernels[t].transpose(-1, -2) @ split_heads(values[t], self.heads)
+                for t in self.tasks
             }
             sums = {t: kernels[t].sum(-2) for t in self.tasks}
             context = self._sum_others(contexts, "context", positions=False)
             normaliser = self._sum_others(sums, "normaliser", positions=False)
-            result = {}
-            for task in self.tasks:
-                query = functional.elu(_float(self._heads(queries[task]))) + 1
-                weight = query @ normaliser[task].unsqueeze(-1)
-                attended = (query @ context[task]) / weight.clamp(min=1e-6)
-                result[task] = attended.transpose(-1, -2).reshape(first.shape).to(first.dtype)
-        return result
+            return {t: read_summary(queries[t], context[t], normaliser[t]) for t in self.tasks}
 
     def _shared(
         self, queries: dict[str, Tensor], keys: dict[str, Tensor], values: dict[str, Tensor]
@@ -180,8 +181,7 @@ class LinearExchange(Exchange):
                 if task in apart
                 else common
             )
-            attended = functional.scaled_dot_product_attention(_tokens(query.relu()), key, value)
-            result[task] = attended.squeeze(1).transpose(1, 2).reshape(query.shape)
+            result[task] = attend(query.relu(), key, value)
         return result
 
     def _heard_by(
@@ -192,34 +192,15 @@ class LinearExchange(Exchange):
             {t: x if t == target else self.knock_out(x, t, target, part) for t, x in maps.items()}
         )
 
-    def _heads(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b heads n d"]:
-        batch, channels = x.shape[:2]
-        return x.reshape(batch, self.heads, channels // self.heads, -1).transpose(-1, -2)
-
-    def attention(
-        self,
-        features: dict[str, Float[Tensor, "b c h w"]],
-        target: str,
-        source: str,
-        pixel: tuple[int, int],
+    def attention_row(
+        self, features: dict[str, Tensor], target: str, source: str, pixel: tuple[int, int]
     ) -> Float[Tensor, "b hs ws"]:
-        """One row of the attention, which is never stored: where `target` looks in `source`.
+        """One row, of a single source with ``"linear"``.
 
-        With ``"linear"``: phi(q) . phi(k_p) over its sum over the positions p of this source, mean
-        over the heads; how the sources share the target is not in it. With ``"shared"``: the
-        softmax over the one map that all tasks make, the same row for every source.
-
-        Args:
-            features: what the exchange reads (before the exchange).
-            pixel: row and column, in pixels of these features.
-
-        Returns:
-            weights over the attention grid, which sum to 1.
-
-        Raises:
-            ValueError: unknown task, target equal to source, or an exchange without attention.
+        With ``"linear"`` phi(q) . phi(k_p) over its sum over the positions p of this source, mean
+        over the heads; how the sources share the target is not in it. With ``"shared"`` the softmax
+        over the one map that all tasks make, the same row for every source.
         """
-        self.check_direction(source, target)
         if self.kind is None:
             raise ValueError("this exchange has no attention over positions; see `attention`.")
         s = self.downscale
@@ -227,10 +208,10 @@ class LinearExchange(Exchange):
         row, column = pixel[0] // s, pixel[1] // s
         query = grid[..., row : row + 1, column : column + 1]
         if self.kind == "linear":
-            weights = self._kernel_row(query, self._key(features, source))
+            weights = kernel_row(query, self._key(features, source), self.heads)
         else:
             key = _sum_of_all({task: self._key(features, task) for task in self.tasks})
-            logits = _tokens(query.relu()) @ key.transpose(-1, -2) / grid.shape[1] ** 0.5
+            logits = tokens(query.relu()) @ key.transpose(-1, -2) / grid.shape[1] ** 0.5
             weights = logits.softmax(-1).flatten(1)
         return weights.view(-1, *grid.shape[-2:])
 
@@ -239,48 +220,9 @@ class LinearExchange(Exchange):
         extracted = self.extractors[task](features[task]).relu()
         return self.keys[task](pool(extracted, self.downscale, "max"))
 
-    def _kernel_row(
-        self, query: Float[Tensor, "b c 1 1"], key: Float[Tensor, "b c hs ws"]
-    ) -> Float[Tensor, "b n"]:
-        """Weights of one query over the positions of one source, mean over the heads."""
-        with full_precision(query.device):
-            phi, kernel = (functional.elu(_float(self._heads(x))) + 1 for x in (query, key))
-            weights = (phi @ kernel.transpose(-1, -2)).squeeze(-2)
-            return (weights / weights.sum(-1, keepdim=True).clamp(min=1e-6)).mean(1)
-
-    def alphas(self) -> dict[tuple[str, str], Tensor]:
+    def alphas(self) -> dict[tuple[str, str], Float[Tensor, " c"]]:
         """One vector per target, given for each of its sources."""
-        if self.kind is None:
-            return {}
-        return {
-            (source, target): cast(Tensor, self.alpha[target]).detach()
-            for target in self.tasks
-            if target in self.alpha
-            for source in self.others(target)
-        }
-
-
-class _Gate(nn.Module):
-    """A feature map times the sigmoid of a mask; both from one mixer."""
-
-    def __init__(self, mixing: str, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.mixer = _mixer(mixing, inputs, 2 * outputs, False)
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        feature, mask = self.mixer(x).chunk(2, dim=1)
-        return feature * mask.sigmoid()
-
-
-def _mixer(mixing: str, inputs: int, outputs: int, bias: bool) -> nn.Module:
-    if mixing == "conv":
-        return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
-    pointwise = nn.Conv2d(inputs, outputs, 1, bias=bias)
-    if mixing == "pointwise":
-        return pointwise
-    return nn.Sequential(
-        nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False), pointwise
-    )
+        return self.alphas_by_target(self.alpha) if self.kind else {}
 
 
 def _pointwise(inputs: int, outputs: int) -> nn.Conv2d:
@@ -289,13 +231,4 @@ def _pointwise(inputs: int, outputs: int) -> nn.Conv2d:
 
 def _sum_of_all(maps: dict[str, Float[Tensor, "b c h w"]]) -> Float[Tensor, "b 1 n c"]:
     """One map of what every task contributes, as tokens."""
-    return _tokens(torch.stack(list(maps.values())).sum(0).relu())
-
-
-def _tokens(x: Tensor) -> Tensor:
-    return x.flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
-
-
-def _float(x: Tensor) -> Tensor:
-    """At least float32."""
-    return x if x.dtype == torch.float64 else x.float()
+    return tokens(torch.stack(list(maps.values())).sum(0).relu())

@@ -1,4 +1,7 @@
-"""mTEB: the multi-task exchange block of DenseMTL (Lopes et al., WACV 2023, section 3.2)."""
+"""mTEB: the multi-task exchange block of DenseMTL (Lopes et al., WACV 2023, section 3.2; Eq. 5).
+
+Eqs. 1 to 4, one direction between two tasks, are in `crosstask.models.exchanges.xtam`.
+"""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -8,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosstask.models.exchanges.directions import Exchange
-from crosstask.models.exchanges.xtam import CrossTaskAttention, added, folds, scale_and_shift
+from crosstask.models.exchanges.base import Exchange
+from crosstask.models.exchanges.xtam import CrossTaskAttention
+from crosstask.models.layers.norm_folding import added, folds, scale_and_shift
 from crosstask.models.layers.recompute import run
 
 DOWNSCALES = {4: 1, 3: 1, 2: 2, 1: 4, 0: 8}
@@ -17,7 +21,7 @@ FUSIONS = ("add", "product", "concat")
 
 
 class TaskExchange(Exchange):
-    """Every task reads every other task through xTAM and takes in what it read (Eq. 5).
+    """Every task reads every other task through xTAM and fuses what it read (Eq. 5).
 
     r_i = ReLU(BN(W_i [f_{j->i} for j != i])), and f_i + r_i (``add``), f_i * r_i (``product``) or,
     with f_i in front of the concatenation, r_i itself (``concat``). All directions read the
@@ -28,10 +32,8 @@ class TaskExchange(Exchange):
     the square of the grid's positions; parameters n(n-1)(22.5 C^2 + 10 C) + n((n-1) C^2 + 2C).
 
     Attributes:
-        economical: how it runs, not what it computes. True: the extractors that read one source
-            run as one convolution, gate and mask as another, and the correlation is projected on
-            the attention grid. False: one operation for each in the equations.
-        cuts: directions that are knocked out, see `Exchange.cut`.
+        economical: the extractors that read one source run as one convolution, gate and mask as
+            another, and the correlation is projected on the attention grid; see `Exchange`.
 
     Args:
         tasks: names, in order; at least two.
@@ -44,6 +46,7 @@ class TaskExchange(Exchange):
         ValueError: fewer than two tasks, or an unknown choice.
     """
 
+    has_attention = True
     recomputes_parts = True
 
     def __init__(
@@ -59,7 +62,6 @@ class TaskExchange(Exchange):
             raise ValueError(f"`fusion` is {fusion!r}; expected one of {FUSIONS}.")
         self.channels = channels
         self.fusion = fusion
-        self.economical = True
         self.directions = nn.ModuleDict(
             {
                 target: nn.ModuleDict(
@@ -96,7 +98,9 @@ class TaskExchange(Exchange):
         for source in self.tasks:
             targets = self.others(source)
             for target, extracted in zip(targets, self._extract(source, features), strict=True):
-                part = run(self, self._part, source, target, features[target], extracted)
+                part = run(
+                    self, self.recompute, self._part, source, target, features[target], extracted
+                )
                 sums[target] = added(sums[target], part) if target in sums else part
         return {
             task: self._merge(features[task], self._normalised(task, sums[task]).relu_())
@@ -142,43 +146,26 @@ class TaskExchange(Exchange):
         return functional.conv2d(x, weight, bias)
 
     def _merge(self, feature: Tensor, read: Tensor) -> Tensor:
+        """f_i and r_i of Eq. 5."""
         if self.fusion == "add":
             return feature + read
         return feature * read if self.fusion == "product" else read
 
-    def attention(
-        self,
-        features: dict[str, Float[Tensor, "b c h w"]],
-        target: str,
-        source: str,
-        pixel: tuple[int, int],
+    def attention_row(
+        self, features: dict[str, Tensor], target: str, source: str, pixel: tuple[int, int]
     ) -> Float[Tensor, "b hs ws"]:
-        """One row of the attention matrix: where `target` at `pixel` looks in `source`.
-
-        Args:
-            features: what the exchange reads (before the exchange).
-            pixel: row and column, in pixels of these features.
-
-        Returns:
-            weights over the attention grid (the source's), which sum to 1.
-
-        Raises:
-            ValueError: unknown task, target equal to source, or an exchange without correlation.
-        """
-        self.check_direction(source, target)
         direction = self.direction(source, target)
-        if not hasattr(direction.correlation, "row"):
+        if direction.correlation is None:
             raise ValueError("this exchange has no attention over positions; see `correlation`.")
         extracted = direction.extractor(features[source]).relu()
-        return cast(Any, direction.correlation).row(features[target], extracted, pixel)
+        return direction.correlation.row(features[target], extracted, pixel)
 
     def alphas(self) -> dict[tuple[str, str], Float[Tensor, " c"]]:
-        """The learned scale of the correlation of each (source, target), detached."""
+        """The alpha of Eq. 4 of each (source, target), detached."""
         found = {}
         for target in self.tasks:
             for source in self.others(target):
                 correlation = self.direction(source, target).correlation
-                alpha = getattr(correlation, "alpha", None)
-                if alpha is not None:
-                    found[source, target] = alpha.detach()
+                if correlation is not None and correlation.alpha is not None:
+                    found[source, target] = correlation.alpha.detach()
         return found

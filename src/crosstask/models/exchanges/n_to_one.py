@@ -8,8 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosstask.models.exchanges.directions import Exchange
-from crosstask.models.exchanges.xtam import SpatialGate, enlarge, pool
+from crosstask.models.exchanges.base import Exchange
+from crosstask.models.exchanges.xtam import SpatialGate
+from crosstask.models.layers.attention_grid import attend, enlarge, pool, tokens
+from crosstask.models.layers.projection import projection
 
 
 class NToOneExchange(Exchange):
@@ -28,6 +30,8 @@ class NToOneExchange(Exchange):
         alpha: scale the attended map by a learned vector that starts at 0.
     """
 
+    has_attention = True
+
     def __init__(
         self, tasks: Sequence[str], channels: int, downscale: int = 4, alpha: bool = True
     ) -> None:
@@ -38,7 +42,8 @@ class NToOneExchange(Exchange):
         )
         self.gates = nn.ModuleDict({t: SpatialGate(channels, channels // 2) for t in self.tasks})
         self.queries, self.keys, self.values = (
-            nn.ModuleDict({task: _projection(channels) for task in self.tasks}) for _ in range(3)
+            nn.ModuleDict({task: projection(channels, channels) for task in self.tasks})
+            for _ in range(3)
         )
         self.tags = nn.Parameter(torch.zeros(len(self.tasks), channels))
         self.alpha = nn.ParameterDict(
@@ -88,28 +93,17 @@ class NToOneExchange(Exchange):
     ) -> Tensor:
         query = self.queries[task](pool(feature, self.downscale, "nearest"))
         others = self.others(task)
-        key = torch.cat([_tokens(self.knock_out(keys[s], s, task, "key")) for s in others], 1)
-        value = torch.cat([_tokens(self.knock_out(values[s], s, task, "value")) for s in others], 1)
-        attended = functional.scaled_dot_product_attention(
-            _tokens(query).unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
-        )
-        attended = attended.squeeze(1).transpose(1, 2).reshape(query.shape)
+        key = torch.cat([tokens(self.knock_out(keys[s], s, task, "key")) for s in others], 2)
+        value = torch.cat([tokens(self.knock_out(values[s], s, task, "value")) for s in others], 2)
+        attended = attend(query, key, value)
         if task in self.alpha:
             attended = attended * self.alpha[task].view(1, -1, 1, 1)
         return attended
 
-    def attention(
-        self,
-        features: dict[str, Float[Tensor, "b c h w"]],
-        target: str,
-        source: str,
-        pixel: tuple[int, int],
+    def attention_row(
+        self, features: dict[str, Tensor], target: str, source: str, pixel: tuple[int, int]
     ) -> Float[Tensor, "b hs ws"]:
-        """Where `target` at `pixel` (row, column) looks in `source`.
-
-        The softmax runs over all sources, so the weights in one source sum to less than 1: its share.
-        """
-        self.check_direction(source, target)
+        """The softmax runs over all sources, so the weights in one sum to its share, less than 1."""
         s = self.downscale
         query = self.queries[target](pool(features[target], s, "nearest"))
         cell = query[..., pixel[0] // s, pixel[1] // s]
@@ -122,21 +116,6 @@ class NToOneExchange(Exchange):
         weights = weights.flatten(1).softmax(1).view(weights.shape)
         return weights[:, self.others(target).index(source)]
 
-    def alphas(self) -> dict[tuple[str, str], Tensor]:
+    def alphas(self) -> dict[tuple[str, str], Float[Tensor, " c"]]:
         """One vector per target, given for each of its sources."""
-        return {
-            (source, target): self.alpha[target].detach()
-            for target in self.tasks
-            if target in self.alpha
-            for source in self.others(target)
-        }
-
-
-def _tokens(x: Tensor) -> Tensor:
-    return x.flatten(2).transpose(1, 2).contiguous()
-
-
-def _projection(channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
-    )
+        return self.alphas_by_target(self.alpha)

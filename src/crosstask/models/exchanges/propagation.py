@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from crosstask.models.exchanges.directions import Exchange
+from crosstask.models.exchanges.base import Exchange
 from crosstask.models.layers.residual_block import ResidualBlock
 from crosstask.models.layers.window_self_attention import WindowSelfAttention
 

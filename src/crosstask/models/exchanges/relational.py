@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from crosstask.models.exchanges.directions import Exchange
+from crosstask.models.exchanges.base import Exchange
 from crosstask.models.exchanges.label_context import LabelContext, LocalContext
 from crosstask.models.layers.linear_attention import LinearCrossAttention, pointwise
 
@@ -38,6 +38,8 @@ class RelationalExchange(Exchange):
     Raises:
         ValueError: fewer than two tasks, an incomplete genotype, an unknown context.
     """
+
+    has_attention = True
 
     def __init__(
         self, genotype: Genotype, channels: int, inner: int, neighbourhood: int = 9
@@ -103,32 +105,18 @@ class RelationalExchange(Exchange):
             return context(features[target], features[source], labels[owner])
         return context(features[target], features[source])
 
-    def attention(
-        self,
-        features: dict[str, Float[Tensor, "b c h w"]],
-        target: str,
-        source: str,
-        pixel: tuple[int, int],
-    ) -> Float[Tensor, "b h w"]:
-        """One row of the attention matrix of a "global" or "local" context.
-
-        Args:
-            features: what the exchange reads.
-            target, source: which direction; a task may read itself.
-            pixel: row and column, in positions of these features.
-
-        Returns:
-            Weights over the source's positions, which sum to 1.
-
-        Raises:
-            ValueError: a direction that is not there, or one over label tokens.
-        """
+    def check_read(self, source: str, target: str) -> None:
+        """A context that attends to positions; a task may read itself."""
         kind = self.genotype.get(target, {}).get(source, "none")
         if kind not in ("global", "local"):
             raise ValueError(
                 f"direction {source!r} to {target!r} is {kind!r}, which has no attention over "
                 "positions; ask for a 'global' or 'local' one."
             )
+
+    def attention_row(
+        self, features: dict[str, Tensor], target: str, source: str, pixel: tuple[int, int]
+    ) -> Float[Tensor, "b hs ws"]:
         context = cast(
             LinearCrossAttention | LocalContext, cast(nn.ModuleDict, self.contexts[target])[source]
         )

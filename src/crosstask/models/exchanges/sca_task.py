@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from crosstask.models.exchanges.directions import Exchange
+from crosstask.models.exchanges.base import Exchange
 from crosstask.models.layers.linear_attention import LinearCrossAttention, pointwise
 from crosstask.models.layers.residual_block import ResidualBlock
 
@@ -27,6 +27,8 @@ class TaskAttention(Exchange):
         channels: width of every map.
         targets: tasks that read; all by default. The others are read only (auxiliary tasks).
     """
+
+    has_attention = True
 
     def __init__(
         self, tasks: Sequence[str], channels: int, targets: Sequence[str] | None = None
@@ -61,27 +63,9 @@ class TaskAttention(Exchange):
             out[target] = own + self.reduce(torch.cat(parts, 1))
         return out
 
-    def attention(
-        self,
-        features: dict[str, Float[Tensor, "b c h w"]],
-        target: str,
-        source: str,
-        pixel: tuple[int, int],
-    ) -> Float[Tensor, "b h w"]:
-        """One row of the attention matrix, which linear attention never stores.
-
-        Args:
-            features: what the exchange reads.
-            target, source: which direction.
-            pixel: row and column, in positions of these features.
-
-        Returns:
-            Weights over the source's positions, which sum to 1.
-
-        Raises:
-            ValueError: unknown task, or target equal to source.
-        """
-        self.check_direction(source, target)
+    def attention_row(
+        self, features: dict[str, Tensor], target: str, source: str, pixel: tuple[int, int]
+    ) -> Float[Tensor, "b hs ws"]:
         return self.direction(source, target).row(features[target], features[source], pixel)
 
 

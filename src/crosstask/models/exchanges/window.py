@@ -6,11 +6,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from crosstask.models.exchanges.mteb import TaskExchange
-from crosstask.models.exchanges.xtam import CrossTaskAttention, pool
+from crosstask.models.exchanges.xtam import Correlation, CrossTaskAttention
+from crosstask.models.layers.attention_grid import pool
+from crosstask.models.layers.projection import projection
 from crosstask.models.layers.sizes import cell_count, crop, pad_to_multiple
 
 
-class WindowCorrelation(nn.Module):
+class WindowCorrelation(Correlation):
     """The correlation of xTAM, with each target cell reading only its own window of the source.
 
     The windows do not overlap; a bias for every offset inside a window is learned (Swin; Liu et
@@ -38,7 +40,7 @@ class WindowCorrelation(nn.Module):
             )
         self.outputs = channels
         self.downscale, self.window, self.heads = downscale, window, heads
-        self.query, self.key, self.value = (_projection(channels) for _ in range(3))
+        self.query, self.key, self.value = (projection(channels, channels) for _ in range(3))
         self.alpha = nn.Parameter(torch.zeros(channels)) if alpha else None
         self.bias = nn.Parameter(torch.zeros(heads, (2 * window - 1) ** 2))
         self.register_buffer("bias_index", _offsets(window), persistent=False)
@@ -57,8 +59,7 @@ class WindowCorrelation(nn.Module):
         q, k, v = (self._windows(x) for x in (query, key, value))
         bias = self.bias[:, self.bias_index].to(q.dtype).unsqueeze(0)
         attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        result = self._unwindows(attended, query.shape[0], height, width)
-        return result if self.alpha is None else result * self.alpha.view(1, -1, 1, 1)
+        return self.scaled(self._unwindows(attended, query.shape[0], height, width))
 
     def _windows(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "n heads cells d"]:
         side = self.window
@@ -112,12 +113,6 @@ class WindowExchange(TaskExchange):
     ) -> CrossTaskAttention:
         correlation = WindowCorrelation(self.channels, downscale, window, heads, alpha)
         return CrossTaskAttention(self.channels, downscale, correlation, self_attention)
-
-
-def _projection(channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
-    )
 
 
 def _offsets(window: int) -> Tensor:

@@ -1,11 +1,24 @@
 """xTAM: the cross-task attention module of DenseMTL (Lopes et al., WACV 2023, section 3.1).
 
-One direction, from a source task j to a target task i. An extractor reads f_j; from it come a
-gated self-attention (Eq. 3) and a correlation with f_i (Eqs. 1 and 2), scaled by a learned alpha
-that starts at zero (Eq. 4); a 1x1 projection turns both into the directional feature.
+One direction, from a source task j (the paper's secondary task) to a target task i (the primary
+one). An extractor, which the release has and the paper does not, reads f_j: g = ReLU(conv3x3(f_j)).
+
+=======  ==========================================================================  ======================
+Eq. 1    A = softmax(q^T k / sqrt(C)) over the source's positions, q from f_i, k     `CorrelationAttention`
+         from g
+Eq. 2    xtask_{j->i} = A v, v from g                                                `CorrelationAttention`
+Eq. 3    self_{j->i} = conv(g) * sigmoid(conv'(g))                                   `SpatialGate`
+Eq. 4    f_{j->i} = [self_{j->i}, alpha * xtask_{j->i}], alpha learned from zero     `CrossTaskAttention`
+Eq. 5    f_i + ReLU(BN(W_i [f_{j->i} for j != i]))                                   `mteb.TaskExchange`
+=======  ==========================================================================  ======================
+
+The paper's Eq. 1 names q and k the other way round; what counts is that queries come from the
+target, keys and values from the source. After Eq. 4 the release projects f_{j->i} back to C
+channels (1x1, batch norm, ReLU).
 """
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -13,71 +26,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosstask.models.layers.sizes import cell_count
+from crosstask.models.layers.attention_grid import POOLINGS, attend, enlarge, pool, tokens
+from crosstask.models.layers.norm_folding import added, folds, scale_and_shift
+from crosstask.models.layers.projection import projection
 
-POOLINGS = ("nearest", "average", "bilinear", "max")
 CORRELATIONS = ("spatial", "channel", "both")
 SELF_ATTENTIONS = ("half", "full", None)
-
-
-def pool(x: Float[Tensor, "b c h w"], factor: int, how: str) -> Float[Tensor, "b c hs ws"]:
-    """Shrink by a whole factor; a cell cut off by the border is pooled over what it has.
-
-    The result has ceil(h / factor) rows. ``nearest`` keeps the top-left pixel of each cell.
-    """
-    if factor == 1:
-        return x
-    if how == "nearest":
-        return x[..., ::factor, ::factor]
-    if how == "max":
-        return functional.max_pool2d(x, factor, factor, ceil_mode=True)
-    if how == "average":
-        return functional.avg_pool2d(x, factor, factor, ceil_mode=True)
-    size = (cell_count(x.shape[-2], factor), cell_count(x.shape[-1], factor))
-    return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
-def enlarge(
-    x: Float[Tensor, "b c hs ws"], factor: int, size: tuple[int, int], how: str
-) -> Float[Tensor, "b c h w"]:
-    """Enlarge by a whole factor (``nearest`` or ``bilinear``) and crop to `size`."""
-    if factor == 1:
-        return x
-    corners = None if how == "nearest" else False
-    x = functional.interpolate(x, scale_factor=float(factor), mode=how, align_corners=corners)
-    return x[..., : size[0], : size[1]]
-
-
-def folds(norm: nn.Module) -> bool:
-    """Whether a batch norm is a fixed scale and shift that may go into the weights before it.
-
-    So it is in inference, where it saves a pass over the whole map.
-    """
-    fixed = isinstance(norm, nn.BatchNorm2d) and norm.affine and norm.track_running_stats
-    return fixed and not norm.training and not torch.is_grad_enabled()
-
-
-def scale_and_shift(norm: nn.Module) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
-    """What a batch norm does in inference: ``x * scale + shift`` for each channel."""
-    norm = cast(nn.BatchNorm2d, norm)
-    scale = norm.weight * (cast(Tensor, norm.running_var) + norm.eps).rsqrt()
-    return scale, norm.bias - cast(Tensor, norm.running_mean) * scale
-
-
-def added(x: Tensor, y: Tensor) -> Tensor:
-    """``x + y``, in the memory of `x` where no gradient needs it."""
-    return x + y if torch.is_grad_enabled() else x.add_(y)
-
-
-def _tokens(x: Tensor) -> Tensor:
-    """(B,C,H,W) to (B,1,H*W,C), contiguous, as fused attention wants it."""
-    return x.flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
-
-
-def _projection(channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
-    )
 
 
 class SpatialGate(nn.Module):
@@ -97,8 +51,37 @@ class SpatialGate(nn.Module):
         return feature * mask.sigmoid()
 
 
-class CorrelationAttention(nn.Module):
-    """Correlation-guided attention (Eqs. 1, 2 and 4): queries from the target, keys and values from the source.
+class Correlation(nn.Module):
+    """What a direction of xTAM asks of its correlation: target and source in, the attended source out.
+
+    Attributes:
+        outputs: channels of the result, which lies on a grid of ceil(H / ``downscale``) rows.
+        alpha: learned scale of the result, (outputs,), or None.
+    """
+
+    outputs: int
+    alpha: nn.Parameter | None
+
+    def scaled(self, attended: Float[Tensor, "b d hs ws"]) -> Float[Tensor, "b d hs ws"]:
+        """The attended source times alpha (Eq. 4), which starts at zero."""
+        return attended if self.alpha is None else attended * self.alpha.view(1, -1, 1, 1)
+
+    def row(
+        self,
+        target: Float[Tensor, "b c h w"],
+        source: Float[Tensor, "b c h w"],
+        pixel: tuple[int, int],
+    ) -> Float[Tensor, "b hs ws"]:
+        """Weights with which one target pixel (row, column) reads the source's positions.
+
+        Raises:
+            ValueError: a correlation that has no weights over positions.
+        """
+        raise ValueError(f"{type(self).__name__} has no attention over positions.")
+
+
+class CorrelationAttention(Correlation):
+    """Correlation-guided attention (Eqs. 1 and 2, times the alpha of Eq. 4).
 
     The softmax runs over the source's positions (``spatial``; scale 1/sqrt(C), fused, so that the
     N x N matrix is never stored) or over its channels (``channel``; scale 1/sqrt(N)); ``both``
@@ -120,9 +103,9 @@ class CorrelationAttention(nn.Module):
         self.kind = kind
         self.downscale, self.source_downscale = downscale, source_downscale
         self.target_pooling, self.source_pooling = target_pooling, source_pooling
-        self.query = _projection(channels)
-        self.key = _projection(channels)
-        self.value = _projection(channels)
+        self.query = projection(channels, channels)
+        self.key = projection(channels, channels)
+        self.value = projection(channels, channels)
         self.outputs = channels * (2 if kind == "both" else 1)
         self.alpha = nn.Parameter(torch.zeros(self.outputs)) if alpha else None
 
@@ -141,14 +124,10 @@ class CorrelationAttention(nn.Module):
         query, key, value = self.project(target, source)
         parts = []
         if self.kind in ("spatial", "both"):
-            attended = functional.scaled_dot_product_attention(
-                _tokens(query), _tokens(key), _tokens(value)
-            )
-            parts.append(attended.squeeze(1).transpose(1, 2).reshape(query.shape))
+            parts.append(attend(query, tokens(key), tokens(value)))
         if self.kind in ("channel", "both"):
-            parts.append(_channel_attention(query, key, value))
-        result = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        return result if self.alpha is None else result * self.alpha.view(1, -1, 1, 1)
+            parts.append(_attend_channels(query, key, value))
+        return self.scaled(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
 
     def row(
         self,
@@ -156,7 +135,7 @@ class CorrelationAttention(nn.Module):
         source: Float[Tensor, "b c h w"],
         pixel: tuple[int, int],
     ) -> Float[Tensor, "b hs ws"]:
-        """Weights with which one target pixel (row, column) reads the source's positions; they sum to 1."""
+        """One row of A (Eq. 1): the weights of one target pixel (row, column); they sum to 1."""
         if self.kind == "channel":
             raise ValueError("channel correlation has no attention over positions.")
         query, key, _ = self.project(target, source)
@@ -165,14 +144,14 @@ class CorrelationAttention(nn.Module):
         return logits.flatten(1).softmax(dim=1).view(logits.shape)
 
 
-def _channel_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend_channels(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     q, k, v = query.flatten(2), key.flatten(2), value.flatten(2)
     weights = (q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])).softmax(dim=-1)
     return (weights @ v).view(query.shape)
 
 
 class CrossTaskAttention(nn.Module):
-    """One direction of xTAM: target and source features in, the directional feature out.
+    """One direction of xTAM: target and source features in, the directional feature out (Eq. 4).
 
     f_{j->i} = ReLU(BN(W [gate(g), alpha * attention(f_i, g)])) with g = ReLU(conv3x3(f_j)).
     With C channels: 22.5 C^2 + 10 C parameters in the default form.
@@ -180,8 +159,8 @@ class CrossTaskAttention(nn.Module):
     Args:
         channels: C, of both features and of the result.
         downscale: s, pixels of the level per cell of the attention grid.
-        correlation: ``"spatial"``, ``"channel"``, ``"both"``, None (left out), or a module that
-            maps target and source to (B, ``outputs``, ceil(H / ``downscale``), ...).
+        correlation: ``"spatial"``, ``"channel"``, ``"both"``, None (left out), or a `Correlation`
+            of that downscale.
         self_attention: ``"half"`` (C/2 channels), ``"full"`` (C) or None (left out).
         alpha: scale the correlation by a learned vector that starts at 0.
         kv_downscale: ``"s"`` as released, or ``"s2"``, s squared, as in the paper.
@@ -196,7 +175,7 @@ class CrossTaskAttention(nn.Module):
         self,
         channels: int,
         downscale: int = 4,
-        correlation: str | nn.Module | None = "spatial",
+        correlation: str | Correlation | None = "spatial",
         self_attention: str | None = "half",
         alpha: bool = True,
         kv_downscale: str = "s",
@@ -205,23 +184,15 @@ class CrossTaskAttention(nn.Module):
         upsampling: str = "nearest",
     ) -> None:
         super().__init__()
-        if not isinstance(correlation, nn.Module):
-            _check("correlation", correlation, (*CORRELATIONS, None))
-        _check("self_attention", self_attention, SELF_ATTENTIONS)
-        _check("kv_downscale", kv_downscale, ("s", "s2"))
-        _check("target_pooling", target_pooling, POOLINGS)
-        _check("source_pooling", source_pooling, POOLINGS)
-        _check("upsampling", upsampling, ("nearest", "bilinear"))
-        if correlation is None and self_attention is None:
-            raise ValueError(
-                "`correlation` and `self_attention` are both None; keep one of them, or leave the "
-                "exchange out (architecture 'multi_task_matched')."
-            )
-        if kv_downscale == "s2" and correlation in ("channel", "both") and downscale > 1:
-            raise ValueError(
-                f"`kv_downscale` is 's2' with `correlation` {correlation!r}; channel correlation "
-                "needs both sides on one grid: take kv_downscale='s'."
-            )
+        _check_choices(
+            correlation=(correlation, (*CORRELATIONS, None)),
+            self_attention=(self_attention, SELF_ATTENTIONS),
+            kv_downscale=(kv_downscale, ("s", "s2")),
+            target_pooling=(target_pooling, POOLINGS),
+            source_pooling=(source_pooling, POOLINGS),
+            upsampling=(upsampling, ("nearest", "bilinear")),
+        )
+        _check_combination(correlation, self_attention, kv_downscale, downscale)
         self.downscale = downscale
         self.upsampling = upsampling
         self.extractor = nn.Conv2d(channels, channels, 3, padding=1)
@@ -238,9 +209,7 @@ class CrossTaskAttention(nn.Module):
                 source_pooling,
             )
         self.correlation = correlation
-        inputs = self.gate_width + (
-            cast(int, correlation.outputs) if correlation is not None else 0
-        )
+        inputs = self.gate_width + (correlation.outputs if correlation is not None else 0)
         self.projection = nn.Conv2d(inputs, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 
@@ -255,7 +224,7 @@ class CrossTaskAttention(nn.Module):
         extracted: Float[Tensor, "b c h w"],
         economical: bool = True,
     ) -> Float[Tensor, "b c h w"]:
-        """The directional feature from g = ReLU(extractor(source)).
+        """The directional feature (Eq. 4, projected) from g = ReLU(extractor(source)).
 
         `economical` projects the correlation on the attention grid and enlarges it afterwards:
         enlarging mixes positions, a 1x1 convolution mixes channels, so the two commute, and batch
@@ -290,10 +259,25 @@ class CrossTaskAttention(nn.Module):
             small = functional.conv2d(parts[-1], weight[:, self.gate_width :], bias)
             attended = enlarge(small, self.downscale, size, self.upsampling)
             projected = attended if projected is None else added(projected, attended)
-        assert projected is not None
-        return projected
+        return cast(Tensor, projected)
 
 
-def _check(name: str, value: object, allowed: tuple) -> None:
-    if value not in allowed:
-        raise ValueError(f"`{name}` is {value!r}; expected one of {allowed}.")
+def _check_choices(**choices: tuple[object, Sequence[object]]) -> None:
+    for name, (value, allowed) in choices.items():
+        if value not in allowed and not isinstance(value, Correlation):
+            raise ValueError(f"`{name}` is {value!r}; expected one of {tuple(allowed)}.")
+
+
+def _check_combination(
+    correlation: object, self_attention: str | None, kv_downscale: str, downscale: int
+) -> None:
+    if correlation is None and self_attention is None:
+        raise ValueError(
+            "`correlation` and `self_attention` are both None; keep one of them, or leave the "
+            "exchange out (architecture 'multi_task_matched')."
+        )
+    if kv_downscale == "s2" and correlation in ("channel", "both") and downscale > 1:
+        raise ValueError(
+            f"`kv_downscale` is 's2' with `correlation` {correlation!r}; channel correlation "
+            "needs both sides on one grid: take kv_downscale='s'."
+        )

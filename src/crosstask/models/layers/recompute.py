@@ -15,51 +15,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute_activations(network: nn.Module, enabled: bool = True) -> list[str]:
-    """Exchanges and decoders keep their inputs only, and run again in the backward pass.
-
-    The paper's block does so direction by direction, so that no more than one direction's
-    activations exist at a time; other exchanges, and the decoders of `Network` stage by stage, as
-    wholes. Nothing changes in inference.
-
-    Args:
-        network: made by `create_model`.
-
-    Returns:
-        names of the modules concerned.
-
-    Raises:
-        ValueError: the network has neither exchanges nor decoders.
-    """
-    found = []
-    for group in ("exchanges", "decoders"):
-        for name, module in getattr(network, group, nn.ModuleDict()).items():
-            module.recompute = enabled
-            found.append(f"{group}.{name}")
-    if not found:
-        raise ValueError(
-            f"{type(network).__name__} has neither `exchanges` nor `decoders`; leave activation "
-            "checkpointing out"
-        )
-    return found
-
-
-def run(module: nn.Module, function: Callable[..., Any], *inputs: Any) -> Any:
+def run(module: nn.Module, recompute: bool, function: Callable[..., Any], *inputs: Any) -> Any:
     """``function(*inputs)``, a part of `module`, recomputed in the backward pass where asked for."""
-    if not (getattr(module, "recompute", False) and module.training and torch.is_grad_enabled()):
+    if not (recompute and module.training and torch.is_grad_enabled()):
         return function(*inputs)
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), frozen_statistics(module)
 
     return checkpoint(function, *inputs, use_reentrant=False, context_fn=contexts)
-
-
-def run_exchange(exchange: nn.Module, *inputs: Any) -> Any:
-    """An exchange, as a whole or, where it says so (`recomputes_parts`), in its own parts."""
-    if getattr(exchange, "recomputes_parts", False):
-        return exchange(*inputs)
-    return run(exchange, exchange, *inputs)
 
 
 @contextmanager

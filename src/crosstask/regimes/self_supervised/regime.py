@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from crosstask.geometry.direct_alignment import level_ground, pose_distance
 from crosstask.geometry.photometric import Reprojection, invert_pose, pose_matrix, smoothness
-from crosstask.models.network import pad_image
+from crosstask.models.networks.scene_network import pad_image
 from crosstask.regimes.regime import Batch
 from crosstask.regimes.self_supervised.sequence_evaluation import (
     SequenceEvaluator,

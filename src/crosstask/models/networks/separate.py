@@ -6,7 +6,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from crosstask.models.encoders.encoder import Encoder
-from crosstask.models.network import Network
+from crosstask.models.networks.network import Network
 
 
 class SeparateEncoders(nn.Module):

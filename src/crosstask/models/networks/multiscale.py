@@ -11,24 +11,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.decoders.multiscale import TaskScales
 from crosstask.models.encoders.pyramid_maps import STRIDES, PyramidMaps, fit_output
 from crosstask.models.exchanges.sca_task import AllPairsAttention
-from crosstask.models.exchanges.task_scales import TaskScales
-from crosstask.models.layers.recompute import run_exchange
 from crosstask.models.layers.sizes import crop
-from crosstask.models.network import pad_image
+from crosstask.models.networks.scene_network import SceneNetwork, by_level
 
 LEVELS = (2, 3, 4, 5)
 
 
-class MultiScaleNetwork(nn.Module):
+class MultiScaleNetwork(SceneNetwork):
     """Image to raw outputs ``{task: [stride 32, 16, 8, 4, image size]}``.
 
     From coarse to fine, at each scale: every task's head reads the shared map (and the message of
     the coarser scale), predicts, the tasks exchange, and a message goes to the next finer scale.
-    In the end each task aggregates its four maps. Images of any height and width from 32 on are
-    padded by repeating the border; a side output of stride s covers ceil(H/s) x ceil(W/s).
+    In the end each task aggregates its four maps. A side output of stride s covers
+    ceil(H/s) x ceil(W/s); `final_only` leaves the side outputs out.
 
     Args:
         encoder: see `Encoder`; strides 4, 8, 16 and 32 among its own.
@@ -42,10 +40,6 @@ class MultiScaleNetwork(nn.Module):
         propagate_exchanged: messages are made of features after the exchange (SCA-MTL), not
             before it (MTI-Net).
         all_pairs: replaces the exchanges of the coarsest scales together.
-
-    Attributes:
-        final_only: leave the side predictions out (inference).
-        spec: how `create_model` made it, JSON-safe.
     """
 
     def __init__(
@@ -59,16 +53,15 @@ class MultiScaleNetwork(nn.Module):
         propagate_exchanged: bool = True,
         all_pairs: AllPairsAttention | None = None,
     ) -> None:
-        super().__init__()
-        self.tasks = tuple(decoders)
+        super().__init__(decoders)
         self.encoder = encoder
         self.maps = maps
         self.self_attention = self_attention
         self.decoders = nn.ModuleDict(dict(decoders))
-        self.exchanges = nn.ModuleDict(_by_level(exchanges or {}))
+        self.exchanges = nn.ModuleDict(by_level(exchanges or {}))
         if all_pairs is not None:
             self.exchanges["all_pairs"] = all_pairs
-        self.propagations = nn.ModuleDict(_by_level(propagations or {}))
+        self.propagations = nn.ModuleDict(by_level(propagations or {}))
         self.propagate_exchanged = propagate_exchanged
         together = len(all_pairs.channels) if all_pairs is not None else 1
         self.groups = (
@@ -76,19 +69,12 @@ class MultiScaleNetwork(nn.Module):
             *((k,) for k in range(3 - together, -1, -1)),
         )
         self.levels = tuple(reversed(LEVELS))
-        self.final_only = False
-        self.spec: dict[str, Any] = {}
-
-    def encode(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """All maps of the encoder, fine to coarse, of the padded image (RGB in [0,1])."""
-        return self.encoder(pad_image(image, cast(Encoder, self.encoder).multiple))
 
     def decode(
         self, features: list[Tensor], size: tuple[int, int] | None = None
     ) -> dict[str, list[Tensor]]:
         """Outputs from features; `size` is the image's (H, W), by default that of the padded image."""
-        stride = cast(Encoder, self.encoder).strides[0]
-        padded = (features[0].shape[-2] * stride, features[0].shape[-1] * stride)
+        padded = self.padded_size(features)
         initial, _, exchanged = self._features(features)
         wanted = size or padded
         outputs = {}
@@ -105,13 +91,6 @@ class MultiScaleNetwork(nn.Module):
             if self.final_only:
                 outputs[task] = outputs[task][-1:]
         return outputs
-
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> dict[str, list[Tensor]]:
-        return self.decode(self.encode(image), (image.shape[-2], image.shape[-1]))
-
-    def prediction_layers(self, task: str) -> list[nn.Conv2d]:
-        """The layers of a task whose bias is the output's starting value."""
-        return self._decoder(task).prediction_layers()
 
     def streams(self, image: Float[Tensor, "b 3 h w"], level: int) -> dict[str, Tensor]:
         """Each task's features at a level (2 to 5), as an exchange at that level reads them."""
@@ -160,7 +139,7 @@ class MultiScaleNetwork(nn.Module):
         if "all_pairs" in self.exchanges and group == self.groups[0]:
             ordered = sorted(group)
             maps_of = {t: [own[t][k] for k in ordered] for t in own}
-            mixed = run_exchange(self.exchanges["all_pairs"], maps_of)
+            mixed = self.run_exchange("all_pairs", maps_of)
             for task, maps in mixed.items():
                 for k, x in zip(ordered, maps, strict=True):
                     exchanged[task][k] = x
@@ -168,7 +147,7 @@ class MultiScaleNetwork(nn.Module):
         level, k = str(LEVELS[group[0]]), group[0]
         streams = {task: maps[k] for task, maps in own.items()}
         if level in self.exchanges:
-            streams = run_exchange(self.exchanges[level], streams)
+            streams = self.run_exchange(level, streams)
         for task, x in streams.items():
             exchanged[task][k] = x
 
@@ -177,8 +156,3 @@ class MultiScaleNetwork(nn.Module):
         if level not in self.propagations:
             return {}
         return self.propagations[level]({task: own[k] for task, own in maps.items()})
-
-
-def _by_level(modules: Mapping[int, nn.Module]) -> dict[str, nn.Module]:
-    """Coarse to fine, by the level's name."""
-    return {str(level): modules[level] for level in sorted(modules, reverse=True)}

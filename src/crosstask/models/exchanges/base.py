@@ -1,7 +1,8 @@
-"""What every exchange shares: ordered tasks, and directions between them that can be knocked out."""
+"""What every exchange shares: ordered tasks, attention that can be read, directions that can be cut."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,16 @@ from torch import Tensor, nn
 class Exchange(nn.Module):
     """``{task: features} -> {task: features}``, same keys, same shapes, in the order of the tasks.
 
+    A subclass implements `forward` and passes what a target reads from a source through `knock_out`.
+    One with attention over positions sets `has_attention` and implements `attention_row`; one that
+    scales what it reads by learned vectors returns them from `alphas`.
+
     Attributes:
+        has_attention: whether `attention` may be asked.
+        recomputes_parts: whether `recompute` is followed inside, part by part.
+        economical: how it runs, not what it computes: False takes one operation for each in the
+            equations, as published costs are counted, where the exchange has a cheaper way.
+        recompute: run again in the backward pass instead of keeping activations.
         tasks: names, in order; at least two.
         cuts: directions (source, target) that are knocked out, and how; see `cut`.
         means: what `record_means` noted: (source, target, part) to a mean and the number of
@@ -21,6 +31,9 @@ class Exchange(nn.Module):
         ValueError: fewer than two tasks, or one of them twice.
     """
 
+    has_attention: ClassVar[bool] = False
+    recomputes_parts: ClassVar[bool] = False
+
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()
         check_tasks(tasks)
@@ -28,6 +41,8 @@ class Exchange(nn.Module):
         self.cuts: dict[tuple[str, str], str] = {}
         self.means: dict[tuple[str, str, str], tuple[Tensor, int]] = {}
         self.recording = False
+        self.economical = True
+        self.recompute = False
 
     def others(self, task: str) -> list[str]:
         """The other tasks, in order."""
@@ -72,9 +87,54 @@ class Exchange(nn.Module):
                 f"direction {source!r} to {target!r} does not exist; expected two of {self.tasks}."
             )
 
-    def alphas(self) -> dict[tuple[str, str], Tensor]:
-        """Learned scales of the directions (source, target), where the exchange has any."""
+    def attention(
+        self,
+        features: dict[str, Float[Tensor, "b c h w"]],
+        target: str,
+        source: str,
+        pixel: tuple[int, int],
+    ) -> Float[Tensor, "b hs ws"]:
+        """Weights with which `target` at `pixel` reads `source`: one row of a matrix never stored.
+
+        Args:
+            features: what the exchange reads (before the exchange).
+            target, source: the direction.
+            pixel: row and column, in positions of these features.
+
+        Returns:
+            weights over the source's attention grid, which sum to 1, or to the source's share where
+            sources compete in one softmax.
+
+        Raises:
+            ValueError: a direction that does not exist or has no attention over positions.
+        """
+        self.check_read(source, target)
+        return self.attention_row(features, target, source, pixel)
+
+    def attention_row(
+        self, features: dict[str, Tensor], target: str, source: str, pixel: tuple[int, int]
+    ) -> Float[Tensor, "b hs ws"]:
+        """What `attention` returns, for a direction that exists."""
+        raise ValueError(f"{type(self).__name__} has no attention over positions.")
+
+    def check_read(self, source: str, target: str) -> None:
+        """`attention` may be asked for this direction, else a ValueError says why not."""
+        self.check_direction(source, target)
+
+    def alphas(self) -> dict[tuple[str, str], Float[Tensor, " c"]]:
+        """Learned scales of the directions (source, target), detached, where there are any."""
         return {}
+
+    def alphas_by_target(
+        self, alpha: nn.ParameterDict
+    ) -> dict[tuple[str, str], Float[Tensor, " c"]]:
+        """One vector per target, given for each of its sources."""
+        return {
+            (source, target): alpha[target].detach()
+            for target in self.tasks
+            if target in alpha
+            for source in self.others(target)
+        }
 
     def singled_out(self) -> tuple[str, ...]:
         """Targets whose reads pass `knock_out` one by one, where others share a sum, in order.
@@ -128,27 +188,3 @@ def check_tasks(tasks: Sequence[str]) -> None:
             f"`tasks` is {tuple(tasks)}; an exchange needs at least two different tasks; "
             "for one task take the architecture 'single_task' or 'single_task_matched'."
         )
-
-
-def sums_of_others(maps: list[Float[Tensor, "*shape"]]) -> list[Float[Tensor, "*shape"]]:
-    """For each of n maps the sum of the n - 1 others, in about 3n additions.
-
-    Sums from the left and from the right are combined, so that nothing is subtracted and nothing
-    cancels. The list is emptied on the way: a map is let go as soon as nothing needs it.
-    """
-    from_right: list[Tensor] = []
-    for x in maps[:0:-1]:
-        from_right.append(from_right[-1] + x if from_right else x)
-    sums: list[Tensor] = []
-    left: Tensor | None = None
-    while maps:
-        right = from_right.pop() if from_right else None
-        if left is not None and right is not None:
-            sums.append(left + right)
-        else:
-            only = left if left is not None else right
-            assert only is not None
-            sums.append(only)
-        x = maps.pop(0)
-        left = x if left is None else left + x
-    return sums

@@ -1,4 +1,4 @@
-"""Windowed, N-to-one and linear exchanges and distillation against their equations."""
+"""The linear exchange against its equations, and what it keeps alive."""
 
 import math
 
@@ -7,132 +7,15 @@ import torch
 from torch.nn import functional
 
 from crosstask.deploy.benchmark import peak_memory
-from crosstask.models.exchanges.directions import sums_of_others
-from crosstask.models.exchanges.distillation import Distillation
 from crosstask.models.exchanges.linear import LinearExchange
-from crosstask.models.exchanges.n_to_one import NToOneExchange
-from crosstask.models.exchanges.window import WindowCorrelation, WindowExchange
-
-TASKS = ("a", "b", "c")
-
-
-def randomise(module):
-    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if tensor.is_floating_point():
-            low = 0.5 if "running_var" in name else -0.3
-            with torch.no_grad():
-                tensor.copy_(torch.empty_like(tensor).uniform_(low, low + 1.0))
-    return module.double().eval()
-
-
-def make_features(size=(8, 12), tasks=TASKS):
-    return {task: torch.randn(2, 8, *size, dtype=torch.double) for task in tasks}
-
-
-def block(x, layers):
-    """1x1 convolution, batch norm on its statistics, ReLU."""
-    return norm(functional.conv2d(x, layers[0].weight), layers[1]).relu()
-
-
-def norm(x, layer):
-    mean, var = layer.running_mean.view(1, -1, 1, 1), layer.running_var.view(1, -1, 1, 1)
-    x = (x - mean) / (var + layer.eps).sqrt()
-    return x * layer.weight.view(1, -1, 1, 1) + layer.bias.view(1, -1, 1, 1)
-
-
-def conv(x, layer):
-    return functional.conv2d(x, layer.weight, layer.bias, padding=layer.weight.shape[-1] // 2)
-
-
-def gate(x, layer):
-    return conv(x, layer.feature) * conv(x, layer.mask).sigmoid()
-
-
-def grow(x, factor):
-    return x.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-
-
-class TestWindows:
-    def test_equals_a_loop_over_cells(self):
-        module = randomise(WindowCorrelation(8, downscale=2, window=3, heads=2))
-        target, source = torch.randn(2, 1, 8, 12, 12, dtype=torch.double)
-        ours = module(target, source)
-        q = block(target[:, :, ::2, ::2], module.query)
-        small = functional.max_pool2d(source, 2)
-        k, v = block(small, module.key), block(small, module.value)
-        for y in range(6):
-            for x in range(6):
-                top, left = y - y % 3, x - x % 3
-                for head in range(2):
-                    part = slice(4 * head, 4 * head + 4)
-                    scores, values = [], []
-                    for i in range(top, top + 3):
-                        for j in range(left, left + 3):
-                            offset = (y - i + 2) * 5 + (x - j + 2)
-                            dot = (q[0, part, y, x] * k[0, part, i, j]).sum() / 2
-                            scores.append(dot + module.bias[head, offset])
-                            values.append(v[0, part, i, j])
-                    weights = torch.stack(scores).softmax(0)
-                    truth = (weights[:, None] * torch.stack(values)).sum(0) * module.alpha[part]
-                    assert torch.allclose(ours[0, part, y, x], truth, atol=1e-9)
-
-    def test_nothing_crosses_a_window(self):
-        module = randomise(WindowCorrelation(8, downscale=1, window=4))
-        target, source = torch.randn(2, 1, 8, 8, 8, dtype=torch.double)
-        changed = source.clone()
-        changed[..., :4, :4] += 1
-        difference = (module(target, source) - module(target, changed)).abs().sum(1)[0]
-        assert (difference[:4, :4] > 0).all()
-        assert difference.sum() == difference[:4, :4].sum()
-
-    def test_row_of_weights(self):
-        exchange = randomise(WindowExchange(TASKS, 8, downscale=2, window=4))
-        row = exchange.attention(make_features((10, 14)), "a", "c", (9, 3))
-        assert row.shape == (2, 5, 7)
-        assert (row[:, :4].sum(), row[..., 4:].sum()) == (0, 0)  # cell (4, 1): window rows 4 to 7
-        assert (row[:, 4, :4] > 0).all()
-
-    def test_wrong_choices_are_refused(self):
-        with pytest.raises(ValueError, match="heads"):
-            WindowCorrelation(8, 2, heads=3)
-
-
-class TestNToOne:
-    @pytest.mark.parametrize("size", [(8, 12), (7, 9)])
-    def test_equals_the_equations(self, size):
-        exchange = randomise(NToOneExchange(TASKS, 8, downscale=2))
-        features = make_features(size)
-        g = {t: conv(features[t], exchange.extractors[t]).relu() for t in TASKS}
-        ours = exchange(features)
-        for i, task in enumerate(TASKS):
-            others = [t for t in TASKS if t != task]
-            q = block(features[task][:, :, ::2, ::2], exchange.queries[task])
-            keys, values = [], []
-            for t in others:
-                small = functional.max_pool2d(g[t], 2, ceil_mode=True)
-                tag = exchange.tags[TASKS.index(t)].view(1, -1, 1, 1)
-                keys.append((block(small, exchange.keys[t]) + tag).flatten(2))
-                values.append(block(small, exchange.values[t]).flatten(2))
-            scores = q.flatten(2).transpose(1, 2) @ torch.cat(keys, 2) / math.sqrt(8)
-            read = (scores.softmax(2) @ torch.cat(values, 2).transpose(1, 2)).transpose(1, 2)
-            read = read.reshape(q.shape) * exchange.alpha[task].view(1, -1, 1, 1)
-            read = grow(read, 2)[..., : size[0], : size[1]]
-            all_read = torch.cat([read, *(gate(g[t], exchange.gates[t]) for t in others)], 1)
-            fused = functional.conv2d(all_read, exchange.fusions[task].weight)
-            truth = features[task] + norm(fused, exchange.norms[task]).relu()
-            assert torch.allclose(ours[task], truth, atol=1e-9), i
-
-    def test_rows_over_all_sources_sum_to_one(self):
-        exchange = randomise(NToOneExchange(TASKS, 8, downscale=2))
-        features = make_features()
-        rows = [exchange.attention(features, "a", source, (5, 7)) for source in ("b", "c")]
-        assert torch.allclose(sum(row.sum((1, 2)) for row in rows), torch.ones(2).double())
-        assert rows[0].shape == (2, 4, 6)
-
-    def test_alphas(self):
-        exchange = randomise(NToOneExchange(TASKS, 8))
-        assert torch.equal(exchange.alphas()["b", "a"], exchange.alpha["a"])
-        assert NToOneExchange(TASKS, 8, alpha=False).alphas() == {}
+from models.exchanges.equations import (
+    TASKS,
+    conv,
+    grow,
+    make_features,
+    norm,
+    randomise,
+)
 
 
 class TestLinear:
@@ -282,13 +165,6 @@ class TestLinear:
                 LinearExchange(TASKS, 8, **options)
 
 
-def test_sums_of_others_by_hand():
-    maps = [torch.tensor([x]) for x in (1.0, 10.0, 100.0, 1000.0)]
-    assert [float(x) for x in sums_of_others(maps[:2])] == [10, 1]
-    assert [float(x) for x in sums_of_others(maps)] == [1110, 1101, 1011, 111]
-    assert not maps, "every map is let go"
-
-
 def test_the_linear_exchange_holds_few_maps_at_a_time():
     """The written maps and their sums from the right; not each extracted and attended map too."""
     tasks = tuple(f"t{i}" for i in range(8))
@@ -298,14 +174,3 @@ def test_the_linear_exchange_holds_few_maps_at_a_time():
     with torch.no_grad():
         peak = peak_memory(lambda: exchange(features), "cpu")
     assert peak < 2.5 * len(tasks) * size  # 5.1 when all of them are alive at once
-
-
-def test_distillation_by_hand():
-    exchange = Distillation(("a", "b"), 1)
-    for parameter in exchange.parameters():
-        torch.nn.init.zeros_(parameter)
-    exchange.directions["a"]["b"].feature.weight.data[0, 0, 1, 1] = 4.0
-    features = {"a": torch.full((1, 1, 2, 2), 3.0), "b": torch.full((1, 1, 2, 2), 5.0)}
-    result = exchange(features)
-    assert result["a"].unique().tolist() == [3 + 4 * 5 * 0.5]  # an empty mask lets half through
-    assert result["b"].unique().tolist() == [5.0]
