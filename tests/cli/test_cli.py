@@ -164,6 +164,29 @@ class TestPredict:
         assert main([*command, str(tmp_path / "unknown")]) == 0
         assert (tmp_path / "unknown/a_depth_up_to_scale.npy").is_file()
 
+    def test_metres_of_the_camera_that_training_had(
+        self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        described = json.loads((run / "model.json").read_text())
+        low, high = described["training_camera"]["focal"]
+        assert "metric for the training camera only" in described["camera"]
+        image = photo(tmp_path / "a.png")  # 90 x 50; the network's input has 64 x 32 pixels
+        own = (low * high * 50 * 90 / (32 * 64)) ** 0.5
+        command = ["predict", str(run), str(image), "--output"]
+        assert main([*command, str(tmp_path / "own"), "--fx", str(own)]) == 0
+        said = capsys.readouterr()
+        assert "(depth metric for the training camera)" in said.out and "note:" not in said.err
+        assert (tmp_path / "own/a_depth.npy").is_file()
+        sheet = json.loads((tmp_path / "own/a.json").read_text())
+        assert sheet["kinds"] == {"depth": "metric for the training camera"}
+        assert sheet["depth"] == "metres along the optical axis"
+        assert main([*command, str(tmp_path / "other"), "--fx", str(3 * own)]) == 0
+        said = capsys.readouterr()
+        assert f"note: depth is up to scale: the focal length is {3 * own:.0f} pixels" in said.err
+        assert (tmp_path / "other/a_depth_up_to_scale.npy").is_file()
+        sheet = json.loads((tmp_path / "other/a.json").read_text())
+        assert sheet["depth_kind"] == "up to scale" and "training camera" in sheet["notes"]["depth"]
+
     @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16"])
     def test_images_of_every_kind(self, run: Path, tmp_path: Path, mode: str) -> None:
         path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")

@@ -1,6 +1,5 @@
 """A known height of the camera sets the scale of depth."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import torch
 from torch.utils.data import default_collate
 
 from crosstask.cli import main
-from crosstask.cli.evaluate import Extras
+from crosstask.evaluation.extras import HeightScaledDepth
 from crosstask.geometry.ground_plane import ground_distance, rescale
 from crosstask.models import create_model
 from crosstask.predict.model import SceneModel
@@ -90,16 +89,9 @@ def test_what_stands_on_the_ground_does_not_count() -> None:
     assert float(ground_distance(depth, camera)) == pytest.approx(1.6, rel=0.05)
 
 
-def test_released_depth_is_refused() -> None:
-    args = argparse.Namespace(boundaries=None, nms=False, submission=None, camera_height=1.6)
-    with pytest.raises(ValueError, match="protocol is released"):
-        Extras((Depth(protocol="released"),), args, object())
-
-
 def test_the_height_that_a_network_believes_in() -> None:
     """Two level grounds, 1.5 and 2.5 m below the camera."""
-    args = argparse.Namespace(boundaries=None, nms=False, submission=None, camera_height=1.5)
-    extra = Extras((Depth(),), args, object())
+    extra = HeightScaledDepth((Depth(),), 1.5)
     camera = torch.tensor([[60.0, 0, 36], [0, 60, 20], [0, 0, 1]])
     rows = (torch.arange(40) + 0.5 - 20).clamp(min=1)
     for height in (1.5, 2.5):

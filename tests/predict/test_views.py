@@ -12,6 +12,7 @@ from crosstask.predict import attention, views
 from crosstask.predict.attention import AttentionReader, heat_image, spread
 from crosstask.predict.model import Prediction
 from crosstask.tasks import ClassTable, HumanParts, Saliency, Segmentation
+from crosstask.tasks.normals import describe_normal
 from fakes.scenes import scene_tasks
 
 TASKS = scene_tasks()
@@ -28,7 +29,7 @@ def prediction(camera: Tensor | None = CAMERA) -> Prediction:
         "edges": torch.full((1, 2, 3), 0.25),
     }
     kind = "up to scale" if camera is None else "metric"
-    return Prediction(torch.full((3, 2, 3), 0.2), values, camera, kind)
+    return Prediction(torch.full((3, 2, 3), 0.2), values, camera, {"depth": kind})
 
 
 def test_a_pixel_in_words() -> None:
@@ -51,13 +52,13 @@ def test_any_set_of_tasks() -> None:
         "saliency": torch.full((1, 2, 3), 0.5),
         "state": torch.ones(2, 3, dtype=torch.int64),
     }
-    made = Prediction(torch.zeros(3, 2, 3), values, None, None)
+    made = Prediction(torch.zeros(3, 2, 3), values, None)
     texts = [r.text for r in views.read_pixel(made, tasks, 0, 0)]
     assert texts == ["upper arm", "probability 0.50", "wild water"]
     assert views.class_names(made, tasks[0]) == ["upper_arm"]
     assert tuple(views.task_image(made, tasks[0])[:, 0, 0].tolist()) == (255, 224, 102)
     assert views.task_legend(made, tasks[2], 200, 12).width == 200
-    with pytest.raises(ValueError, match="expected one named depth"):
+    with pytest.raises(ValueError, match="expected one of depth"):
         views.point_cloud(made, tasks)
 
 
@@ -78,7 +79,7 @@ def test_a_pixel_outside_is_refused(pixel: tuple[int, int]) -> None:
 )
 def test_normals_in_words(normal: tuple[float, float, float], words: str) -> None:
     # a zero of either sign is a zero: + 0.0 turns -0.0 into 0.0
-    assert views.describe_normal(torch.tensor(normal) + 0.0) == words
+    assert describe_normal(torch.tensor(normal) + 0.0) == words
 
 
 def test_points_lie_where_the_camera_puts_them() -> None:

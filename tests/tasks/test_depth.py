@@ -94,8 +94,8 @@ def test_canonical_focal_is_exact(loss):
         2 * task.decode(output, camera(50)), task.decode(output, camera(100)), rtol=1e-6
     )
     assert task.decode(output, camera(100)).equal(task.decode(output))
-    assert task.is_metric(camera(50))
-    assert not task.is_metric(None)
+    assert task.kind_of(camera(50)) == "metric"
+    assert task.kind_of(None) == task.kind_of(camera(0)) == "up to scale"
     with pytest.raises(ValueError, match="`camera` is missing"):
         task.loss(output, near)
 

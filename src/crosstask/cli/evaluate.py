@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     if args.json:
         print(json.dumps(metrics, indent=2))
     else:
-        metrics_table(metrics, [t.name for t in experiment.tasks], title=str(args.run))
+        metrics_table(metrics, experiment.tasks, title=str(args.run))
     return 0
 
 

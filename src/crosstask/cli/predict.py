@@ -125,6 +125,7 @@ def _predict(model: Any, files: list[tuple[str, Path]], folder: Path, settings: 
     from crosstask.predict.streams import predict_images, predict_video
 
     failed = 0
+    notes: dict[str, None] = {}
     speed = TextColumn("{task.fields[rate]}")
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), speed)
@@ -134,7 +135,7 @@ def _predict(model: Any, files: list[tuple[str, Path]], folder: Path, settings: 
             total = -(-len(images) // settings.every)
             tick = _ticker(bar, "images", total)
             for file, outcome in predict_images(model, images, folder, settings, tick):
-                failed += _tell(file, outcome)
+                failed += _tell(file, outcome, notes)
         for name, file in files:
             if is_video(file):
                 promised = frame_count(file)
@@ -146,7 +147,9 @@ def _predict(model: Any, files: list[tuple[str, Path]], folder: Path, settings: 
                     print(f"error: {error}", file=sys.stderr)
                     failed += 1
                 else:
-                    failed += _tell(file, outcome)
+                    failed += _tell(file, outcome, notes)
+    for note in notes:
+        print(note, file=sys.stderr)
     return 2 if failed else 0
 
 
@@ -162,8 +165,10 @@ def _ticker(bar: Any, text: str, total: int | None) -> Any:
     return tick
 
 
-def _tell(file: Path, outcome: Any) -> int:
-    """One line about an input; 1 where something was wrong."""
+def _tell(file: Path, outcome: Any, notes: dict[str, None]) -> int:
+    """One line about an input; 1 where something was wrong. Adds what is to be said once to `notes`."""
+    for task, note in outcome.notes.items():
+        notes[f"note: {task} is up to scale: {note}"] = None
     kind = f" (depth {outcome.depth_kind})" if outcome.depth_kind else ""
     if outcome.skipped:
         print(f"{file}: finished before, left out")

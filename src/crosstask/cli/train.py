@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
         recompute=namespace.recompute,
     )
     if metrics:
-        metrics_table(metrics, [t.name for t in experiment.tasks], title=str(namespace.run))
+        metrics_table(metrics, experiment.tasks, title=str(namespace.run))
         print(f"\nimages: {namespace.run / 'panel.png'}")
         _tell_skipped(namespace.run / "skipped.json")
         if namespace.next_steps:

@@ -1,11 +1,13 @@
-"""What the colours of an image mean: class chips, a depth scale, a ball of normals."""
+"""What the colours of an image mean: class chips, a scale, a ball of directions."""
+
+import math
 
 import torch
 from jaxtyping import Num
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from crosstask.tasks import Normals, Task
+from crosstask.tasks import ClassTable, Task
 
 INK = (38, 40, 46)
 SOFT = (120, 124, 134)
@@ -32,22 +34,26 @@ def shorten(text: str, size: int, width: int) -> str:
 
 
 def legend(
-    task: Task, values: list[Num[Tensor, "*v"]], width: int, size: int, unit: str = "metres"
+    task: Task,
+    values: list[Num[Tensor, "*v"]],
+    width: int,
+    size: int,
+    kind: str | None = None,
 ) -> Image.Image:
     """The legend of one task for maps drawn under a common scale.
 
     Args:
-        values: the maps shown; only their classes appear, and they set the depth scale.
+        values: the maps shown; only their classes appear, and they set the scale.
         width: of the legend in pixels; its height follows.
         size: of the text in pixels.
-        unit: below the depth scale; "up to scale" where the camera is not known.
+        kind: of the lengths shown, see `Task.kind_of`; without it the unit is that of targets.
     """
-    if hasattr(task, "classes"):
-        return _chips(task, values, width, size)
+    if task.class_table is not None:
+        return _chips(task.class_table, values, width, size)
     scale = task.color_scale(*values)
-    if scale:
-        return _bar(task, scale, width, size, unit)
-    if isinstance(task, Normals):
+    if {"low", "high"} <= {*scale}:
+        return _bar(task, scale, width, size, task.scale_label(kind))
+    if task.vectors:
         return _ball(task, width, size)
     return _note(task.legend_note, width, size)
 
@@ -63,9 +69,8 @@ def _note(text: str, width: int, size: int) -> Image.Image:
     return image
 
 
-def _chips(task: Task, values: list[Tensor], width: int, size: int) -> Image.Image:
+def _chips(table: ClassTable, values: list[Tensor], width: int, size: int) -> Image.Image:
     """A colour chip and a name for each class that is shown, in as many columns as fit."""
-    table = task.classes  # type: ignore[attr-defined]
     shown = torch.zeros(len(table), dtype=torch.bool)
     for value in values:
         index = value.cpu().long().flatten()
@@ -88,20 +93,23 @@ def _chips(task: Task, values: list[Tensor], width: int, size: int) -> Image.Ima
 
 
 def _bar(task: Task, scale: dict[str, float], width: int, size: int, unit: str) -> Image.Image:
-    """The depth scale with round metres below it."""
+    """The colours between both ends of a scale, with round numbers and the unit below."""
     low, high = scale["low"], scale["high"]
+    logarithmic = task.log_colors and low > 0
     margin, top, height = round(1.2 * size), round(0.5 * size), size
     length = max(2, width - 2 * margin)
     place = torch.linspace(0, 1, length)
-    depth = (low * (high / low) ** place).expand(1, height, length)
+    values = low * (high / low) ** place if logarithmic else low + (high - low) * place
     image, draw = _blank(width, round(4.4 * size))
-    image.paste(to_image(task.colorize(depth, **scale)), (margin, top))
+    image.paste(to_image(task.colorize(values.expand(1, height, length), **scale)), (margin, top))
     draw.rectangle((margin - 1, top - 1, margin + length, top + height), outline=SOFT)
     free = -float(margin)
-    for metres in _round_numbers(low, high):
-        ratio = torch.log(torch.tensor(metres / low)) / torch.log(torch.tensor(high / low))
-        x = margin + float(ratio) * (length - 1)
-        text = f"{metres:g}"
+    for number in _round_numbers(low, high) if logarithmic else _even_numbers(low, high):
+        ratio = (number - low) / (high - low or 1.0)
+        if logarithmic:
+            ratio = math.log(number / low) / math.log(high / low)
+        x = margin + ratio * (length - 1)
+        text = f"{number:g}"
         half = text_width(text, size) / 2
         draw.line((x, top + height, x, top + height + size // 4), fill=SOFT)
         if x - half > free and x + half < width:
@@ -120,8 +128,13 @@ def _round_numbers(low: float, high: float) -> list[float]:
     return inside if len(inside) >= 2 else [float(f"{low:.3g}"), float(f"{high:.3g}")]
 
 
+def _even_numbers(low: float, high: float) -> list[float]:
+    """Five numbers at equal distances, from end to end."""
+    return [float(f"{low + (high - low) * k / 4:.3g}") for k in range(5)]
+
+
 def _ball(task: Task, width: int, size: int) -> Image.Image:
-    """A ball seen from the camera: its surface has the colours of the normals that point there."""
+    """A ball seen from the camera: its surface has the colours of the vectors that point there."""
     radius = min(round(2.2 * size), width // 3)
     axis = torch.linspace(-1, 1, 2 * radius)
     y, x = torch.meshgrid(axis, axis, indexing="ij")

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from crosstask.drawing.legends import INK, PAPER, SOFT, font, legend, shorten, to_image
-from crosstask.tasks import Edges, Saliency, Segmentation, Task
+from crosstask.tasks import Task
 
 _MISSING = (236, 237, 240)
 _CELL = 400
@@ -23,11 +23,11 @@ def panel(
     predictions: Mapping[str, Num[Tensor, "*p"]],
     tasks: Sequence[Task],
     title: str = "",
-    depth_unit: str = "metres",
+    kinds: Mapping[str, str] | None = None,
 ) -> UInt8[Tensor, "3 height width"]:
     """The image and, for each task, truth over prediction, with a legend below each column.
 
-    Depth has one scale for truth and prediction; void is dark grey; a map that is not given is a
+    A task has one scale for truth and prediction; void is dark grey; a map that is not given is a
     light blank. Below the image lies the image blended with the predicted classes.
 
     Args:
@@ -36,7 +36,8 @@ def panel(
         predictions: {task name: decoded prediction without batch axis}; may be empty.
         tasks: columns, in this order.
         title: line above everything.
-        depth_unit: below the depth scale; "up to scale" where the camera is not known.
+        kinds: {task name: kind of its lengths, see `Task.kind_of`}, for the unit below the scale;
+            without it that of targets.
     """
     rows = [(n, maps) for n, maps in (("truth", targets), ("prediction", predictions)) if maps]
     rows = rows or [("", {})]
@@ -47,7 +48,8 @@ def panel(
     columns = [_column("image", "", first, None)]
     for task in tasks:
         maps = [m[task.name].detach().cpu() if task.name in m else None for _, m in rows]
-        columns.append(_task_column(task, maps, width, height, size, depth_unit))
+        kind = (kinds or {}).get(task.name)
+        columns.append(_task_column(task, maps, width, height, size, kind))
     labels = [name for name, _ in rows] if len(rows) > 1 else []
     return _to_tensor(_assemble(columns, labels, (width, height), size, title))
 
@@ -159,28 +161,24 @@ def _task_column(
     width: int,
     height: int,
     size: int,
-    depth_unit: str = "metres",
+    kind: str | None = None,
 ) -> _Column:
     given = [value for value in maps if value is not None]
     scale = task.color_scale(*given)
     cells = [
         None
         if value is None
-        else _fit(
-            task.colorize(value, **scale), width, height, smooth=isinstance(task, Edges | Saliency)
-        )
+        else _fit(task.colorize(value, **scale), width, height, smooth=task.smooth)
         for value in maps
     ]
-    unknown = getattr(task, "kind", "") == "up_to_scale"
-    unit = "up to scale" if unknown else depth_unit
-    return _column(task.name, "", cells, legend(task, given, width, size, unit))
+    return _column(task.name, "", cells, legend(task, given, width, size, kind))
 
 
 def _overlay_cell(
     image: Tensor, maps: Mapping[str, Tensor], tasks: Sequence[Task], width: int, height: int
 ) -> Image.Image | None:
     for task in tasks:
-        if isinstance(task, Segmentation) and task.name in maps:
+        if task.class_table is not None and task.name in maps:
             colors = task.colorize(maps[task.name])
             if colors.shape == image.shape:
                 return _fit(overlay(image, colors, 0.55), width, height, smooth=True)

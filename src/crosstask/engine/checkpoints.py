@@ -18,16 +18,9 @@ from torch import Tensor, nn
 
 from crosstask.engine.runs import RunError, read_json
 from crosstask.models import create_model
-from crosstask.tasks import Task, from_spec
+from crosstask.tasks import Task, TrainingCamera, from_spec
 
 SCHEMA_VERSION = 1
-UNITS = {
-    "image": "RGB in [0, 1]",
-    "depth": "metres along the optical axis",
-    "normals": "unit vectors, camera frame (x right, y down, z forward), facing the camera",
-    "edges": "probability",
-    "segmentation": "class index, void 255",
-}
 
 
 class ModelFileError(ValueError):
@@ -38,7 +31,8 @@ def describe(network: nn.Module, tasks: Sequence[Task], **facts: Any) -> dict[st
     """The content of `model.json` for a network made by `create_model`.
 
     Args:
-        facts: further JSON-safe entries (size, protocol, metrics, recipe).
+        facts: further JSON-safe entries (size, protocol, metrics, recipe, and `training_camera`:
+            `TrainingCamera.to_spec`, or None).
     """
     spec = getattr(network, "spec", None)
     if spec is None:
@@ -48,22 +42,16 @@ def describe(network: nn.Module, tasks: Sequence[Task], **facts: Any) -> dict[st
         "library": "crosstask",
         "model": spec,
         "tasks": [task.to_spec() for task in tasks],
-        "units": {t.name: UNITS.get(t.name, "") for t in tasks} | {"image": UNITS["image"]},
-        "camera": _camera_rule(tasks),
+        "units": {task.name: task.unit for task in tasks} | {"image": "RGB in [0, 1]"},
+        "camera": _camera_rule(tasks, TrainingCamera.from_spec(facts.get("training_camera"))),
         **facts,
     }
 
 
-def _camera_rule(tasks: Sequence[Task]) -> str:
-    for task in tasks:
-        if getattr(task, "canonical_focal", None):
-            return (
-                "depth is predicted at a canonical focal length and multiplied by focal / canonical; "
-                "without intrinsics it is up to scale"
-            )
-        if getattr(task, "kind", "metric") == "up_to_scale":
-            return "depth is learned without labels and known up to scale"
-    return "depth is metric for the training camera only"
+def _camera_rule(tasks: Sequence[Task], trained: TrainingCamera | None) -> str:
+    """For which cameras lengths hold; empty where no task measures any."""
+    rules = [task.camera_rule(trained) for task in tasks]
+    return "; ".join(dict.fromkeys(rule for rule in rules if rule))
 
 
 def build(description: Mapping[str, Any]) -> tuple[nn.Module, tuple[Task, ...]]:

@@ -23,10 +23,12 @@ from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware, check_compiler, choose
 from crosstask.engine.runs import RESUME_MAY_CHANGE, MetricsFile, Run, RunError
 from crosstask.engine.threads import choose_workers, chosen_threads
+from crosstask.engine.training_camera import training_camera
 from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.media.files import atomic_path, write_json
 from crosstask.models.networks.recompute import recompute_activations
 from crosstask.regimes.regime import Regime
+from crosstask.tasks import TrainingCamera
 
 
 class RunData(pl.LightningDataModule):
@@ -121,9 +123,11 @@ def train(
             cast(Any, regime).epoch_batches = max(
                 1, len(cast(Any, train_set)) // experiment.batch_size
             )
-        regime.description = json.dumps(description(experiment))
+        described = description(experiment, training_camera(experiment.tasks, train_set))
+        regime.description = json.dumps(described)
         if rank_zero:
             _record(place, experiment, hardware, train_set, val_set)
+            write_json(place.path / "model.json", described)
         trainer = _trainer(
             place,
             experiment,
@@ -344,12 +348,20 @@ def _record(place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_s
             **e.notes,
         },
     )
-    write_json(place.path / "model.json", description(e))
 
 
-def description(e: Experiment) -> dict[str, Any]:
-    """The run's model.json."""
-    facts = {"size": list(e.size), "protocol": e.protocol, **e.regime.model_facts()}
+def description(e: Experiment, camera: TrainingCamera | None = None) -> dict[str, Any]:
+    """The run's model.json.
+
+    Args:
+        camera: of training, see `training_camera`.
+    """
+    facts = {
+        "size": list(e.size),
+        "protocol": e.protocol,
+        "training_camera": None if camera is None else camera.to_spec(),
+        **e.regime.model_facts(),
+    }
     return checkpoints.describe(e.regime.network, e.tasks, **facts)
 
 

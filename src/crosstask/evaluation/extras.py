@@ -4,9 +4,9 @@ Each is a listener of `crosstask.evaluation.evaluate.evaluate`: called with ever
 predictions and the batch, asked for its scores at the end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from crosstask.evaluation.submission import label_ids, write_submission
 from crosstask.geometry.ground_plane import ground_distance, rescale
 from crosstask.metrics.boundaries import BoundaryMetric
 from crosstask.metrics.depth import DepthMetric
-from crosstask.tasks import Task
+from crosstask.tasks import ClassTable, Task
 
 Predictions = Mapping[str, Tensor]
 Batch = Mapping[str, Any]
@@ -43,21 +43,22 @@ class Boundaries:
     def __init__(
         self, tasks: Sequence[Task], dataset: Any, tolerance: float, nms: bool = False
     ) -> None:
-        _needed(tasks, "edges", "boundaries")
+        self.task = _needed(tasks, lambda task: task.draws_boundaries, "edges", "boundaries")
         self.metric = BoundaryMetric(tolerance, thin_target=True, nms=nms)
         self.annotations = find_annotations(dataset)
 
     def __call__(self, predictions: Predictions, batch: Batch) -> None:
-        for place, probability in enumerate(predictions["edges"].cpu()):
+        for place, probability in enumerate(predictions[self.task.name].cpu()):
             truth = self.annotations(batch["source"][place], batch["name"][place])
             if truth is None:
-                truth = batch["edges"][place].cpu()
+                truth = batch[self.task.name][place].cpu()
             else:
                 truth = resize_edges(truth, (probability.shape[-2], probability.shape[-1]))
             self.metric.update(probability[None], truth[None])
 
     def compute(self) -> dict[str, float]:
-        return {f"edges/{name}": float(value) for name, value in self.metric.compute().items()}
+        scores = self.metric.compute()
+        return {f"{self.task.name}/{name}": float(value) for name, value in scores.items()}
 
 
 class HeightScaledDepth:
@@ -71,25 +72,26 @@ class HeightScaledDepth:
     """
 
     def __init__(self, tasks: Sequence[Task], height: float) -> None:
-        depth: Any = _needed(tasks, "depth", "camera-height")
-        if depth.protocol == "released":
+        self.task = _needed(tasks, lambda task: task.is_depth, "depth", "camera-height")
+        if self.task.protocol == "released":
             raise ValueError(
                 "`--camera-height` scores metres, and the run's protocol is released; train with "
                 "protocol correct"
             )
         self.height, self.implied = height, list[Tensor]()
-        self.metric = DepthMetric(float(depth.near), float(depth.far))
+        self.metric = DepthMetric(*(self.task.label_range or ()))
 
     def __call__(self, predictions: Predictions, batch: Batch) -> None:
-        predicted, camera = predictions["depth"].cpu(), batch["intrinsics"].cpu()
+        predicted, camera = predictions[self.task.name].cpu(), batch["intrinsics"].cpu()
         self.implied.append(ground_distance(predicted, camera))
-        self.metric.update(rescale(predicted, camera, self.height), batch["depth"].cpu())
+        self.metric.update(rescale(predicted, camera, self.height), batch[self.task.name].cpu())
 
     def compute(self) -> dict[str, float]:
-        scores = {f"depth/height_scaled/{k}": float(v) for k, v in self.metric.compute().items()}
+        scores = {f"height_scaled/{k}": float(v) for k, v in self.metric.compute().items()}
         heights = torch.cat(self.implied)
         implied = {"mean": heights.mean(), "std": heights.std(correction=0)}
-        return scores | {f"depth/ground/{k}": float(v) for k, v in implied.items()}
+        scores |= {f"ground/{k}": float(v) for k, v in implied.items()}
+        return {f"{self.task.name}/{key}": value for key, value in scores.items()}
 
 
 class Submission:
@@ -101,11 +103,14 @@ class Submission:
     """
 
     def __init__(self, tasks: Sequence[Task], folder: Path) -> None:
-        segmentation: Any = _needed(tasks, "segmentation", "submission")
-        self.folder, self.ids = folder, label_ids(segmentation.classes.names)
+        self.task = _needed(
+            tasks, lambda t: t.class_table is not None, "segmentation", "submission"
+        )
+        table = cast(ClassTable, self.task.class_table)
+        self.folder, self.ids = folder, label_ids(table.names)
 
     def __call__(self, predictions: Predictions, batch: Batch) -> None:
-        for name, classes in zip(batch["name"], predictions["segmentation"], strict=True):
+        for name, classes in zip(batch["name"], predictions[self.task.name], strict=True):
             write_submission(self.folder, name, classes, self.ids)
 
     def compute(self) -> dict[str, float]:
@@ -153,8 +158,8 @@ class Extras:
         return {key: value for extra in self.asked for key, value in extra.compute().items()}
 
 
-def _needed(tasks: Sequence[Task], name: str, option: str) -> Task:
+def _needed(tasks: Sequence[Task], fits: Callable[[Task], bool], name: str, option: str) -> Task:
     for task in tasks:
-        if task.name == name:
+        if fits(task):
             return task
     raise ValueError(f"`--{option}` needs the task {name}, which this run does not have")

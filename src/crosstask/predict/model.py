@@ -1,7 +1,7 @@
 """A trained network with its tasks: image in, named quantities with units out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,8 @@ from crosstask.geometry.ground_plane import rescale
 from crosstask.media.images import StoredImage, as_float, from_pil, read_upright
 from crosstask.media.orientation import stored_size
 from crosstask.media.value_range import ValueRange, parse_value_range
-from crosstask.tasks import Task
+from crosstask.tasks import Task, TrainingCamera
+from crosstask.tasks.camera import METRIC
 
 ImageLike = Path | str | np.ndarray | Tensor | Image.Image
 
@@ -32,13 +33,25 @@ class Prediction:
         values: {task: (H,W) int64 classes | (1,H,W) metres | (3,H,W) unit vectors | (1,H,W)
             probability}.
         intrinsics: (3,3) of the image, or None.
-        depth_kind: "metric" or "up to scale"; None without depth.
+        kinds: {task: "metric", "metric for the training camera" or "up to scale"} of the tasks that
+            measure lengths, see `Task.kind_of`.
+        notes: {task: why it is up to scale, and what to give}.
     """
 
     image: Tensor
     values: dict[str, Tensor]
     intrinsics: Tensor | None
-    depth_kind: str | None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def depth_kind(self) -> str | None:
+        """The kind of the first task that measures lengths; None without one."""
+        return next(iter(self.kinds.values()), None)
+
+    def kind(self, task: Task) -> str:
+        """The kind of one task's values; empty where it measures no lengths."""
+        return self.kinds.get(task.name, "")
 
     def __getitem__(self, task: str) -> Tensor:
         return self.values[task]
@@ -70,7 +83,12 @@ class SceneModel(nn.Module):
     @property
     def camera_aware(self) -> bool:
         """Whether depth is predicted at a canonical focal length."""
-        return any(getattr(task, "canonical_focal", None) for task in self.tasks)
+        return any(task.camera_aware for task in self.tasks)
+
+    @property
+    def training_camera(self) -> TrainingCamera | None:
+        """The camera of training in pixels of the network's input; None where not recorded."""
+        return TrainingCamera.from_spec(self.description.get("training_camera"))
 
     @property
     def value_range(self) -> ValueRange | None:
@@ -164,13 +182,27 @@ class SceneModel(nn.Module):
             ).cpu()
             for task in self.tasks
         }
-        kind = self._depth_kind(camera)
+        kinds, notes = self._kinds(camera, (height, width), size)  # type: ignore[arg-type]
         if camera_height is not None:
-            kind = self._scale_depth(values, camera, camera_height)
+            scaled = self._scale_depth(values, camera, camera_height)
+            kinds |= dict.fromkeys(scaled, METRIC)
+            notes = {name: note for name, note in notes.items() if name not in scaled}
         return [
-            Prediction(image, {name: value[i] for name, value in values.items()}, camera, kind)
+            Prediction(image, {k: v[i] for k, v in values.items()}, camera, kinds, notes)
             for i, image in enumerate(images)
         ]
+
+    def _kinds(
+        self, camera: Tensor | None, size: tuple[int, int], seen: tuple[int, int]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Kinds and notes of a prediction for images of a size that the network sees at another."""
+        trained = self.training_camera
+        if trained is not None:  # from pixels of the network's input to pixels of the image
+            trained = trained.resized((size[0] * size[1] / (seen[0] * seen[1])) ** 0.5)
+        cameras = None if camera is None else camera[None]
+        kinds = {task.name: task.kind_of(cameras, trained) for task in self.tasks}
+        notes = {task.name: task.kind_note(cameras, trained) for task in self.tasks}
+        return {k: v for k, v in kinds.items() if v}, {k: v for k, v in notes.items() if v}
 
     def _run(
         self, images: Tensor, camera: Tensor | None, size: tuple[int, int], flip: bool
@@ -192,9 +224,11 @@ class SceneModel(nn.Module):
             outputs = flip_average(self.network, batch, outputs, self.tasks)
         return outputs, small
 
-    def _scale_depth(self, values: dict[str, Tensor], camera: Tensor | None, height: float) -> str:
-        """Depth at a known height of the camera: metric, whatever the network believed in."""
-        names = [name for name in values if name.startswith("depth")]
+    def _scale_depth(
+        self, values: dict[str, Tensor], camera: Tensor | None, height: float
+    ) -> list[str]:
+        """Scales depth to a known height of the camera, in place; returns the tasks' names."""
+        names = [task.name for task in self.tasks if task.is_depth]
         if not names:
             raise ValueError("`camera_height` scales depth, which this model does not predict")
         if camera is None:
@@ -204,18 +238,7 @@ class SceneModel(nn.Module):
         for name in names:
             cameras = camera.float().cpu().expand(len(values[name]), 3, 3)
             values[name] = rescale(values[name], cameras, height)
-        return "metric"
-
-    def _depth_kind(self, camera: Tensor | None) -> str | None:
-        kinds = [t for t in self.tasks if t.name.startswith("depth")]
-        if not kinds:
-            return None
-        learned = getattr(kinds[0], "kind", "metric")
-        return (
-            "metric"
-            if learned == "metric" and camera is not None and self.camera_aware
-            else "up to scale"
-        )
+        return names
 
     def save_pretrained(
         self, folder: Path | str, *, metrics: Mapping[str, float] | None = None

@@ -63,8 +63,9 @@ def model_card(description: Mapping[str, Any]) -> str:
         f"| protocol | {description.get('protocol', 'correct')} |",
         f"| training size | {_size(description)} |",
         f"| options | `{json.dumps(model['options'])}` |",
-        f"| camera | {description.get('camera', '')} |",
     ]
+    if description.get("camera"):
+        lines.append(f"| camera | {description['camera']} |")
     lines += [f"| {name} | {unit} |" for name, unit in description.get("units", {}).items() if unit]
     for task in description["tasks"]:
         classes = task.get("classes")

@@ -1,7 +1,7 @@
 """Images in folders and frames of videos through a model, with constant memory."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +71,7 @@ class Outcome:
     skipped: int = 0
     defect: str | None = None
     depth_kind: str | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 Tick = Callable[[int], None]
@@ -154,7 +155,8 @@ def predict_images(
             yield bad.pop(0)
         written = write_prediction(prediction, model, folder, name)
         tick(1)
-        yield file, Outcome(written, 1, depth_kind=prediction.depth_kind)
+        kind, notes = prediction.depth_kind, prediction.notes
+        yield file, Outcome(written, 1, depth_kind=kind, notes=notes)
     yield from bad
 
 
@@ -194,12 +196,14 @@ def predict_video(
             for number, prediction in _predict(model, frames, settings):
                 sink.write(number, prediction)
                 outcome.done += 1
-                outcome.depth_kind = prediction.depth_kind
+                outcome.depth_kind, outcome.notes = prediction.depth_kind, prediction.notes
                 tick(1)
         except VideoDefect as defect:
             outcome.defect = str(defect)
     outcome.files = sink.files
     facts = {"frames": outcome.done, "rate": rate, "depth_kind": outcome.depth_kind, **sink.facts()}
+    if outcome.notes:
+        facts["notes"] = dict(outcome.notes)
     if outcome.defect is None:  # without it, a later call with `resume` tries again
         write_json(sheet, facts)
         outcome.files = [*outcome.files, sheet]
@@ -276,11 +280,8 @@ class _Videos:
 
 def _heading(task: Task, scale: dict[str, float], prediction: Prediction) -> str:
     name = task.name.replace("_", " ")
-    if {"low", "high"} <= {*scale} and task.name.startswith("depth"):
-        if prediction.depth_kind == "metric":
-            return f"{name}: bright {scale['low']:.1f} m, dark {scale['high']:.0f} m"
-        return f"{name}: bright is near, up to scale"
-    return f"{name}: {task.legend_note}" if task.legend_note else name
+    told = task.heading(scale, prediction.kind(task))
+    return f"{name}: {told}" if told else name
 
 
 def mosaic(

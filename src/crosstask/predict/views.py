@@ -17,12 +17,10 @@ from crosstask import geometry
 from crosstask.drawing import panels
 from crosstask.drawing.legends import legend
 from crosstask.predict.model import Prediction
-from crosstask.tasks import Normals, Task
+from crosstask.tasks import Task
 
 ASSUMED_FIELD_OF_VIEW = 60.0
 """Degrees across the image, for the point cloud of a camera that nobody named."""
-_WORDS = (("left", "right"), ("up", "down"), ("towards the camera", "away from the camera"))
-_SLIGHT = 0.35  # a component of the normal below this (20 degrees) is not worth a word
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,6 @@ def shrink(image: Float[Tensor, "3 h w"], most_pixels: int) -> Float[Tensor, "3 
     return small[0]
 
 
-def unit_of(prediction: Prediction, task: Task) -> str:
-    """ "metres" or "up to scale" of a task that measures lengths."""
-    known = prediction.depth_kind == "metric" and getattr(task, "kind", "metric") == "metric"
-    return "metres" if known else "up to scale"
-
-
 def task_image(prediction: Prediction, task: Task) -> UInt8[Tensor, "3 h w"]:
     """The task's map in its own colours, at the image's size."""
     value = prediction[task.name]
@@ -75,14 +67,14 @@ def task_image(prediction: Prediction, task: Task) -> UInt8[Tensor, "3 h w"]:
 
 def task_legend(prediction: Prediction, task: Task, width: int, size: int) -> Image.Image:
     """What the colours of `task_image` mean; width and text size in pixels."""
-    return legend(task, [prediction[task.name]], width, size, unit_of(prediction, task))
+    return legend(task, [prediction[task.name]], width, size, prediction.kind(task))
 
 
 def class_names(prediction: Prediction, task: Task) -> list[str]:
     """Names of the classes that the map shows, in the table's order; none for other tasks."""
-    if not hasattr(task, "classes"):
+    if task.class_table is None:
         return []
-    names = task.classes.names
+    names = task.class_table.names
     return [names[k] for k in prediction[task.name].unique().tolist() if 0 <= k < len(names)]
 
 
@@ -102,37 +94,18 @@ def read_pixel(
         raise ValueError(
             f"`row`, `column` is {row}, {column}; expected 0 to {height - 1}, 0 to {width - 1}"
         )
-    return [Reading(task.name, _words(prediction, task, row, column)) for task in tasks]
-
-
-def _words(prediction: Prediction, task: Task, row: int, column: int) -> str:
-    value = prediction[task.name]
-    at = value[..., row, column]
-    if hasattr(task, "classes"):
-        index = int(at)
-        names = task.classes.names
-        return names[index].replace("_", " ") if 0 <= index < len(names) else "no class"
-    if isinstance(task, Normals):
-        return describe_normal(at)
-    if task.color_scale(value):
-        unit = unit_of(prediction, task)
-        return f"{float(at[0]):.2f} {'m' if unit == 'metres' else f'({unit})'}"
-    return f"probability {float(at[0]):.2f}"
-
-
-def describe_normal(normal: Float[Tensor, "3"]) -> str:
-    """Where a surface faces, in words, and its unit vector (x right, y down, z forward)."""
-    x, y, z = (float(v) for v in normal)
-    if math.sqrt(x * x + y * y + z * z) < 0.5:
-        return "no direction"
-    order = sorted(zip((x, y, z), _WORDS, strict=True), key=lambda pair: -abs(pair[0]))
-    words = [names[int(v > 0)] for v, names in order if abs(v) > _SLIGHT]
-    return f"faces {' and '.join(words)} (x {x:+.2f}, y {y:+.2f}, z {z:+.2f})"
+    return [
+        Reading(
+            task.name,
+            task.describe(prediction[task.name][..., row, column], prediction.kind(task)),
+        )
+        for task in tasks
+    ]
 
 
 def depth_task(tasks: Sequence[Task]) -> Task | None:
     """The first task whose values are distances along the optical axis."""
-    return next((task for task in tasks if task.name.startswith("depth")), None)
+    return next((task for task in tasks if task.is_depth), None)
 
 
 def camera_of(prediction: Prediction) -> Float[Tensor, "3 3"]:
@@ -158,7 +131,7 @@ def point_cloud(prediction: Prediction, tasks: Sequence[Task], color: str = "ima
     measured = depth_task(tasks)
     if measured is None:
         raise ValueError(
-            f"`tasks` is {[t.name for t in tasks]}; expected one named depth for a point cloud"
+            f"`tasks` is {[t.name for t in tasks]}; expected one of depth for a point cloud"
         )
     depth = prediction[measured.name].float()
     points = geometry.unproject(depth[None], camera_of(prediction)[None])[0]

@@ -15,8 +15,8 @@ from crosstask.drawing import panels
 from crosstask.media.files import atomic_path, write_json
 from crosstask.media.reading import read_text
 from crosstask.predict.model import Prediction, SceneModel
+from crosstask.tasks import PredictionFile
 
-DEPTH_PNG_PER_METRE = 256.0
 RECORD = "crosstask-predict.json"
 
 
@@ -59,25 +59,29 @@ def write_prediction(
 ) -> list[Path]:
     """Writes one image's results; returns the files.
 
-    `STEM_panel.png`; `STEM_segmentation.png` class ids (8 bit, 16 bit above 255 classes);
-    `STEM_depth.npy` float32 and `STEM_depth.png` 16 bit with its scale in the PNG's text chunks
-    (metres for a known camera; the name says `up_to_scale` otherwise); `STEM_normals.npy` and
-    `.png` ((n + 1) / 2 * 255); `STEM_edges.png` probability * 255; `STEM.json` units and kinds.
+    `STEM_panel.png`; for each task what its `files` are (`STEM_depth.npy`, or
+    `STEM_depth_up_to_scale.npy`, see `Task.kind_of`); `STEM.json`: size, units, kinds of lengths
+    and why they are up to scale, intrinsics.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     facts: dict[str, object] = {"size": list(prediction.image.shape[-2:])}
     for task in model.tasks:
-        value = prediction[task.name].numpy()
-        files += _write_task(task.name, value, prediction, folder, stem)
-        facts[task.name] = model.description.get("units", {}).get(task.name, "")
+        kind = prediction.kind(task)
+        for file in task.files(prediction[task.name], kind):
+            files.append(_write(folder / f"{stem}_{task.name}{file.ending}", file))
+        facts[task.name] = task.unit_of(kind)
     if prediction.depth_kind:
         facts["depth_kind"] = prediction.depth_kind
+        facts["kinds"] = dict(prediction.kinds)
+    if prediction.notes:
+        facts["notes"] = dict(prediction.notes)
     if prediction.intrinsics is not None:
         facts["intrinsics"] = prediction.intrinsics.tolist()
     panel = folder / f"{stem}_panel.png"
-    unit = "metres" if prediction.depth_kind == "metric" else "up to scale"
-    image = panels.panel(prediction.image, {}, prediction.values, model.tasks, depth_unit=unit)
+    image = panels.panel(
+        prediction.image, {}, prediction.values, model.tasks, kinds=prediction.kinds
+    )
     with atomic_path(panel) as temporary:
         panels.save(temporary, image)
     sheet = folder / f"{stem}.json"
@@ -86,40 +90,16 @@ def write_prediction(
     return [*files, panel, sheet]
 
 
-def _write_task(name: str, value: np.ndarray, p: Prediction, folder: Path, stem: str) -> list[Path]:
-    if value.ndim == 2:
-        kind = np.uint8 if value.max(initial=0) <= 255 else np.uint16
-        return [_png(folder / f"{stem}_{name}.png", value.astype(kind))]
-    if name.startswith("depth"):
-        metric = p.depth_kind == "metric"
-        base = f"{stem}_{name}" if metric else f"{stem}_{name}_up_to_scale"
-        scaled = np.clip(np.round(value[0] * DEPTH_PNG_PER_METRE), 0, 65535).astype(np.uint16)
-        unit = "metres" if metric else "up to scale"
-        info = {"scale": str(1 / DEPTH_PNG_PER_METRE), "unit": unit, "void": "0"}
-        return [_npy(folder / f"{base}.npy", value[0]), _png(folder / f"{base}.png", scaled, info)]
-    if value.shape[0] == 3:
-        coded = np.clip(np.round((value.transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
-        info = {"encoding": "n = 2 * value / 255 - 1; x right, y down, z forward"}
-        return [
-            _npy(folder / f"{stem}_{name}.npy", value),
-            _png(folder / f"{stem}_{name}.png", coded, info),
-        ]
-    coded = np.clip(np.round(value[0] * 255), 0, 255).astype(np.uint8)
-    return [_png(folder / f"{stem}_{name}.png", coded, {"unit": "probability * 255"})]
-
-
-def _png(path: Path, array: np.ndarray, info: dict[str, str] | None = None) -> Path:
-    chunks = PngInfo()
-    for key, text in (info or {}).items():
-        chunks.add_text(key, text)
+def _write(path: Path, file: PredictionFile) -> Path:
     with atomic_path(path) as temporary:
-        Image.fromarray(array).save(temporary, format="PNG", pnginfo=chunks)
-    return path
-
-
-def _npy(path: Path, array: np.ndarray) -> Path:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array.astype(np.float32))
+        if path.suffix == ".npy":
+            with temporary.open("wb") as stream:
+                np.save(stream, file.array)
+        else:
+            chunks = PngInfo()
+            for key, text in file.text.items():
+                chunks.add_text(key, text)
+            Image.fromarray(file.array).save(temporary, format="PNG", pnginfo=chunks)
     return path
 
 

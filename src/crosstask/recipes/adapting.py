@@ -16,7 +16,7 @@ from crosstask.regimes.adaptation.alignment import AlignmentSettings
 from crosstask.regimes.adaptation.regime import METHODS, Adaptation
 from crosstask.regimes.adaptation.self_training import SelfTrainingSettings
 from crosstask.regimes.optimization import OptimizerSettings, optimizer_settings
-from crosstask.tasks import Depth, Task
+from crosstask.tasks import Task
 
 Open = Callable[[tuple[str, ...]], Dataset[Any]]
 
@@ -199,4 +199,4 @@ def adaptation_optimizer(
 
 def median_scaled(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
     """The tasks, with metrics of median-scaled depth (`depth/median_scaled/...`) beside the others."""
-    return tuple(replace(t, median_scaling=True) if isinstance(t, Depth) else t for t in tasks)
+    return tuple(task.with_scale_free_metrics() for task in tasks)

@@ -11,7 +11,7 @@ from crosstask.models.registry import find_architecture
 from crosstask.recipes.options import choose_tasks, needed_root, parse_names, parse_size
 from crosstask.regimes.optimization import optimizer_settings
 from crosstask.regimes.supervised import Supervised
-from crosstask.tasks import Depth, Task
+from crosstask.tasks import Task
 
 
 def build_network(
@@ -43,10 +43,12 @@ def build_network(
 def _depth_bins(architecture: str, tasks: tuple[Task, ...]) -> dict[str, Any]:
     """The range of an architecture's depth bins: what the task's is, from its nearest bin on."""
     nearest = find_architecture(architecture).nearest_bin
-    depth = [task for task in tasks if isinstance(task, Depth)]
-    if nearest is None or not depth:
+    labelled = [task.label_range for task in tasks if not task.learns_from_video]
+    ranges = [ends for ends in labelled if ends is not None]
+    if nearest is None or not ranges:
         return {}
-    return {"near": max(float(depth[0].near), nearest), "far": float(depth[0].far)}
+    near, far = ranges[0]
+    return {"near": max(near, nearest), "far": far}
 
 
 def supervised_experiment(

@@ -147,7 +147,7 @@ def self_supervised_experiment(
     )
     parts = parse_names(freeze)
     regime: Regime
-    if any(isinstance(task, SelfSupervisedDepth) for task in tasks):
+    if any(task.learns_from_video for task in tasks):
         regime = SelfSupervised(
             *arguments,
             pose_network=build_pose_network(pose_network, pose_encoder, pretrained, seed),
@@ -180,7 +180,7 @@ def self_supervised_experiment(
 
 def prediction_levels(tasks: Sequence[Task]) -> dict[str, tuple[int, ...]]:
     """Levels that predict, as in the paper's Table 5: depth at strides 8, 4, 2, 1, others at 4 and 1."""
-    return {t.name: (3, 2, 1, 0) if isinstance(t, SelfSupervisedDepth) else (2, 0) for t in tasks}
+    return {t.name: (3, 2, 1, 0) if t.learns_from_video else (2, 0) for t in tasks}
 
 
 def build_pose_network(
@@ -215,7 +215,7 @@ def parse_offsets(offsets: str | Sequence[int]) -> tuple[int, ...]:
 def sequence_modalities(tasks: Sequence[Task], poses: bool) -> tuple[str, ...]:
     """What a dataset has to deliver: targets, and neighbours (with poses) for self-supervised depth."""
     names = tuple(task.name for task in tasks)
-    if not any(isinstance(task, SelfSupervisedDepth) for task in tasks):
+    if not any(task.learns_from_video for task in tasks):
         return names
     return (*names, "neighbours", "poses") if poses else (*names, "neighbours")
 

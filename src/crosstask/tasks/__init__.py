@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+from crosstask.tasks.camera import TrainingCamera
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.constant import ConstantPredictor
 from crosstask.tasks.depth import Depth
 from crosstask.tasks.edges import Edges
 from crosstask.tasks.human_parts import HUMAN_PARTS, HumanParts
 from crosstask.tasks.normals import Normals
+from crosstask.tasks.presentation import Measure, PredictionFile
 from crosstask.tasks.saliency import Saliency
 from crosstask.tasks.segmentation import Segmentation
 from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
-from crosstask.tasks.task import Task, from_spec
+from crosstask.tasks.task import Task, from_spec, short_name
 
 __all__ = [
     "HUMAN_PARTS",
@@ -20,14 +22,18 @@ __all__ = [
     "Depth",
     "Edges",
     "HumanParts",
+    "Measure",
     "Normals",
+    "PredictionFile",
     "Saliency",
     "Segmentation",
     "SelfSupervisedDepth",
     "Task",
+    "TrainingCamera",
     "family_weights",
     "from_spec",
     "paper_weights",
+    "short_name",
 ]
 
 
@@ -39,13 +45,9 @@ def paper_weights(tasks: Sequence[Task]) -> dict[str, float]:
     """
     if len(tasks) == 1:
         return {tasks[0].name: 1.0}
-    kinds = [type(task).__name__ for task in tasks]
-    if any(kind not in ("Segmentation", "Depth", "Normals", "Edges") for kind in kinds):
-        return family_weights(tasks)
-    weights = {task.name: task.default_weight for task in tasks}
-    if sorted(kinds) == ["Depth", "Segmentation"]:
-        weights |= {task.name: 50.0 for task in tasks if isinstance(task, Segmentation)}
-    return weights
+    weights = {task.name: task.paper_weight_among(tasks) for task in tasks}
+    known = {name: weight for name, weight in weights.items() if weight is not None}
+    return known if len(known) == len(weights) else family_weights(tasks)
 
 
 def family_weights(tasks: Sequence[Task]) -> dict[str, float]:
@@ -53,5 +55,7 @@ def family_weights(tasks: Sequence[Task]) -> dict[str, float]:
 
     Other kinds get their `default_weight`.
     """
-    known = {"Segmentation": 1.0, "Depth": 1.0, "Normals": 10.0, "Edges": 50.0}
-    return {task.name: known.get(type(task).__name__, task.default_weight) for task in tasks}
+    return {
+        task.name: task.default_weight if task.family_weight is None else task.family_weight
+        for task in tasks
+    }

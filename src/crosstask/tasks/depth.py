@@ -1,24 +1,44 @@
 """Metric depth."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
 from crosstask import losses
 from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR, scale_colors
+from crosstask.tasks.camera import (
+    METRIC,
+    UP_TO_SCALE,
+    TrainingCamera,
+    focal_lengths,
+    kind_for_one_camera,
+    known,
+    note_for_one_camera,
+)
 from crosstask.tasks.constant import MeanMap
+from crosstask.tasks.presentation import PERCENT, PLAIN, Measure, PredictionFile
 from crosstask.tasks.task import Camera, Task
 
 if TYPE_CHECKING:
     from crosstask.metrics import DepthMetric
 
 Metres = float | int
+PNG_PER_METRE = 256.0
+"""Units a metre of depth PNGs, as KITTI's."""
+METRIC_DEPTH = ("rmse", "abs_rel", "delta1")
+MEASURES: Mapping[str, Measure] = {
+    "rmse": Measure("RMSE", "m", 3),
+    **dict.fromkeys(("rmse_image", "sq_rel", "mean", "std"), Measure(unit="m")),
+    **dict.fromkeys(("abs_rel", "log_rmse", "ratio_mean", "ratio_std"), PLAIN),
+    **dict.fromkeys(("delta1", "delta2", "delta3"), PERCENT),
+}
 
 
 def inverse_depth(depth: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
@@ -82,7 +102,19 @@ class Depth(Task):
         "canonical_focal",
         "start",
     )
+    paper_weight: ClassVar[float | None] = 1.0
+    family_weight: ClassVar[float | None] = 1.0
+    # On labelled source scenes the pixels above it err half as often (factor above 1.25).
+    trusted: ClassVar[float] = 0.93
+    is_depth: ClassVar[bool] = True
+    unit: ClassVar[str] = "metres along the optical axis"
+    letter: ClassVar[str] = "D"
+    table_place: ClassVar[int] = 1
+    measures: ClassVar[Mapping[str, Measure]] = MEASURES
+    main_metrics: ClassVar[tuple[str, ...]] = METRIC_DEPTH
+    further_headlines: ClassVar[tuple[str, ...]] = ("median_scaled/rmse",)
     legend_note: ClassVar[str] = "bright: near, dark: far"
+    log_colors: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -155,9 +187,9 @@ class Depth(Task):
         """
         if self.canonical_focal is None or camera is None:
             return 1.0
-        focal = (camera[:, 0, 0].float() * camera[:, 1, 1].float()).sqrt()
-        known = torch.isfinite(focal) & (focal > 0)
-        return torch.where(known, focal / self.canonical_focal, 1.0).view(-1, 1, 1, 1)
+        focal = focal_lengths(camera)
+        has_one = torch.isfinite(focal) & (focal > 0)
+        return torch.where(has_one, focal / self.canonical_focal, 1.0).view(-1, 1, 1, 1)
 
     def _target_quantity(
         self, target: Float[Tensor, "b 1 h w"], camera: Camera
@@ -203,9 +235,60 @@ class Depth(Task):
             depth = depth - 0.99
         return depth.clamp(self.near, self.far)
 
-    def is_metric(self, camera: Camera) -> bool:
-        """Whether a prediction is in metres, or only up to scale for want of a camera."""
-        return self.canonical_focal is None or camera is not None
+    @property
+    def camera_aware(self) -> bool:
+        return self.canonical_focal is not None
+
+    @property
+    def holds_for_one_camera(self) -> bool:
+        return self.canonical_focal is None
+
+    def kind_of(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
+        if self.camera_aware:
+            return METRIC if known(camera) else UP_TO_SCALE
+        return kind_for_one_camera(camera, trained)
+
+    def kind_note(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
+        if self.camera_aware:
+            hint = "give the focal length (`fx` or `intrinsics`) of the image to have metres"
+            return "" if known(camera) else hint
+        return note_for_one_camera(camera, trained)
+
+    def camera_rule(self, trained: TrainingCamera | None = None) -> str:
+        if self.camera_aware:
+            return (
+                f"{self.name} is predicted at a canonical focal length and multiplied by "
+                "focal / canonical; without intrinsics it is up to scale"
+            )
+        return rule_for_one_camera(self.name, trained)
+
+    @property
+    def label_range(self) -> tuple[float, float]:
+        return float(self.near), float(self.far)
+
+    def with_scale_free_metrics(self) -> "Depth":
+        return replace(self, median_scaling=True)
+
+    def pseudo_label(
+        self,
+        output: Float[Tensor, "b 1 h w"],
+        mirrored: Float[Tensor, "b 1 h w"],
+        camera: Camera = None,
+    ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+        """Confidence: the smaller over the larger of both answers; 0 at the ends of the range."""
+        label = self.decode((output + mirrored) / 2, camera)
+        first, second = self.decode(output, camera), self.decode(mirrored, camera)
+        agreement = torch.minimum(first, second) / torch.maximum(first, second)
+        inside = (label > self.near) & (label < self.far)
+        return label, torch.where(inside, agreement, 0.0).float()
+
+    def moved(
+        self, target: Float[Tensor, "b 1 h w"], camera: Camera, other: Camera
+    ) -> Float[Tensor, "b 1 h w"]:
+        """Depth at a canonical focal length: what is pasted looks as far away as z other / camera."""
+        if not self.camera_aware:
+            return target
+        return target * (self.focal_factor(other) / self.focal_factor(camera))
 
     def metric(self) -> "DepthMetric":
         from crosstask.metrics import DepthMetric
@@ -252,6 +335,32 @@ class Depth(Task):
         low, high = reference["low"], reference["high"]
         return (self.quantity(output).relu() - low) / (high - low)
 
+    def unit_of(self, kind: str) -> str:
+        return "up to scale, along the optical axis" if kind == UP_TO_SCALE else self.unit
+
+    def scale_label(self, kind: str | None = None) -> str:
+        return UP_TO_SCALE if kind == UP_TO_SCALE else "metres"
+
+    def heading(self, scale: Mapping[str, float], kind: str) -> str:
+        if kind != UP_TO_SCALE and {"low", "high"} <= {*scale}:
+            return f"bright {scale['low']:.1f} m, dark {scale['high']:.0f} m"
+        return f"bright is near, {UP_TO_SCALE}" if kind == UP_TO_SCALE else self.legend_note
+
+    def describe(self, value: Shaped[Tensor, "*c"], kind: str) -> str:
+        unit = f"({UP_TO_SCALE})" if kind == UP_TO_SCALE else "m"
+        return f"{float(value.reshape(-1)[0]):.2f} {unit}"
+
+    def files(self, value: Float[Tensor, "*one h w"], kind: str) -> list[PredictionFile]:
+        """Float metres, and a 16-bit PNG of 1/256 m; named `up_to_scale` where they are no metres."""
+        depth = value.detach().cpu().float().reshape(value.shape[-2:])
+        base = "_up_to_scale" if kind == UP_TO_SCALE else ""
+        coded = (depth * PNG_PER_METRE).round().clamp(0, 65535).to(torch.int32).numpy()
+        text = {"scale": str(1 / PNG_PER_METRE), "unit": self.scale_label(kind), "void": "0"}
+        return [
+            PredictionFile(f"{base}.npy", depth.numpy()),
+            PredictionFile(f"{base}.png", coded.astype("uint16"), text | {"kind": kind}),
+        ]
+
     def color_scale(self, *values: Float[Tensor, "*v"]) -> dict[str, float]:
         """`low` and `high` of the first map that has any depth."""
         for value in values:
@@ -280,6 +389,13 @@ class Depth(Task):
         position = (torch.where(valid, depth, low) / low).log() / span
         void = torch.tensor(VOID_COLOR, dtype=torch.uint8).view(3, 1, 1)
         return torch.where(valid, scale_colors(position), void)
+
+
+def rule_for_one_camera(name: str, trained: TrainingCamera | None) -> str:
+    """`Task.camera_rule` of metres that hold for the camera of training alone."""
+    told = "which is not recorded" if trained is None else f"focal length {trained} pixels"
+    where = "" if trained is None else " at the size of the network's input"
+    return f"{name} is metric for the training camera only ({told}{where})"
 
 
 def depth_range(depth: Float[Tensor, "*s"]) -> tuple[float, float]:

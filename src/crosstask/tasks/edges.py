@@ -1,16 +1,18 @@
 """Semantic edges."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from crosstask import losses
 from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.constant import MeanMap
+from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile, probability_file
 from crosstask.tasks.task import Camera, Task, self_information
 
 if TYPE_CHECKING:
@@ -38,7 +40,20 @@ class Edges(Task):
     higher_is_better: ClassVar[bool] = True
     default_weight: ClassVar[float] = 50.0
     training_only: ClassVar[tuple[str, ...]] = ("logits", "positive_weight")
+    paper_weight: ClassVar[float | None] = 50.0
+    family_weight: ClassVar[float | None] = 50.0
+    trusted: ClassVar[float] = 0.968  # DACS's and DAFormer's
+    draws_boundaries: ClassVar[bool] = True
+    unit: ClassVar[str] = "probability"
+    letter: ClassVar[str] = "E"
+    table_place: ClassVar[int] = 3
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "f1": Measure("F1", "%", 2),
+        **dict.fromkeys(("precision", "recall", "best_f1", "ods_f", "ois_f", "ap"), PERCENT),
+    }
+    main_metrics: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall")
     legend_note: ClassVar[str] = "black: edge"
+    smooth: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -109,6 +124,22 @@ class Edges(Task):
         """Weighted self-information of background and edge."""
         edge = self.decode(output)
         return self_information(torch.cat([1 - edge, edge], dim=1))
+
+    def pseudo_label(
+        self,
+        output: Float[Tensor, "b c h w"],
+        mirrored: Float[Tensor, "b c h w"],
+        camera: Camera = None,
+    ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+        """0 or 1; confidence: the probability of edge or of no edge."""
+        edge = self.decode((output + mirrored) / 2)
+        return (edge > 0.5).float(), torch.maximum(edge, 1 - edge)
+
+    def describe(self, value: Shaped[Tensor, "*c"], kind: str) -> str:
+        return f"probability {float(value.reshape(-1)[0]):.2f}"
+
+    def files(self, value: Float[Tensor, "*one h w"], kind: str) -> list[PredictionFile]:
+        return probability_file(value)
 
     def colorize(self, value: Float[Tensor, "*one h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
         """Edges black on white; probabilities in between are grey."""

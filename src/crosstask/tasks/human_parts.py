@@ -1,9 +1,11 @@
 """Parts of people."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from crosstask.tasks.classes import ClassTable
+from crosstask.tasks.presentation import Measure
 from crosstask.tasks.segmentation import Segmentation
 
 HUMAN_PARTS = ClassTable(
@@ -34,6 +36,14 @@ class HumanParts(Segmentation):
     name: str = "human_parts"
 
     default_weight: ClassVar[float] = 2.0
+    paper_weight: ClassVar[float | None] = None
+    family_weight: ClassVar[float | None] = None
+    letter: ClassVar[str] = "P"
+    table_place: ClassVar[int] = 4
+    measures: ClassVar[Mapping[str, Measure]] = {
+        **Segmentation.measures,
+        "miou": Measure("parts mIoU", "%", 2),
+    }
 
     def __init__(
         self,

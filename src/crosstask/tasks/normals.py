@@ -1,5 +1,7 @@
 """Surface normals."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +14,7 @@ from crosstask import losses
 from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.constant import MeanMap
+from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile
 from crosstask.tasks.task import Camera, Task
 
 if TYPE_CHECKING:
@@ -39,6 +42,22 @@ class Normals(Task):
     headline: ClassVar[str] = "mean"
     higher_is_better: ClassVar[bool] = False
     default_weight: ClassVar[float] = 100.0
+    paper_weight: ClassVar[float | None] = 100.0
+    family_weight: ClassVar[float | None] = 10.0
+    # On labelled source scenes the pixels above it are half as far off.
+    trusted: ClassVar[float] = 0.99
+    unit: ClassVar[str] = (
+        "unit vectors, camera frame (x right, y down, z forward), facing the camera"
+    )
+    letter: ClassVar[str] = "N"
+    table_place: ClassVar[int] = 2
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "mean": Measure("mErr", "°", 2),
+        **dict.fromkeys(("median", "rmse"), Measure(unit="°", digits=2)),
+        **dict.fromkeys(("within_11", "within_22", "within_30"), PERCENT),
+    }
+    main_metrics: ClassVar[tuple[str, ...]] = ("mean", "median", "within_11")
+    vectors: ClassVar[bool] = True
     training_only: ClassVar[tuple[str, ...]] = ("objective",)
 
     def __post_init__(self) -> None:
@@ -98,6 +117,30 @@ class Normals(Task):
     ) -> Float[Tensor, "b 3 h w"]:
         return F.normalize(output.float(), dim=1)
 
+    def pseudo_label(
+        self,
+        output: Float[Tensor, "b 3 h w"],
+        mirrored: Float[Tensor, "b 3 h w"],
+        camera: Camera = None,
+    ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 1 h w"]]:
+        """Confidence: the cosine between both answers."""
+        first, second = self.decode(output), self.decode(mirrored)
+        cosine = F.cosine_similarity(first, second, dim=1).clamp(0, 1)[:, None]
+        return self.decode((output + mirrored) / 2), cosine
+
+    def describe(self, value: Float[Tensor, "3"], kind: str) -> str:
+        return describe_normal(value)
+
+    def files(self, value: Float[Tensor, "3 h w"], kind: str) -> list[PredictionFile]:
+        """The vectors, and an 8-bit image of (n + 1) / 2 * 255."""
+        vectors = value.detach().cpu().float()
+        coded = ((vectors.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        text = {"encoding": "n = 2 * value / 255 - 1; x right, y down, z forward"}
+        return [
+            PredictionFile(".npy", vectors.numpy()),
+            PredictionFile(".png", coded.numpy(), text),
+        ]
+
     def colorize(self, value: Float[Tensor, "3 h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
         """The field's usual look: right is red, up is green, toward the camera is blue.
 
@@ -108,6 +151,20 @@ class Normals(Task):
         facing = F.normalize(value, dim=0) * torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1)
         rgb = ((facing + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return torch.where(valid, rgb, torch.tensor(VOID_COLOR, dtype=torch.uint8).view(3, 1, 1))
+
+
+_WORDS = (("left", "right"), ("up", "down"), ("towards the camera", "away from the camera"))
+_SLIGHT = 0.35  # a component of the normal below this (20 degrees) is not worth a word
+
+
+def describe_normal(normal: Float[Tensor, "3"]) -> str:
+    """Where a surface faces, in words, and its unit vector (x right, y down, z forward)."""
+    x, y, z = (float(v) for v in normal)
+    if math.sqrt(x * x + y * y + z * z) < 0.5:
+        return "no direction"
+    order = sorted(zip((x, y, z), _WORDS, strict=True), key=lambda pair: -abs(pair[0]))
+    words = [names[int(v > 0)] for v, names in order if abs(v) > _SLIGHT]
+    return f"faces {' and '.join(words)} (x {x:+.2f}, y {y:+.2f}, z {z:+.2f})"
 
 
 def unit_vectors(value: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:

@@ -1,16 +1,18 @@
 """Salient objects."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from crosstask import losses
 from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.constant import MeanMap
+from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile, probability_file
 from crosstask.tasks.task import Camera, Task, self_information
 
 if TYPE_CHECKING:
@@ -39,7 +41,16 @@ class Saliency(Task):
     headline: ClassVar[str] = "max_iou"
     higher_is_better: ClassVar[bool] = True
     default_weight: ClassVar[float] = 5.0
+    unit: ClassVar[str] = "probability"
+    letter: ClassVar[str] = "Sal"
+    table_place: ClassVar[int] = 5
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "max_iou": Measure("maxIoU", "%", 2),
+        **dict.fromkeys(("max_f", "max_f_image"), PERCENT),
+    }
+    main_metrics: ClassVar[tuple[str, ...]] = ("max_iou", "max_f")
     legend_note: ClassVar[str] = "white: salient"
+    smooth: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,6 +106,12 @@ class Saliency(Task):
         """Weighted self-information of both classes."""
         salient = self.decode(output)
         return self_information(torch.cat([1 - salient, salient], dim=1))
+
+    def describe(self, value: Shaped[Tensor, "*c"], kind: str) -> str:
+        return f"probability {float(value.reshape(-1)[0]):.2f}"
+
+    def files(self, value: Float[Tensor, "*one h w"], kind: str) -> list[PredictionFile]:
+        return probability_file(value)
 
     def colorize(self, value: Float[Tensor, "*one h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
         """White where salient, black elsewhere."""

@@ -1,8 +1,10 @@
 """Semantic segmentation."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
@@ -12,6 +14,7 @@ from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.constant import MostFrequentClass
+from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile
 from crosstask.tasks.task import Camera, Task, self_information
 
 if TYPE_CHECKING:
@@ -36,6 +39,17 @@ class Segmentation(Task):
     headline: ClassVar[str] = "miou"
     higher_is_better: ClassVar[bool] = True
     default_weight: ClassVar[float] = 100.0
+    paper_weight: ClassVar[float | None] = 100.0
+    family_weight: ClassVar[float | None] = 1.0
+    trusted: ClassVar[float] = 0.968  # DACS's and DAFormer's
+    unit: ClassVar[str] = "class index, void 255"
+    letter: ClassVar[str] = "S"
+    table_place: ClassVar[int] = 0
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "miou": Measure("mIoU", "%", 2),
+        **dict.fromkeys(("pixel_accuracy", "mean_accuracy"), PERCENT),
+    }
+    main_metrics: ClassVar[tuple[str, ...]] = ("miou", "pixel_accuracy")
 
     def __init__(
         self,
@@ -59,6 +73,16 @@ class Segmentation(Task):
     @property
     def channels(self) -> int:
         return len(self.classes)
+
+    @property
+    def class_table(self) -> ClassTable:
+        return self.classes
+
+    def paper_weight_among(self, tasks: Sequence[Task]) -> float | None:
+        """50 beside depth alone."""
+        others = [task for task in tasks if task is not self]
+        alone = len(others) == 1 and others[0].is_depth
+        return 50.0 if alone and self.paper_weight is not None else self.paper_weight
 
     def measured(self) -> dict[str, Any]:
         names = list(self.classes.names)
@@ -103,6 +127,27 @@ class Segmentation(Task):
     ) -> Float[Tensor, "b c h w"]:
         """Weighted self-information of the class probabilities, K channels."""
         return self_information(output.float().softmax(1))
+
+    def pseudo_label(
+        self,
+        output: Float[Tensor, "b c h w"],
+        mirrored: Float[Tensor, "b c h w"],
+        camera: Camera = None,
+    ) -> tuple[Int[Tensor, "b h w"], Float[Tensor, "b 1 h w"]]:
+        """Confidence: the largest of the mean class probabilities."""
+        mean = (output.float().softmax(1) + mirrored.float().softmax(1)) / 2
+        return self.decode((output + mirrored) / 2), mean.amax(1, keepdim=True)
+
+    def describe(self, value: Shaped[Tensor, ""], kind: str) -> str:
+        index, names = int(value), self.classes.names
+        return names[index].replace("_", " ") if 0 <= index < len(names) else "no class"
+
+    def files(self, value: Int[Tensor, "h w"], kind: str) -> list[PredictionFile]:
+        """Class ids, 8 bit; 16 bit above 255 classes."""
+        ids = value.detach().cpu().numpy()
+        return [
+            PredictionFile(".png", ids.astype(np.uint8 if ids.max(initial=0) <= 255 else np.uint16))
+        ]
 
     def colorize(self, value: Shaped[Tensor, "h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
         table = torch.tensor([*self.classes.colors, VOID_COLOR], dtype=torch.uint8)

@@ -1,18 +1,26 @@
 """Depth that is learned from video, without labels."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from crosstask import losses
 from crosstask.geometry.photometric import depth_to_disparity, disparity_to_depth
 from crosstask.losses import Terms
+from crosstask.tasks.camera import (
+    UP_TO_SCALE,
+    TrainingCamera,
+    kind_for_one_camera,
+    note_for_one_camera,
+)
 from crosstask.tasks.constant import MeanMap
-from crosstask.tasks.depth import Depth
+from crosstask.tasks.depth import MEASURES, METRIC_DEPTH, Depth, rule_for_one_camera
+from crosstask.tasks.presentation import Measure, PredictionFile
 from crosstask.tasks.task import Camera, Task
 
 if TYPE_CHECKING:
@@ -56,7 +64,19 @@ class SelfSupervisedDepth(Task):
     target_channels: ClassVar[int] = 1
     headline: ClassVar[str] = "median_scaled/rmse"
     higher_is_better: ClassVar[bool] = False
-    legend_note: ClassVar[str] = "bright: near, dark: far"
+    is_depth: ClassVar[bool] = True
+    learns_from_video: ClassVar[bool] = True
+    unit: ClassVar[str] = Depth.unit
+    letter: ClassVar[str] = Depth.letter
+    table_place: ClassVar[int] = Depth.table_place
+    measures: ClassVar[Mapping[str, Measure]] = MEASURES
+    main_metrics: ClassVar[tuple[str, ...]] = (
+        *METRIC_DEPTH,
+        *(f"median_scaled/{name}" for name in METRIC_DEPTH),
+    )
+    further_headlines: ClassVar[tuple[str, ...]] = ("rmse",)
+    legend_note: ClassVar[str] = Depth.legend_note
+    log_colors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.nearest < self.farthest:
@@ -141,6 +161,46 @@ class SelfSupervisedDepth(Task):
 
     def valid(self, target: Float[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
         return self._labels.valid(target)
+
+    @property
+    def holds_for_one_camera(self) -> bool:
+        return self.kind == "metric"
+
+    @property
+    def label_range(self) -> tuple[float, float]:
+        return self._labels.label_range
+
+    def kind_of(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
+        return kind_for_one_camera(camera, trained) if self.holds_for_one_camera else UP_TO_SCALE
+
+    def kind_note(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
+        if self.holds_for_one_camera:
+            return note_for_one_camera(camera, trained)
+        return "it is learned from video without a known length; give `camera_height` for metres"
+
+    def camera_rule(self, trained: TrainingCamera | None = None) -> str:
+        if self.holds_for_one_camera:
+            return rule_for_one_camera(self.name, trained)
+        return f"{self.name} is learned without labels and known up to scale"
+
+    def _kind(self, kind: str | None) -> str | None:
+        """The kind asked for, or that of this task's own values."""
+        return UP_TO_SCALE if kind is None and not self.holds_for_one_camera else kind
+
+    def unit_of(self, kind: str) -> str:
+        return self._labels.unit_of(kind)
+
+    def scale_label(self, kind: str | None = None) -> str:
+        return self._labels.scale_label(self._kind(kind))
+
+    def heading(self, scale: Mapping[str, float], kind: str) -> str:
+        return self._labels.heading(scale, kind)
+
+    def describe(self, value: Shaped[Tensor, "*c"], kind: str) -> str:
+        return self._labels.describe(value, kind)
+
+    def files(self, value: Float[Tensor, "*one h w"], kind: str) -> list[PredictionFile]:
+        return self._labels.files(value, kind)
 
     def alignment_map(
         self, output: Float[Tensor, "b 1 h w"], **reference: Any

@@ -2,18 +2,20 @@
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Num, Shaped, UInt8
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
 from crosstask import losses
 from crosstask.losses import Terms
+from crosstask.tasks.camera import TrainingCamera
 from crosstask.tasks.constant import ConstantPredictor
+from crosstask.tasks.presentation import Presentation
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -22,12 +24,12 @@ Camera = Float[Tensor, "b 3 3"] | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task(ABC):
+class Task(Presentation, ABC):
     """A dense prediction: its void value, loss, decoding, metric, mirror rule and colours.
 
     A task holds no tensors and no device: it can be compared, pickled and written to JSON.
     Subclass it in one file to add a task; every field must have a JSON-safe value or be a
-    `ClassTable`.
+    `ClassTable`. How it is shown, from tables to files, is in `Presentation`, with defaults.
 
     Args:
         name: key in samples, outputs and metrics. Give a second task of a kind another name.
@@ -45,10 +47,21 @@ class Task(ABC):
     """The metric that the multi-task gain (delta) compares."""
     higher_is_better: ClassVar[bool]
     default_weight: ClassVar[float] = 1.0
+    """Weight of the loss where no paper names one."""
+    paper_weight: ClassVar[float | None] = None
+    """DenseMTL's weight, for the four kinds of task that it trains."""
+    family_weight: ClassVar[float | None] = None
+    """Weight in MTI-Net, ATRC and InvPT; None for `default_weight`."""
+    trusted: ClassVar[float] = 0.9
+    """Confidence from which on a pseudo label counts in self-training."""
+    is_depth: ClassVar[bool] = False
+    """Whether decoded values are distances along the optical axis: point clouds, camera height."""
+    learns_from_video: ClassVar[bool] = False
+    """Whether it is trained from neighbouring frames instead of labels."""
+    draws_boundaries: ClassVar[bool] = False
+    """Whether its targets are the boundaries of what is seen."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Fields that shape training and change nothing in what a metric measures."""
-    legend_note: ClassVar[str] = ""
-    """What the colours of `colorize` mean, where a line of text says it."""
 
     def __post_init__(self) -> None:
         if self.protocol not in ("correct", "released"):
@@ -137,13 +150,74 @@ class Task(ABC):
     ) -> Float[Tensor, "b a h w"]:
         """What a domain discriminator sees of a raw output; differentiable."""
 
-    @abstractmethod
-    def colorize(self, value: Num[Tensor, "*v"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
-        """An image of one decoded prediction or target (without batch axis); void is dark grey."""
+    @property
+    def camera_aware(self) -> bool:
+        """Whether predictions take the camera into account, so that lengths hold for any."""
+        return False
 
-    def color_scale(self, *values: Num[Tensor, "*v"]) -> dict[str, float]:
-        """Options of `colorize` under which images of all these maps can be compared."""
-        return {}
+    @property
+    def holds_for_one_camera(self) -> bool:
+        """Whether decoded lengths are metres for the camera of training alone."""
+        return False
+
+    def kind_of(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
+        """What a prediction is: "metric", "metric for the training camera" or "up to scale".
+
+        Empty for a task that measures no lengths. Everything that names, labels or describes a
+        prediction asks here.
+
+        Args:
+            camera: intrinsics of the predicted images; None or focal length 0 where not known.
+            trained: the camera of training in pixels of images of the same size, where recorded.
+        """
+        return ""
+
+    def kind_note(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
+        """Why a prediction is up to scale, and what to give to have metres; empty if it is not."""
+        return ""
+
+    def camera_rule(self, trained: TrainingCamera | None = None) -> str:
+        """For model.json and the model card: for which cameras lengths hold; empty without lengths.
+
+        Args:
+            trained: the camera of training in pixels of the network's input.
+        """
+        return ""
+
+    @property
+    def label_range(self) -> tuple[float, float] | None:
+        """Smallest and largest label of a task whose labels are lengths."""
+        return None
+
+    def with_scale_free_metrics(self) -> "Task":
+        """The task with metrics that leave the scale out beside the others, where there are any."""
+        return self
+
+    def paper_weight_among(self, tasks: Sequence["Task"]) -> float | None:
+        """DenseMTL's weight of this task in a set of tasks."""
+        return self.paper_weight
+
+    def pseudo_label(
+        self,
+        output: Float[Tensor, "b c h w"],
+        mirrored: Float[Tensor, "b c h w"],
+        camera: Camera = None,
+    ) -> tuple[Shaped[Tensor, "b *t"], Float[Tensor, "b 1 h w"]]:
+        """A target and its confidence in [0,1] from raw outputs for an image and its mirror image.
+
+        The confidence is 1 - |a - b| / (|a| + |b|) of both decoded answers.
+
+        Args:
+            mirrored: mirrored back.
+        """
+        label = self.decode((output + mirrored) / 2, camera)
+        first, second = self.decode(output, camera), self.decode(mirrored, camera)
+        size = (first.abs() + second.abs()).clamp_min(1e-6)
+        return label, (1 - (first - second).abs() / size).float().mean(1, keepdim=True)
+
+    def moved(self, target: Shaped[Tensor, "b *t"], camera: Camera, other: Camera) -> Tensor:
+        """The target of pixels that are pasted, as they are, from one camera's image into another's."""
+        return target
 
     def initial_bias(self) -> tuple[float, ...] | None:
         """Bias of the prediction layer of an untrained network; None leaves it to the layer."""
@@ -198,6 +272,16 @@ def from_spec(spec: dict[str, Any]) -> Task:
             "import the module that defines your own task first"
         )
     return types[kind].build(fields_of)
+
+
+def short_name(name: str) -> str:
+    """The letter of the kind of task that has this name by default; the name itself for others."""
+    letters: dict[str, str] = {}
+    for cls in _subclasses(Task):  # type: ignore[type-abstract]
+        default = cls.__dataclass_fields__["name"].default
+        if isinstance(default, str) and cls.letter and cls.letter not in letters.values():
+            letters.setdefault(default, cls.letter)
+    return letters.get(name, name)
 
 
 def _subclasses(cls: type[Task]) -> Iterator[type[Task]]:

@@ -95,9 +95,8 @@ def summary(scene: Scene, model: SceneModel) -> str:
     height, width = scene.size
     parts = [f"{width} x {height} pixels, {scene.seconds:.1f} s"]
     parts += [scene.note] if scene.note else []
-    if scene.prediction.depth_kind == "up to scale":
-        rule = model.description.get("camera", "the camera is unknown")
-        parts.append(f"depth is up to scale here ({rule})")
+    for name, note in scene.prediction.notes.items():
+        parts.append(f"{name.replace('_', ' ')} is {scene.prediction.kinds[name]} here: {note}")
     return message("; ".join(parts))
 
 
@@ -203,7 +202,7 @@ def cloud_note(scene: Scene, model: SceneModel, number: int, shown: int) -> str:
     measured = depth_task(model.tasks)
     if measured is None:
         return message("This model predicts no depth, so there is nothing to show in space.")
-    unit = "metres" if scene.prediction.depth_kind == "metric" else "up to scale"
+    unit = measured.scale_label(scene.prediction.kind(measured))
     text = f"{number} points in the file, {shown} shown; {unit}"
     if scene.prediction.intrinsics is None:
         text += (

@@ -137,7 +137,7 @@ def test_image_and_all_targets_change_at_the_same_pixels() -> None:
     batch = a_batch()
     mask = st.class_mask(batch["segmentation"], 3)
     tasks = (SEGMENTATION, DEPTH, NORMALS)
-    mixed = st.mix(tasks, batch, pseudo(), mask, st.TRUSTED)
+    mixed = st.mix(tasks, batch, pseudo(), mask, {})
     pasted = mixed["image"][:, :1] == 0.25
     assert torch.equal(pasted, mask) and bool(pasted.any()) and not bool(pasted.all())
     assert torch.equal(mixed["depth"] == 10.0, pasted)  # the focal lengths differ: metres stay
@@ -150,7 +150,7 @@ def test_a_camera_aware_depth_goes_over_to_the_target_camera() -> None:
     aware = Depth(near=0.5, far=50.0, canonical_focal=40.0)
     mask = torch.zeros(2, 1, *SIZE, dtype=torch.bool)
     mask[..., :10] = True
-    mixed = st.mix((aware,), a_batch(), pseudo(), mask, st.TRUSTED)
+    mixed = st.mix((aware,), a_batch(), pseudo(), mask, {})
     assert float(mixed["depth"][0, 0, 0, 0]) == pytest.approx(5.0)  # 10 m x 30 / 60
     assert float(mixed["depth"][0, 0, 0, 20]) == 20.0
 
@@ -162,9 +162,9 @@ def test_edges_run_along_the_border_where_classes_differ() -> None:
     batch["edges"] = torch.zeros(2, 1, *SIZE)
     mask = torch.zeros(2, 1, *SIZE, dtype=torch.bool)
     mask[..., :10] = True
-    edges = st.mix((SEGMENTATION, EDGES), batch, pseudo(), mask, st.TRUSTED)["edges"][0, 0]
+    edges = st.mix((SEGMENTATION, EDGES), batch, pseudo(), mask, {})["edges"][0, 0]
     assert edges[4, 8:12].tolist() == [0, 1, 1, 0] and edges[30, 8:12].tolist() == [0, 0, 0, 0]
-    edges = st.mix((EDGES,), batch, pseudo(), mask, st.TRUSTED)["edges"][0, 0]
+    edges = st.mix((EDGES,), batch, pseudo(), mask, {})["edges"][0, 0]
     assert edges[4, 8:12].tolist() == [0, 255, 255, 0]  # without classes nobody knows
 
 

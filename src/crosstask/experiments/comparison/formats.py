@@ -7,7 +7,7 @@ from pathlib import Path
 from crosstask.experiments.comparison.rows import Row
 from crosstask.experiments.comparison.sections import Section
 from crosstask.experiments.comparison.statistics import Interval, Summary, summarise
-from crosstask.experiments.comparison.table import UNITS, ComparisonTable
+from crosstask.experiments.comparison.table import ComparisonTable
 from crosstask.experiments.studies.study import letters
 from crosstask.media.files import atomic_path
 
@@ -17,28 +17,23 @@ Cells = list[list[str]]
 def cells(table: ComparisonTable) -> tuple[list[str], Cells]:
     """(header, rows) as short texts."""
     header = ["method", "tasks", "seeds"]
-    header += [_title(task, headline) for task, headline in table.metrics]
+    header += table.titles()
     header += [f"Δ {letters(tasks)} % ↑" for tasks in table.sets]
     header += ["params M", "GMACs", *(f"vs {control}" for control in table.paired)]
     return header, [_line(table, index, row) for index, row in enumerate(table.rows)]
-
-
-def _title(task: str, headline: str) -> str:
-    name, _, _, better = UNITS.get(headline, (f"{task} {headline}", 1.0, 3, ""))
-    return f"{name} {better}".strip()
 
 
 def _line(table: ComparisonTable, index: int, row: Row) -> list[str]:
     line = [row.name, letters(t.name for t in row.tasks), str(len(row.metrics))]
     if row.encoder == "-":
         line[2] = "-"
-    own = [task.name for task in row.tasks]
-    for task, headline in table.metrics:
-        _, factor, digits, _ = UNITS.get(headline, ("", 1.0, 3, ""))
-        summary = row.summary(f"{task}/{headline}") if task in own else None
-        line.append(_show(summary, factor, digits))
-    for tasks in table.sets:
-        values = row.deltas.get(letters(tasks), {})
+    own, tasks = [task.name for task in row.tasks], table.tasks
+    for name, headline in table.metrics:
+        shown = tasks[name].measure(headline)
+        summary = row.summary(f"{name}/{headline}") if name in own else None
+        line.append(_show(summary, shown.factor, shown.digits))
+    for names in table.sets:
+        values = row.deltas.get(letters(names), {})
         line.append("0 (baseline)" if row.baseline and values else _delta(values))
     cost = row.cost
     line.append(f"{cost['parameters'] / 1e6:.2f}" if cost else "-")

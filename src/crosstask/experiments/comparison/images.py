@@ -88,8 +88,8 @@ def compare_images(
     """A sheet: per image one line a task; columns image, truth, and one a name.
 
     Runs of one name (the single-task runs of a study) share a column, the first that has a task
-    fills its place; a task that none has leaves it empty. All runs share the scale of the truth's
-    depth.
+    fills its place; a task that none has leaves it empty. All runs share the colour
+    scale of the truth.
 
     Raises:
         RunError: the runs were validated on other images, or an index beyond them.
@@ -138,7 +138,7 @@ def _lines(
     lines: list[list[Tensor | None]] = []
     for task in tasks:
         truth = next(s[task.name] for s in samples if task.name in s)
-        scale = _scale(task, truth)
+        scale = task.color_scale(truth)
         cells = [
             task.colorize(found[task.name], **scale) if task.name in found else None
             for found in predictions
@@ -146,14 +146,6 @@ def _lines(
         image = _rgb(samples[0]["image"]) if not lines else None
         lines.append([image, task.colorize(truth, **scale), *cells])
     return lines
-
-
-def _scale(task: Task, truth: Tensor) -> dict[str, float]:
-    """The ends of the truth's depth scale, shared by all predictions of the line."""
-    if not task.name.startswith("depth"):
-        return {}
-    seen = truth[torch.isfinite(truth) & (truth > 0)]
-    return {"low": float(seen.min()), "high": float(seen.max())} if seen.numel() else {}
 
 
 def _rgb(image: Float[Tensor, "3 h w"]) -> UInt8[Tensor, "3 h w"]:

@@ -1,6 +1,6 @@
 """From runs to the rows of a table: one row for all seeds of one architecture and setting."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crosstask.engine.runs import RunError
@@ -11,7 +11,6 @@ from crosstask.metrics.delta import delta
 from crosstask.tasks import Task
 
 Metrics = Mapping[str, float]
-ORDER = ("segmentation", "depth", "normals", "edges")
 
 
 @dataclass(kw_only=True)
@@ -68,7 +67,7 @@ def row_of(records: Sequence[Record], name: str, cost: bool = True) -> Row:
     tasks: dict[str, Task] = {}
     for record in records:
         tasks |= {task.name: task for task in record.tasks}
-    ordered = tuple(sorted(tasks.values(), key=_place))
+    ordered = in_table_order(tasks.values())
     joined: dict[int, dict[str, float]] = {}
     for record in records:
         values = {k: v for k, v in record.metrics.items() if not k.startswith("trivial/")}
@@ -91,7 +90,7 @@ def row_of(records: Sequence[Record], name: str, cost: bool = True) -> Row:
 
 
 def trivial_row(records: Sequence[Record]) -> Row | None:
-    """What is reached without looking at the image: majority class, mean depth, mean normal."""
+    """What is reached without looking at the image: the tasks' `constant` predictors."""
     tasks: dict[str, Task] = {}
     values: dict[str, float] = {}
     for record in records:
@@ -102,7 +101,7 @@ def trivial_row(records: Sequence[Record]) -> Row | None:
                 values[_headline(task)] = record.metrics[key]
     if not tasks:
         return None
-    ordered = tuple(sorted(tasks.values(), key=_place))
+    ordered = in_table_order(tasks.values())
     return Row(name="trivial predictor", encoder="-", tasks=ordered, metrics={0: values})
 
 
@@ -164,8 +163,9 @@ def _headline(task: Task) -> str:
     return f"{task.name}/{task.headline}"
 
 
-def _place(task: Task) -> int:
-    return ORDER.index(task.name) if task.name in ORDER else len(ORDER)
+def in_table_order(tasks: Iterable[Task]) -> tuple[Task, ...]:
+    """The tasks as tables show them; those without a place of their own in the order given."""
+    return tuple(sorted(tasks, key=lambda task: task.table_place))
 
 
 def _cost(records: Sequence[Record]) -> dict[str, int]:

@@ -13,19 +13,14 @@ from crosstask.metrics.domain_gap import share_closed
 from crosstask.suggest import nearest
 
 Cell = Summary | Interval | None
-_CLASS = "segmentation/iou/"
 
 
 class _Beside(NamedTuple):
-    """A further metric that is read like a task's headline."""
+    """A further metric that is read like a task's headline, see `Task.further_headlines`."""
 
     name: str
     headline: str
     higher_is_better: bool
-
-
-# What tells the scale of depth from its shape, where an evaluation has it.
-_BESIDE = (_Beside("depth", "median_scaled/rmse", False),)
 
 
 @dataclass(frozen=True)
@@ -47,21 +42,30 @@ def per_class(rows: Sequence[Row]) -> Section:
     """IoU of every class in percent, over the seeds of each row.
 
     Raises:
-        RunError: no run with segmentation.
+        RunError: no run with a task that has classes.
     """
+    prefixes = {f"{t.name}/iou/": t.name for row in rows for t in row.tasks if t.class_table}
     found = {
-        k: None for row in rows for m in row.metrics.values() for k in m if k.startswith(_CLASS)
+        key: prefix
+        for row in rows
+        for metrics in row.metrics.values()
+        for key in metrics
+        for prefix in prefixes
+        if key.startswith(prefix)
     }
     if not found:
         raise RunError("`--per-class` needs runs with segmentation; none of these has it")
+    several = len({*found.values()}) > 1
+    titles = tuple(
+        f"{prefixes[prefix]} {key.removeprefix(prefix)}" if several else key.removeprefix(prefix)
+        for key, prefix in found.items()
+    )
     lines = [
         (row.name, tuple(summarise(_percent(row, key)) for key in found))
         for row in rows
         if any(key in m for m in row.metrics.values() for key in found)
     ]
-    return Section(
-        "IoU of every class, %", tuple(key.removeprefix(_CLASS) for key in found), tuple(lines)
-    )
+    return Section("IoU of every class, %", titles, tuple(lines))
 
 
 def _percent(row: Row, key: str) -> list[float]:
@@ -73,24 +77,24 @@ def _percent(row: Row, key: str) -> list[float]:
 def against(rows: Sequence[Row], metrics: Sequence[tuple[str, str]], name: str) -> Section:
     """Differences of every headline to the row `name`, pairs of the same seed.
 
-    Fractions (mIoU, F1) in points of a percent; metres and degrees as they are. The last column is
+    Fractions in points of a percent; metres and degrees as they are. The last column is
     the mean relative gain over all tasks that both have, in percent: `delta` with that row of
     the same seed as its baseline.
     """
     other = _row(rows, name, "--against")
-    keys = [f"{task}/{headline}" for task, headline in metrics]
+    tasks = {task.name: task for row in rows for task in row.tasks}
+    factors = {f"{name}/{key}": tasks[name].measure(key).factor for name, key in metrics}
     lines = []
     for row in rows:
         if row is other or row.encoder == "-":
             continue
         cells: list[Cell] = []
-        for key in keys:
-            factor = 100.0 if key.endswith(("miou", "f1")) else 1.0
+        for key, factor in factors.items():
             cells.append(paired(_seeds(row, key, factor), _seeds(other, key, factor)))
         cells.append(_interval(_gains(row, other)))
         lines.append((row.name, tuple(cells)))
     title = f"minus {name}: pairs of the same seed, Student's 95 % interval"
-    return Section(title, (*keys, "mean gain %"), tuple(lines))
+    return Section(title, (*factors, "mean gain %"), tuple(lines))
 
 
 def gap_closed(
@@ -102,7 +106,12 @@ def gap_closed(
     share of the mean relative gain over all tasks, with Student's 95 % interval.
     """
     low, high = _row(rows, source, "--gap"), _row(rows, oracle, "--gap")
-    compared: tuple[Compared, ...] = (*high.tasks, *_BESIDE)
+    beside = [
+        _Beside(task.name, metric, task.higher_is_better)
+        for task in high.tasks
+        for metric in task.further_headlines
+    ]
+    compared: tuple[Compared, ...] = (*high.tasks, *beside)
     measured = {f"{task.name}/{task.headline}": task for task in compared}
     shown = {key for m in high.metrics.values() for key in m}
     keys = [f"{task}/{headline}" for task, headline in metrics]

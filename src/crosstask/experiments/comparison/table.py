@@ -17,11 +17,11 @@ from crosstask.experiments.comparison.records import (
     read_record,
 )
 from crosstask.experiments.comparison.rows import (
-    ORDER,
     Row,
     baseline_of,
     fill_deltas,
     group,
+    in_table_order,
     means,
     missing_baseline,
     row_of,
@@ -31,14 +31,7 @@ from crosstask.experiments.comparison.sections import Section
 from crosstask.experiments.comparison.statistics import Interval, paired
 from crosstask.experiments.studies.study import letters
 from crosstask.suggest import nearest
-
-# headline -> (title, factor, digits, better)
-UNITS = {
-    "miou": ("mIoU %", 100.0, 2, "↑"),
-    "rmse": ("RMSE m", 1.0, 3, "↓"),
-    "mean": ("mErr °", 1.0, 2, "↓"),
-    "f1": ("F1 %", 100.0, 2, "↑"),
-}
+from crosstask.tasks import Task
 
 
 class ConflictError(RunError):
@@ -63,6 +56,20 @@ class ComparisonTable:
     paired: dict[str, dict[int, Interval]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """{name: task} of all rows."""
+        return {task.name: task for row in self.rows for task in row.tasks}
+
+    def titles(self) -> list[str]:
+        """Titles of the columns of `metrics`; with the task's name where two would be the same."""
+        tasks = self.tasks
+        titles = [tasks[name].column_title(headline) for name, headline in self.metrics]
+        return [
+            f"{name} {title}" if titles.count(title) > 1 else title
+            for (name, _), title in zip(self.metrics, titles, strict=True)
+        ]
 
     def set_of(self, row: Row) -> str:
         """The column of a row's full delta."""
@@ -194,8 +201,7 @@ def _setting(record: Record, key: str) -> str:
 
 def _columns(rows: Sequence[Row]) -> list[tuple[str, str]]:
     tasks = {task.name: task for row in rows for task in row.tasks}
-    known = [name for name in ORDER if name in tasks]
-    return [(n, tasks[n].headline) for n in [*known, *(n for n in tasks if n not in known)]]
+    return [(task.name, task.headline) for task in in_table_order(tasks.values())]
 
 
 def _sets(rows: Sequence[Row]) -> list[tuple[str, ...]]:

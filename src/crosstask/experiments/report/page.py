@@ -6,7 +6,7 @@ from html import escape
 
 from crosstask.experiments.report import charts
 from crosstask.experiments.report.collect import RunFacts, Sample
-from crosstask.tasks import Task
+from crosstask.tasks import ClassTable, Measure, Task
 
 STYLE = """
 :root { color-scheme: light; }
@@ -49,17 +49,7 @@ def page(runs: Sequence[RunFacts], version: str) -> str:
 
 def show(task: Task | None, key: str, value: float | None) -> str:
     """A metric with its unit; a dash where there is no number."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    kind = type(task).__name__ if task else ""
-    key = key.rsplit("/", 1)[-1]  # median_scaled/rmse
-    if kind.endswith("Depth") and key.startswith(("rmse", "sq_rel")):
-        return f"{value:.2f} m"
-    if kind == "Normals" and key in ("mean", "median", "rmse"):
-        return f"{value:.1f}°"
-    if "Depth" in kind and not key.startswith("delta"):
-        return f"{value:.3f}"
-    return f"{100 * value:.1f} %" if 0 <= value <= 1 else f"{value:.3f}"
+    return (task.measure(key) if task else Measure()).text(value)
 
 
 def _figure(title: str, body: str) -> str:
@@ -130,8 +120,8 @@ def _results(run: RunFacts) -> str:
     score, trivial = run.metrics.get("score"), run.metrics.get("trivial/score")
     rows.append(["score", show(None, "score", score), show(None, "score", trivial)])
     note = (
-        '<p class="soft">The trivial predictor answers the most frequent class and the mean depth, '
-        "normal and edge rate of each pixel, whatever the image.</p>"
+        '<p class="soft">The trivial predictor answers the most frequent class, and the mean of each '
+        "pixel for other tasks, whatever the image.</p>"
     )
     return "<h3>Results</h3>" + note + _table(["metric", "this run", "trivial predictor"], rows)
 
@@ -149,8 +139,8 @@ def _curves(run: RunFacts) -> str:
         level = run.metrics.get(f"trivial/{key}")
         if points:
             title = f"{task.name} {task.headline}"
-            unit = {"rmse": " (m)", "mean": " (°)"}.get(task.headline, "")
-            scores.append(_figure(title, charts.curve(points, task.headline + unit, level)))
+            axis = task.headline + task.measure(task.headline).axis
+            scores.append(_figure(title, charts.curve(points, axis, level)))
     points = run.curves.get("val/score", [])
     if points:
         level = run.metrics.get("trivial/score")
@@ -161,26 +151,27 @@ def _curves(run: RunFacts) -> str:
 
 
 def _task(run: RunFacts, task: Task) -> str:
+    """The figure for which the task's metric has the numbers, see its `details`; none otherwise."""
     details = run.details.get(task.name, {})
-    known = ("confusion", "edges", "histogram", "threshold")
-    if not any(key in details for key in known):
-        return ""
-    if "confusion" in details:
-        return _segmentation(run, task, details)
-    if "edges" in details:
-        return _depth(task, details)
+    if {"confusion", "classes"} <= {*details}:
+        return _confusion(run, task, details)
+    if {"edges", "pixels", "rmse", "abs_rel"} <= {*details}:
+        return _error_by_distance(task, details)
     if "histogram" in details:
-        return _normals(task, details)
-    return _edges(task, details)
+        return _angles(task, details)
+    if {"recall", "precision"} <= {*details}:
+        return _precision_recall(task, details)
+    return ""
 
 
-def _segmentation(run: RunFacts, task: Task, details: dict) -> str:
+def _confusion(run: RunFacts, task: Task, details: dict) -> str:
     names = details["classes"]
     prefix = f"{task.name}/iou/"
     values = {name: run.metrics.get(prefix + name, math.nan) for name in names}
+    table = task.class_table or ClassTable(tuple(names))
     colors = {
         name: "#" + "".join(f"{c:02x}" for c in color)
-        for name, color in zip(names, task.classes.colors, strict=True)  # type: ignore[attr-defined]
+        for name, color in zip(names, table.colors, strict=True)
     }
     shares = []
     for row in details["confusion"]:
@@ -199,7 +190,7 @@ def _segmentation(run: RunFacts, task: Task, details: dict) -> str:
     )
 
 
-def _depth(task: Task, details: dict) -> str:
+def _error_by_distance(task: Task, details: dict) -> str:
     edges, pixels = details["edges"], details["pixels"]
     used = [k for k, count in enumerate(pixels) if count]
     if not used:
@@ -219,7 +210,7 @@ def _depth(task: Task, details: dict) -> str:
     return _block(f"{task.name}: error by distance", "", *figures)
 
 
-def _normals(task: Task, details: dict) -> str:
+def _angles(task: Task, details: dict) -> str:
     counts = details["histogram"]
     total = sum(counts)
     if not total:
@@ -240,7 +231,7 @@ def _normals(task: Task, details: dict) -> str:
     )
 
 
-def _edges(task: Task, details: dict) -> str:
+def _precision_recall(task: Task, details: dict) -> str:
     pairs = [
         (r, p)
         for r, p in zip(details["recall"], details["precision"], strict=True)

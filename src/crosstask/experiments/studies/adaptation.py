@@ -1,6 +1,7 @@
 """Table 6 of DenseMTL: the ladder of domain adaptation, and the rungs that the paper lacks."""
 
-from crosstask.experiments.studies.study import S_D, Setting, StudyRun, compute_matched
+from crosstask.experiments.studies.study import Setting, StudyRun, compute_matched
+from crosstask.recipes.sets import S_D
 
 # row: (architecture, method); a single-task row is one run per task
 LADDER: dict[str, tuple[str, str]] = {

@@ -3,8 +3,6 @@
 from typing import Any
 
 from crosstask.experiments.studies.study import (
-    S_D_N,
-    S_D_N_E,
     Row,
     Setting,
     StudyRun,
@@ -13,6 +11,7 @@ from crosstask.experiments.studies.study import (
     runs,
     single_task,
 )
+from crosstask.recipes.sets import S_D_N, S_D_N_E
 
 _WIDE: dict[str, Any] = {
     "self_attention": "duplicate",

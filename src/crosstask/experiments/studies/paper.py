@@ -3,17 +3,16 @@
 from itertools import product
 
 from crosstask.experiments.studies.study import (
-    S_D,
-    S_D_N,
-    S_D_N_E,
     Row,
     Setting,
     StudyRun,
     controls,
+    letters,
     plain,
     runs,
     single_task,
 )
+from crosstask.recipes.sets import S_D, S_D_N, S_D_N_E
 
 METHODS = ("multi_task", "padnet", "threeways_padnet", "densemtl")
 POSITIONS = ((4,), (3,), (2,), (1,), (2, 1), (3, 2, 1), (4, 3, 2, 1))
@@ -83,10 +82,8 @@ def attention_parts(setting: Setting) -> list[StudyRun]:
 def task_weights(setting: Setting) -> list[StudyRun]:
     """The grid search behind the published weights, on the multi-task baseline."""
     rows = single_task(S_D_N)
-    for s in (1, 10, 50, 100):
-        rows.append(_weights(S_D, {"segmentation": s, "depth": 1}))
-    for s, n in product((10, 50, 100), (10, 50, 100)):
-        rows.append(_weights(S_D_N, {"segmentation": s, "depth": 1, "normals": n}))
+    rows += [_weights(S_D, (s, 1)) for s in (1, 10, 50, 100)]
+    rows += [_weights(S_D_N, (s, 1, n)) for s, n in product((10, 50, 100), (10, 50, 100))]
     return runs(setting, rows)
 
 
@@ -109,9 +106,10 @@ def _variant(name: str, options: dict[str, object]) -> Row:
     return Row(name=name, architecture="densemtl", tasks=S_D_N, options=options)
 
 
-def _weights(tasks: tuple[str, ...], weights: dict[str, int]) -> Row:
-    text = ",".join(f"{task}={weight}" for task, weight in weights.items())
-    short = "-".join(f"{task[0].upper()}{weight}" for task, weight in weights.items())
+def _weights(tasks: tuple[str, ...], weights: tuple[int, ...]) -> Row:
+    pairs = list(zip(tasks, weights, strict=True))
+    text = ",".join(f"{task}={weight}" for task, weight in pairs)
+    short = "-".join(f"{letters((task,))}{weight}" for task, weight in pairs)
     return Row(
         name=f"multi_task-weights={short}",
         architecture="multi_task",

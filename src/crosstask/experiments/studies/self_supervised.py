@@ -1,6 +1,7 @@
 """Table 5 of DenseMTL: segmentation helped by depth that needs no labels."""
 
-from crosstask.experiments.studies.study import S_D, Setting, StudyRun, compute_matched
+from crosstask.experiments.studies.study import Setting, StudyRun, compute_matched
+from crosstask.recipes.sets import S_D
 
 # row: (architecture, tasks)
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -5,11 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-LETTERS = {"segmentation": "S", "depth": "D", "normals": "N", "edges": "E"}
-S_D = ("segmentation", "depth")
-S_D_N = ("segmentation", "depth", "normals")
-S_D_N_E = ("segmentation", "depth", "normals", "edges")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -74,7 +69,9 @@ class Row:
 
 def letters(tasks: Iterable[str]) -> str:
     """("segmentation", "depth") -> "S-D"."""
-    return "-".join(LETTERS.get(task, task) for task in tasks)
+    from crosstask.tasks import short_name
+
+    return "-".join(map(short_name, tasks))
 
 
 def runs(setting: Setting, rows: Sequence[Row]) -> list[StudyRun]:

@@ -2,7 +2,7 @@
 
 After DACS (Tranheden et al., WACV 2021) and DAFormer (Hoyer et al., CVPR 2022), carried over from
 segmentation to every dense task: pseudo labels of all tasks, each trusted where its own confidence
-says so, and a mixture in which image, classes, depth, normals and edges change at the same pixels.
+says so, and a mixture in which the image and all targets change at the same pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,19 +12,13 @@ from typing import Any, cast
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
 from torchvision.transforms.v2 import functional as photometric
 
 from crosstask.geometry.pinhole import edges_from_labels
-from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
+from crosstask.tasks import Task
 
 Batch = Mapping[str, Any]
 Pseudo = tuple[Tensor, Tensor]
-
-# No label of a target was looked at: 0.968 is DACS's and DAFormer's; for depth and normals, on
-# labelled *source* validation scenes, the trusted pixels of a network trained on procedural streets
-# err half as often (depth, factor above 1.25) or half as far (normals) as all pixels do.
-TRUSTED: dict[str, float] = {"Segmentation": 0.968, "Depth": 0.93, "Normals": 0.99, "Edges": 0.968}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +32,9 @@ class SelfTrainingSettings:
         mixing: "class": half of the source image's classes are pasted into the target image
             (random boxes where segmentation is not among the tasks); "none": target images
             alone.
-        trusted: {kind of task: confidence from which on a pseudo label counts (`least_share` of
-            the pixels count in any case)}: probability of
-            the class or of edge / no edge; for depth, the smaller over the larger of the
-            teacher's two answers (image and mirror image); for normals, their cosine.
+        trusted: {name of a task: confidence from which on a pseudo label counts}, for those where
+            it is not the task's own `trusted`; `least_share` of the pixels count in any case. What
+            a confidence is, the task's `pseudo_label` says.
         least_share: of the pixels of each predicted class, or of all pixels of the other tasks, the
             most confident so many count even below the threshold. With a threshold alone only easy
             classes teach, and those spread (class-balanced self-training, Zou et al., ECCV 2018).
@@ -52,7 +45,7 @@ class SelfTrainingSettings:
     start: int = 0
     decay: float = 0.999
     mixing: str = "class"
-    trusted: Mapping[str, float] = field(default_factory=lambda: dict(TRUSTED))
+    trusted: Mapping[str, float] = field(default_factory=dict)
     least_share: float = 0.2
     jitter: float = 0.3
 
@@ -82,23 +75,7 @@ def pseudo_label(
         output: raw output for the image.
         mirrored: raw output for its mirror image, mirrored back.
     """
-    task = replace(task, protocol="correct")
-    label = task.decode((output + mirrored) / 2, camera)
-    first, second = task.decode(output, camera), task.decode(mirrored, camera)
-    if isinstance(task, Segmentation):
-        probability = ((output.float().softmax(1) + mirrored.float().softmax(1)) / 2).amax(
-            1, keepdim=True
-        )
-        return label, probability
-    if isinstance(task, Edges):
-        return (label > 0.5).float(), torch.maximum(label, 1 - label)
-    if isinstance(task, Normals):
-        return label, cosine_similarity(first, second, dim=1).clamp(0, 1)[:, None]
-    agreement = 1 - (first - second).abs() / (first.abs() + second.abs()).clamp_min(1e-6)
-    if isinstance(task, Depth):
-        agreement = torch.minimum(first, second) / torch.maximum(first, second)
-        agreement = torch.where((label > task.near) & (label < task.far), agreement, 0.0)
-    return label, agreement.float().mean(1, keepdim=True)
+    return replace(task, protocol="correct").pseudo_label(output, mirrored, camera)
 
 
 @torch.no_grad()
@@ -186,8 +163,7 @@ def mix(
 ) -> dict[str, Any]:
     """Source pixels where `mask` is, target pixels elsewhere, in the image and every target.
 
-    Depth that is predicted at a canonical focal length goes over to the target's camera: an
-    object pasted without resizing looks as far away as z f_target / f_source. Where the mask's
+    A source target goes over to the target's camera, see `Task.moved`. Where the mask's
     border runs between two classes there is an edge; without classes to compare it is void.
     """
     mixed: dict[str, Any] = {
@@ -195,15 +171,12 @@ def mix(
         "intrinsics": batch.get("target_intrinsics"),
     }
     for task in tasks:
-        threshold = trusted.get(type(task).__name__, 0.9)
+        threshold = trusted.get(task.name, task.trusted)
         target = void_untrusted(task, pseudo[task.name], threshold, least_share)
-        own = batch[task.name]
-        if isinstance(task, Depth) and task.canonical_focal is not None:
-            factor = task.focal_factor(mixed["intrinsics"]) / task.focal_factor(batch["intrinsics"])
-            own = own * factor
+        own = task.moved(batch[task.name], batch.get("intrinsics"), mixed["intrinsics"])
         where = mask[:, 0] if target.ndim == 3 else mask
         mixed[task.name] = torch.where(where, own, target)
-        if isinstance(task, Edges):
+        if task.draws_boundaries:
             mixed[task.name] = _edges_at_border(tasks, batch, pseudo, mask, mixed[task.name])
     return mixed
 
@@ -218,7 +191,7 @@ def _edges_at_border(
     border = edges_from_labels(mask[:, 0].long()) == 1
     new = torch.full_like(edges, 255.0)
     for task in tasks:
-        if isinstance(task, Segmentation):
+        if task.class_table is not None:
             labels = torch.where(mask[:, 0], batch[task.name], pseudo[task.name][0])
             new = edges_from_labels(labels)
             break

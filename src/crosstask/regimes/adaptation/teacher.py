@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from crosstask.regimes.adaptation import self_training as st
 from crosstask.regimes.adaptation.self_training import SelfTrainingSettings
-from crosstask.tasks import Segmentation, Task
+from crosstask.tasks import Task
 
 Batch = Mapping[str, Any]
 
@@ -69,7 +69,7 @@ class Teacher(AveragedModel):
         if self.settings.mixing == "none":
             return torch.zeros(len(image), 1, *size, dtype=torch.bool, device=image.device)
         for task in self.tasks:
-            if isinstance(task, Segmentation):
+            if task.class_table is not None:
                 return st.class_mask(batch[task.name], task.channels)
         return st.box_mask(len(image), size, image.device)
 

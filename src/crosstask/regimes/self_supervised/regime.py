@@ -71,7 +71,7 @@ class SelfSupervised(Supervised):
         freeze: Sequence[str] = (),
         **options: Any,
     ) -> None:
-        depths = [task for task in tasks if isinstance(task, SelfSupervisedDepth)]
+        depths = [cast(SelfSupervisedDepth, task) for task in tasks if task.learns_from_video]
         if len(depths) != 1:
             raise ValueError(
                 f"`tasks` has {len(depths)} tasks of SelfSupervisedDepth; expected exactly one beside "
