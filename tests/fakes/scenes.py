@@ -3,9 +3,9 @@
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 
 from crosstask import geometry
+from crosstask.data.samples import Samples
 from crosstask.tasks import ClassTable, Depth, Edges, Normals, Segmentation, Task
 
 CLASSES = ClassTable(
@@ -25,7 +25,7 @@ def scene_tasks(
     return tuple(tasks[name] for name in names)
 
 
-class Scenes(Dataset[Any]):
+class Scenes(Samples):
     """`length` scenes; `noise` draws from the global random state, as an augmentation does.
 
     Args:

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from crosstask.data.samples import Samples
 from crosstask.geometry.photometric import invert_pose, pose_matrix
 
 HEIGHT_ABOVE_FLOOR, WALL = 1.5, 16.0  # metres
@@ -41,7 +41,7 @@ def render(
     return image.clamp(0, 1), depth[None], (~floor).long()
 
 
-class Drives(Dataset[Any]):
+class Drives(Samples):
     """`length` targets with two neighbours each, driving forward with a little turn and sway.
 
     Args:

@@ -15,6 +15,7 @@ from crosstask.data.datasets.sevenscenes import SevenScenes
 from crosstask.data.datasets.synthia import Synthia
 from crosstask.data.datasets.vkitti2 import VirtualKITTI2
 from crosstask.data.sample import KEYS, DataError, check_sample, void_target
+from crosstask.data.samples import Samples
 
 __all__ = [
     "BSDS500",
@@ -29,6 +30,7 @@ __all__ = [
     "NYUDv2",
     "PascalContext",
     "ProceduralStreets",
+    "Samples",
     "SceneDataset",
     "SevenScenes",
     "SkipBad",

@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from crosstask import geometry
 from crosstask.data import splits as split_lists
@@ -30,6 +29,7 @@ from crosstask.data.sample import (
     unknown_intrinsics,
     void_target,
 )
+from crosstask.data.samples import Samples
 from crosstask.media.images import image_facts
 from crosstask.media.orientation import stored_size, swaps_sides
 from crosstask.media.value_range import ValueRange, few_levels, parse_value_range, range_text
@@ -55,7 +55,7 @@ class Frame:
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
-class SceneDataset(Dataset[Sample], ABC):
+class SceneDataset(Samples, ABC):
     """Images of scenes with some of the targets of `crosstask.data.sample`.
 
     Args:
@@ -80,7 +80,6 @@ class SceneDataset(Dataset[Sample], ABC):
         DataError: Wrong root, unknown split, or a modality that the dataset can never have.
     """
 
-    source: ClassVar[str]
     supported: ClassVar[tuple[str, ...]]
     splits: ClassVar[tuple[str, ...]] = ("train", "val")
     official: ClassVar[Mapping[str, int]] = {}
@@ -219,7 +218,7 @@ class SceneDataset(Dataset[Sample], ABC):
         """
         if name not in frame.files:
             return void_target(name, size)
-        value = getattr(self, f"load_{name}")(frame)
+        value = getattr(self, f"load_{name}")(frame)  # the reader's own, by the target's name
         if tuple(value.shape[-2:]) != size:
             raise self.wrong_size(frame, name, value.shape[-2:], size)
         if name == "depth" and self.far is not None and self.protocol == "correct":
@@ -229,6 +228,7 @@ class SceneDataset(Dataset[Sample], ABC):
     def finish(self, sample: Sample) -> Sample:
         """Transform, derive, hide: from `load` to what `__getitem__` returns."""
         if self.transform is not None:
+            # Any function may be a transform; those of this package also take bytes, and are faster.
             if not getattr(self.transform, "takes_bytes", False):
                 sample = _to_float(sample)
             sample = self.transform(sample)
@@ -255,8 +255,12 @@ class SceneDataset(Dataset[Sample], ABC):
         other._unlabelled = {}
         return other
 
+    def use_native_size(self) -> None:
+        from crosstask.data import transforms
+
+        self.transform = transforms.evaluation(None)
+
     def describe(self) -> dict[str, Any]:
-        """What was read, for the record of a run: JSON values only."""
         return {
             "source": self.source,
             "split": self.split,

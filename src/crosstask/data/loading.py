@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from crosstask.data.samples import as_samples
+
 Batch = dict[str, Any]
 
 
@@ -148,7 +150,7 @@ def train_loader(
 ) -> DataLoader[Batch]:
     """The training stream from batch `start` to batch `batches`.
 
-    `dataset.sampling_order(epoch, generator)`, where it exists, replaces the plain permutation.
+    The order of an epoch is the dataset's `sampling_order`, see `crosstask.data.samples`.
     """
     sampler = StreamSampler(
         len(cast(Sized, dataset)),
@@ -158,7 +160,7 @@ def train_loader(
         start,
         rank,
         world,
-        getattr(dataset, "sampling_order", None),
+        as_samples(dataset).sampling_order,
     )
     return DataLoader(
         SeededDataset(dataset, seed),

@@ -52,6 +52,7 @@ class RunLogger(Logger):
         """The configuration lies in config.yaml."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        # Lightning sets the attribute once it knows how many processes there are.
         if getattr(pl.utilities.rank_zero_only, "rank", 0) == 0:
             values = {k: v for k, v in metrics.items() if k != "epoch"}
             self.file.append(int(step or 0), values)
@@ -89,8 +90,7 @@ class Checkpoints(pl.Callback):
         regime.check_finite()
         self.validated_step = trainer.global_step
         score = regime.validation_metrics.get("score", math.nan)
-        newest = getattr(regime, "keeps_last", False)  # adaptation: target labels choose nothing
-        if newest or score > self.best or (math.isnan(score) and self.best_step < 0):
+        if regime.keeps_last or score > self.best or (math.isnan(score) and self.best_step < 0):
             self.best = score if not math.isnan(score) else self.best
             self.best_step = trainer.global_step
             self._save(trainer, self.run.best, weights_only=True)
@@ -137,6 +137,7 @@ class Panels(pl.Callback):
         boards = [
             cast(Any, x).experiment
             for x in trainer.loggers
+            # What a tracker calls `experiment` is its own; TensorBoard's takes images.
             if hasattr(cast(Any, x).experiment, "add_image")
         ]
         if not boards:

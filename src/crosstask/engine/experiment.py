@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset
 
+from crosstask.data.samples import Samples, as_samples
 from crosstask.engine.threads import Workers, check_workers
 from crosstask.models.networks.separate import SeparateNetworks
 from crosstask.tasks import Task
@@ -22,7 +23,8 @@ class Experiment:
 
     Attributes:
         regime: a LightningModule with `network` and ordered `tasks`.
-        train_data, val_data: functions that open the datasets.
+        train_data, val_data: functions that open the datasets, as `Samples`; those that are given
+            may open any dataset.
         steps: optimiser steps.
         batch_size: samples a process and batch.
         accumulate: batches of one optimiser step.
@@ -37,8 +39,8 @@ class Experiment:
     """
 
     regime: "Regime"
-    train_data: Data
-    val_data: Data
+    train_data: Callable[[], Any]
+    val_data: Callable[[], Any]
     steps: int
     batch_size: int
     accumulate: int = 1
@@ -55,14 +57,18 @@ class Experiment:
     def __post_init__(self) -> None:
         check_workers(self.workers)
         _check_balancing(self.regime)
-        self._opened, self.train_data = self.train_data, self._open_train_data
+        self._open_train, self._open_val = self.train_data, self.val_data
+        self.train_data, self.val_data = self._open_train_data, self._open_val_data
 
-    def _open_train_data(self) -> Dataset[Any]:
+    def _open_train_data(self) -> Samples:
         """Opens the training set, and tells the balancer how long the run and an epoch are."""
-        data = self._opened()
-        one_pass = max(1, len(cast(Any, data)) // self.batch_size)
+        data = as_samples(self._open_train())
+        one_pass = max(1, len(data) // self.batch_size)
         self.regime.balancer.plan(self.steps * self.accumulate, one_pass)
         return data
+
+    def _open_val_data(self) -> Samples:
+        return as_samples(self._open_val())
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -30,6 +30,7 @@ def cpu_has_fast_bf16() -> bool:
 
     Elsewhere they are emulated and ten to twenty times slower than float32.
     """
+    # Private names of torch, which another release may lack.
     amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     avx = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     return bool(amx or avx)

@@ -61,8 +61,8 @@ class RunData(pl.LightningDataModule):
             workers=self._workers(),
             **self._place(),
         )
-        count = getattr(e.regime, "count_labels", None)
-        return GroupedLoader(loader, e.accumulate, count) if count and e.accumulate > 1 else loader
+        count = e.regime.count_labels
+        return GroupedLoader(loader, e.accumulate, count) if e.accumulate > 1 else loader
 
     def val_dataloader(self) -> Any:
         e = self.experiment
@@ -119,10 +119,7 @@ def train(
         start = _prepare(place, dict(config or {}), resume) if rank_zero else _start(place, resume)
         train_set, val_set = experiment.train_data(), experiment.val_data()
         regime = experiment.regime
-        if hasattr(regime, "epoch_batches"):
-            cast(Any, regime).epoch_batches = max(
-                1, len(cast(Any, train_set)) // experiment.batch_size
-            )
+        regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
         described = description(experiment, training_camera(experiment.tasks, train_set))
         regime.description = json.dumps(described)
         if rank_zero:
@@ -333,10 +330,7 @@ def _start(place: Run, resume: bool) -> int:
 
 
 def _record(place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_set: Any) -> None:
-    described = {
-        split: data.describe() if hasattr(data, "describe") else {"size": len(data)}
-        for split, data in (("train", train_set), ("val", val_set))
-    }
+    described = {split: data.describe() for split, data in (("train", train_set), ("val", val_set))}
     write_json(
         place.path / "env.json",
         environment(str(hardware.device))

@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 from torchmetrics import Metric
 
+from crosstask.data.samples import as_samples
 from crosstask.tasks import Task
 
 
@@ -15,13 +17,13 @@ class SourceMetrics:
 
     Args:
         tasks: ordered tasks.
-        dataset: a mixture (`parts` with `source` and `modalities`); of another dataset nothing is kept.
+        dataset: a mixture; of another dataset nothing is kept.
     """
 
-    def __init__(self, tasks: Sequence[Task], dataset: Any) -> None:
+    def __init__(self, tasks: Sequence[Task], dataset: Dataset[Any]) -> None:
         self.metrics: dict[tuple[str, str], Metric] = {}
         for task in tasks:
-            parts = [p for p in getattr(dataset, "parts", ()) if task.name in p.modalities]
+            parts = [p for p in as_samples(dataset).parts if task.name in p.modalities]
             sources = dict.fromkeys(part.source for part in parts)
             if len(sources) > 1:
                 self.metrics |= {(source, task.name): task.metric() for source in sources}

@@ -1,37 +1,13 @@
 """From a run directory back to its experiment and data."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from crosstask.engine import checkpoints
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.runs import WITHDRAWN, Run, RunError
 from crosstask.engine.training import restore_companions
 from crosstask.recipes.catalogue import find_recipe
-
-
-def other_split(dataset: Any, split: str) -> Any:
-    """The dataset's split of that name, with the options of the run."""
-    if getattr(dataset, "source", "") in ("procedural", "mixture") or not hasattr(
-        dataset, "of_split"
-    ):
-        raise ValueError("`--split` needs one dataset of stored images; leave it out")
-    return dataset.of_split(split)
-
-
-def at_native_size(dataset: Any) -> None:
-    """Images and labels as they are stored."""
-    from crosstask.data import transforms
-
-    for part in getattr(dataset, "parts", ()):
-        at_native_size(part)
-    if hasattr(dataset, "parts"):
-        return
-    if not hasattr(dataset, "transform") or getattr(dataset, "source", "") == "procedural":
-        raise ValueError(
-            "`--window` needs a dataset of stored images; leave it out for procedural streets"
-        )
-    dataset.transform = transforms.evaluation(None)
 
 
 def open_run(

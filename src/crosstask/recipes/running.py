@@ -14,7 +14,7 @@ from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.evaluation.extras import Extras
 from crosstask.evaluation.sliding_window import SlidingWindow
 from crosstask.recipes.options import parse_size
-from crosstask.recipes.reopen import at_native_size, open_run, other_split
+from crosstask.recipes.reopen import open_run
 from crosstask.recipes.resolving import resolve
 
 
@@ -58,14 +58,16 @@ def train(
     if isinstance(experiment, str):
         function, resolved = resolve(experiment, options)
         config = {"recipe": experiment, **resolved}
-        experiment = function(**resolved)
+        made: Experiment = function(**resolved)
     elif options:
         raise ValueError(
             f"{', '.join(f'`{name}`' for name in options)}: options belong to a recipe's name; an "
             "experiment is complete, so set them where it is made"
         )
+    else:
+        made = experiment
     return train_experiment(
-        experiment,
+        made,
         run,
         config=config,
         resume=resume,
@@ -138,12 +140,12 @@ def score(
     hardware = choose(device, precision)
     val = experiment.val_data()
     if split:
-        val = other_split(val, split)
+        val = val.of_split(split)
     wrap = None
     if window:
         size = parse_size(window)
         wrap = lambda inner: SlidingWindow(inner, size)  # noqa: E731
-        at_native_size(val)
+        val.use_native_size()
     extras = Extras(
         experiment.tasks,
         val,

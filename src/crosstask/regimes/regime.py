@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import lightning.pytorch as pl
 import torch
@@ -48,7 +48,14 @@ class Regime(pl.LightningModule):
         channels_last: memory layout of convolutions; faster on most hardware.
         seed: random numbers of step s are drawn from (seed, s, rank), so a resumed run repeats
             them.
+
+    Attributes:
+        keeps_last: the last checkpoint is the one that counts, whatever the scores.
+        epoch_batches: batches of one pass over the data; set by the engine before training.
     """
+
+    keeps_last: ClassVar[bool] = False
+    epoch_batches: int = 0
 
     def __init__(
         self,
@@ -74,7 +81,7 @@ class Regime(pl.LightningModule):
         self.freeze_parts, self.channels_last = tuple(freeze), channels_last
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for module in self.frozen_modules():
+        for module in Regime.frozen_modules(self):  # a subclass freezes its own networks
             module.requires_grad_(False)
         self.ema = (
             AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
@@ -101,6 +108,10 @@ class Regime(pl.LightningModule):
             ("encoder", [cast(nn.Module, self.network.encoder)], self.settings.encoder_lr),
             ("tasks", [self.network, self.balancer], self.settings.lr),
         ]
+
+    def count_labels(self, batch: Batch) -> dict[str, Tensor]:
+        """{name: a number that is summed over the batches of one optimiser step}, see `GroupedLoader`."""
+        return {}
 
     # ---- freezing ---------------------------------------------------------------------------
 
@@ -190,7 +201,7 @@ class Regime(pl.LightningModule):
 
     def _logs_now(self) -> bool:
         """At the steps whose losses Lightning writes, n-1, 2n-1, ..., and for the bar at the first."""
-        every = cast(int, getattr(self.trainer, "log_every_n_steps", 50))
+        every = cast(Any, self.trainer).log_every_n_steps
         return self.global_step == 0 or (self.global_step + 1) % every == 0
 
     # ---- non-finite losses ------------------------------------------------------------------

@@ -31,7 +31,6 @@ class Supervised(Regime):
             raise ValueError(f"`levels` is {levels!r}; expected mean, sum or last")
         self.levels = levels
         self.labelled_tasks = self.tasks  # a regime that teaches a task otherwise leaves it out
-        self.epoch_batches = 0  # batches of one pass over the data; set by the trainer's set-up
         self._labels_seen = torch.zeros(len(self.tasks))
         self._batches_seen = 0
 

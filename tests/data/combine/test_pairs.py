@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import Dataset
 
 from crosstask.data.combine.class_map import MappedClasses
 from crosstask.data.combine.pairs import DomainPairs
 from crosstask.data.loading import train_loader
 from crosstask.data.sample import DataError, check_sample
+from crosstask.data.samples import Samples
 from crosstask.tasks.classes import ClassTable
 
 
-class Numbers(Dataset[dict[str, Any]]):
+class Numbers(Samples):
     """Sample i is an image of grey i/1000 (plus seeded noise) with label `i % 3`."""
 
     def __init__(
@@ -26,10 +26,14 @@ class Numbers(Dataset[dict[str, Any]]):
         size: tuple[int, int] = (32, 32),
     ) -> None:
         self.length, self.source, self.modalities, self.size = length, source, modalities, size
-        self.classes = ClassTable(names)
+        self.names = names
 
     def __len__(self) -> int:
         return self.length
+
+    @property
+    def classes(self) -> ClassTable:
+        return ClassTable(self.names)
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         sample = {"image": torch.full((3, *self.size), i / 1000) + torch.rand(()) / 5000}

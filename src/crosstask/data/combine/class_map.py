@@ -8,13 +8,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from crosstask.data.sample import TARGETS, DataError, void_target
+from crosstask.data.samples import Wrapped
 from crosstask.geometry.pinhole import edges_from_labels
 from crosstask.tasks.classes import ClassTable
 
 VOID = 255
 
 
-class MappedClasses(Dataset[dict[str, Any]]):
+class MappedClasses(Wrapped):
     """A dataset whose segmentation speaks another class list.
 
     Classes that the table does not name become void; so does a modality that the dataset cannot
@@ -29,14 +30,15 @@ class MappedClasses(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        dataset: Any,
+        dataset: Dataset[Any],
         classes: ClassTable,
         names: Mapping[str, str],
         voids: tuple[str, ...] = (),
     ) -> None:
-        self.dataset, self.classes, self.voids = dataset, classes, voids
-        self.modalities = tuple(getattr(dataset, "modalities", ())) + voids
-        own = dataset.classes.names
+        super().__init__(dataset)
+        own = () if self.dataset.classes is None else self.dataset.classes.names
+        self._classes, self.voids = classes, voids
+        self.modalities = self.modalities + voids
         wrong = [n for n in names if n not in own] + [
             n for n in names.values() if n not in classes.names
         ]
@@ -51,9 +53,6 @@ class MappedClasses(Dataset[dict[str, Any]]):
         self.names = dict(names)
         self.table = [classes.names.index(names[n]) if n in names else VOID for n in own]
 
-    def __len__(self) -> int:
-        return len(self.dataset)
-
     def __getitem__(self, index: int) -> dict[str, Any]:
         sample = dict(self.dataset[index])
         if "segmentation" in sample:
@@ -63,6 +62,10 @@ class MappedClasses(Dataset[dict[str, Any]]):
         size = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
         return sample | {name: void_target(name, size) for name in self.voids}
 
+    @property
+    def classes(self) -> ClassTable:
+        return self._classes
+
     def _mapped(self, labels: Tensor) -> Tensor:
         table = torch.full((256,), VOID, dtype=torch.int64)
         table[: len(self.table)] = torch.tensor(self.table)
@@ -70,5 +73,4 @@ class MappedClasses(Dataset[dict[str, Any]]):
 
     def describe(self) -> dict[str, Any]:
         """The dataset's own record with the map."""
-        inner = self.dataset.describe() if hasattr(self.dataset, "describe") else {}
-        return {**inner, "size": len(self), "class_map": self.names}
+        return {**super().describe(), "size": len(self), "class_map": self.names}

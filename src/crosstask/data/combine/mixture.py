@@ -5,16 +5,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from crosstask.data.sample import KEYS, TARGETS, DataError, void_target
+from crosstask.data.samples import Samples
 from crosstask.data.splits import digest
 from crosstask.tasks.classes import ClassTable
 
 _VOID = 255
 
 
-class Mixture(Dataset[dict[str, Any]]):
+class Mixture(Samples):
     """One dataset out of several partly labelled ones; what a part does not label is void.
 
         Mixture([(CamVid(...), 1.0), (SevenScenes(...), 1.0), (BSDS500(...), 1.0)])
@@ -55,7 +55,7 @@ class Mixture(Dataset[dict[str, Any]]):
                 raise DataError(f"`modalities` has {name!r}; the parts label {sorted(set(have))}")
         self.modalities = tuple(wanted)
         self.weights = self._shares([weight for _, weight in parts])
-        self.classes = self._common_classes(classes)
+        self._classes = self._common_classes(classes)
         self._tables = [
             self._table(part, (rename or {}).get(part.source, {})) for part in self.parts
         ]
@@ -66,6 +66,10 @@ class Mixture(Dataset[dict[str, Any]]):
 
     def __len__(self) -> int:
         return self.starts[-1]
+
+    @property
+    def classes(self) -> ClassTable | None:
+        return self._classes
 
     def locate(self, index: int) -> tuple[int, int]:
         """Part and index within the part."""
@@ -105,6 +109,10 @@ class Mixture(Dataset[dict[str, Any]]):
                 queues[part] = torch.randperm(len(self.parts[part]), generator=generator).tolist()
             order.append(self.starts[part] + queues[part].pop())
         return order
+
+    def use_native_size(self) -> None:
+        for part in self.parts:
+            part.use_native_size()
 
     def describe(self) -> dict[str, Any]:
         """For the record of a run: every part, with its share of the samples."""

@@ -9,13 +9,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from crosstask.data.sample import DataError
+from crosstask.data.samples import Samples, as_samples
 from crosstask.tasks.classes import ClassTable
 
 TARGET_KEYS = ("image", "intrinsics", "name", "source")
 UNEVEN = 50
 
 
-class DomainPairs(Dataset[dict[str, Any]]):
+class DomainPairs(Samples):
     """A source sample with its labels, and beside it a target image without any.
 
     The source keeps its keys; the target comes as `target_image`, `target_intrinsics`,
@@ -39,7 +40,7 @@ class DomainPairs(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, source: Dataset[Any], target: Dataset[Any]) -> None:
-        self.source, self.target = source, target
+        self.domains = self.labelled, self.unlabelled = as_samples(source), as_samples(target)
         self.sizes = (_size(source, "source"), _size(target, "target"))
         self._check_classes()
         self._check_lengths()
@@ -48,12 +49,16 @@ class DomainPairs(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return max(self.sizes)
 
+    @property
+    def classes(self) -> ClassTable | None:
+        return self.labelled.classes
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < self.sizes[0] * self.sizes[1]:
             raise IndexError(f"pair {index} of {self.sizes[0]} x {self.sizes[1]}")
         other, own = divmod(index, self.sizes[0])
-        sample = dict(self.source[own])
-        target = self.target[other]
+        sample = dict(self.labelled[own])
+        target = self.unlabelled[other]
         if target["image"].shape != sample["image"].shape:
             raise DataError(
                 f"the source image {sample['name']} is {_shape(sample)}, the target image "
@@ -66,25 +71,17 @@ class DomainPairs(Dataset[dict[str, Any]]):
         own, other = (_repeated(size, len(self), generator) for size in self.sizes)
         return cast(Sequence[int], (own + self.sizes[0] * other).tolist())
 
-    @property
-    def domains(self) -> tuple[Dataset[Any], Dataset[Any]]:
-        return self.source, self.target
-
-    @property
-    def classes(self) -> ClassTable | None:
-        return getattr(self.source, "classes", None)
-
     def describe(self) -> dict[str, Any]:
         """Both domains, and that the target's labels are not read."""
         return {
             "size": len(self),
-            "source": _description(self.source),
-            "target": _description(self.target),
+            "source": self.labelled.describe(),
+            "target": self.unlabelled.describe(),
             "target_labels": "not used in training",
         }
 
     def _check_classes(self) -> None:
-        tables = [getattr(d, "classes", None) for d in (self.source, self.target)]
+        tables = [domain.classes for domain in self.domains]
         if None in tables:
             return
         ours, theirs = (cast(ClassTable, table).names for table in tables)
@@ -108,7 +105,7 @@ class DomainPairs(Dataset[dict[str, Any]]):
             )
 
     def _check_labels(self) -> None:
-        labels = tuple(getattr(self.target, "modalities", ()))
+        labels = self.unlabelled.modalities
         if labels:
             warnings.warn(
                 f"the target domain has labels ({', '.join(labels)}); they are ignored in training "
@@ -132,7 +129,3 @@ def _repeated(size: int, length: int, generator: torch.Generator) -> Tensor:
 
 def _shape(sample: Mapping[str, Any]) -> str:
     return "x".join(map(str, sample["image"].shape[-2:]))
-
-
-def _description(dataset: Any) -> dict[str, Any]:
-    return dataset.describe() if hasattr(dataset, "describe") else {"size": len(dataset)}

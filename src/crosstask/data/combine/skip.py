@@ -9,9 +9,10 @@ import torch.distributed as dist
 from torch.utils.data import Dataset
 
 from crosstask.data.sample import DataError
+from crosstask.data.samples import Wrapped, as_samples
 
 
-class SkipBad(Dataset[dict[str, Any]]):
+class SkipBad(Wrapped):
     """A dataset in which a sample that cannot be read is replaced by the next good one.
 
     Every bad sample is named once in a warning, and counted in memory that loader processes
@@ -22,12 +23,9 @@ class SkipBad(Dataset[dict[str, Any]]):
         dataset: Dataset whose `__getitem__` raises `DataError` for a bad sample.
     """
 
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-        self._bad = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
-
-    def __len__(self) -> int:
-        return len(self.dataset)
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        super().__init__(dataset)
+        self._bad = torch.zeros(len(self.dataset), dtype=torch.uint8).share_memory_()
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         size = len(self)
@@ -42,11 +40,6 @@ class SkipBad(Dataset[dict[str, Any]]):
                 warnings.warn(f"skipped sample {place}: {error}", RuntimeWarning, stacklevel=2)
         raise DataError(f"none of the {size} samples can be read; run `crosstask data check`")
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "dataset":
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
     @property
     def skipped(self) -> list[int]:
         """Indices of the samples that were found bad so far, in any process."""
@@ -54,7 +47,7 @@ class SkipBad(Dataset[dict[str, Any]]):
 
     def report(self) -> dict[str, Any]:
         """`{"skipped": number, "of": size, "frames": names}`; JSON values."""
-        names = [self._name(index) for index in self.skipped]
+        names = [self.frame_name(index) for index in self.skipped]
         return {"skipped": len(names), "of": len(self), "frames": names}
 
     def gather(self, device: torch.device | str = "cpu") -> None:
@@ -64,14 +57,10 @@ class SkipBad(Dataset[dict[str, Any]]):
             dist.all_reduce(bad, dist.ReduceOp.MAX)
             self._bad.copy_(bad.cpu())
 
-    def _name(self, index: int) -> str:
-        name = getattr(self.dataset, "frame_name", None)
-        return str(index) if name is None else name(index)
 
-
-def skipping(dataset: Any) -> list[SkipBad]:
+def skipping(dataset: Dataset[Any]) -> list[SkipBad]:
     """Every `SkipBad` that a training set consists of: itself, or those of its two domains."""
-    parts = [dataset, *getattr(dataset, "domains", ())]
+    parts = [dataset, *as_samples(dataset).domains]
     return [part for part in parts if isinstance(part, SkipBad)]
 
 

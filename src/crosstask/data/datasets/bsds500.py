@@ -15,6 +15,7 @@ from torch import Tensor
 from crosstask.data.dataset import Frame, SceneDataset
 from crosstask.data.files import list_images, read_mat
 from crosstask.data.sample import DataError
+from crosstask.data.samples import as_samples
 
 
 class BSDS500(SceneDataset):
@@ -81,6 +82,7 @@ root/                                (BSR/BSDS500)
         path = frame.files["edges"]
         truth = read_mat(path).get("groundTruth")
         entries = [] if truth is None else list(np.atleast_1d(truth))
+        # The structs of a MATLAB file are objects with its fields as attributes.
         if not entries or not all(hasattr(entry, "Segmentation") for entry in entries):
             raise DataError(
                 f"{path} has no `groundTruth` with `Segmentation`; expected a BSDS500 file"
@@ -96,7 +98,8 @@ def find_annotations(dataset: Any) -> Callable[[str, str], Tensor | None]:
     Args:
         dataset: A dataset, or a mixture whose parts may have annotators.
     """
-    parts = [p for p in getattr(dataset, "parts", (dataset,)) if hasattr(p, "load_annotations")]
+    asked = as_samples(dataset).parts or (dataset,)
+    parts = [part for part in asked if isinstance(part, BSDS500)]
     frames = {(part.source, frame.name): (part, frame) for part in parts for frame in part.frames}
 
     def find(source: str, name: str) -> Tensor | None:

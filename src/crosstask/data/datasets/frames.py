@@ -58,13 +58,13 @@ class FrameFolder(SceneDataset):
         ValueError: A video that cannot be decoded.
     """
 
-    source: ClassVar[str] = "frames"
+    source: str = "frames"
     supported: ClassVar[tuple[str, ...]] = (*TARGETS, "neighbours")
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "all")
     tree: ClassVar[str] = (
         "root/000000.png, root/000001.png, ... and root/intrinsics.txt (fx fy cx cy)"
     )
-    is_video: ClassVar[bool] = True  # frames in temporal order
+    is_video: bool = True  # frames in temporal order
     homepage: ClassVar[str] = "your own camera"
     licence: ClassVar[str] = "yours"
 

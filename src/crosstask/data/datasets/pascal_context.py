@@ -175,7 +175,7 @@ def read_objects(path: Path) -> list[Any]:
     """Annotated objects of a PASCAL-Part file: anno.objects(i).class_ind, .mask, .parts(j)."""
     content = read_mat(path)
     anno = content.get("anno")
-    if anno is None or not hasattr(anno, "objects"):
+    if anno is None or not hasattr(anno, "objects"):  # a MATLAB struct: fields are attributes
         raise DataError(
             f"{path} has no structure `anno` with `objects`; expected a PASCAL-Part file"
         )

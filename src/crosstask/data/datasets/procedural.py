@@ -46,7 +46,7 @@ class ProceduralStreets(SceneDataset):
         DataError: an option out of range, or a cache that another version wrote.
     """
 
-    source: ClassVar[str] = "procedural"
+    source: str = "procedural"
     supported: ClassVar[tuple[str, ...]] = (
         "segmentation",
         "depth",
@@ -123,6 +123,14 @@ class ProceduralStreets(SceneDataset):
             Frame(f"{self.split}/{number:08d}", {}, {"number": number})
             for number in range(self.length)
         ]
+
+    def of_split(self, split: str) -> SceneDataset:
+        raise DataError("`--split` needs one dataset of stored images; leave it out")
+
+    def use_native_size(self) -> None:
+        raise DataError(
+            "`--window` needs a dataset of stored images; leave it out for procedural streets"
+        )
 
     def scene_seeds(self, indices: Sequence[int]) -> Int64[Tensor, "b"]:
         """Seed of each frame's scene: distinct for all seeds, splits, domains and indices."""

@@ -1,7 +1,7 @@
 """Adaptation from a labelled source domain to an unlabelled target domain (MTL-UDA, table 6)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class Adaptation(Supervised):
         ValueError: unknown method, an optimiser without betas for the discriminators.
     """
 
-    keeps_last = True  # target labels choose no checkpoint
+    keeps_last: ClassVar[bool] = True  # target labels choose no checkpoint
 
     def __init__(
         self,

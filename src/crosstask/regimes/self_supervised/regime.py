@@ -102,10 +102,10 @@ class SelfSupervised(Supervised):
 
     def frozen_modules(self) -> list[nn.Module]:
         modules = super().frozen_modules()
-        if getattr(self, "pose_frozen", False):
+        if self.pose_frozen:
             modules.append(self.pose_network)
-        if getattr(self, "reference_encoder", None) is not None:
-            modules.append(cast(nn.Module, self.reference_encoder))
+        if self.reference_encoder is not None:
+            modules.append(self.reference_encoder)
         return modules
 
     def companions(self) -> dict[str, nn.Module]:
@@ -114,7 +114,7 @@ class SelfSupervised(Supervised):
     def model_facts(self) -> dict[str, Any]:
         return {
             "depth_kind": self.depth.kind,
-            "pose_network": getattr(self.pose_network, "spec", {}),
+            "pose_network": cast(Any, self.pose_network).spec,
             "offsets": list(self.supervision.offsets),
         }
 

@@ -35,7 +35,7 @@ class KnownScale:
 
     def __post_init__(self) -> None:
         for name in ("distance", "camera_height", "weight"):
-            value = getattr(self, name)
+            value = getattr(self, name)  # a field of this class
             if value not in (None, "poses") and not (isinstance(value, Number) and value > 0):
                 raise ValueError(f"`{name}` is {value!r}; expected a positive number of metres")
 

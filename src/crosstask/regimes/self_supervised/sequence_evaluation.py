@@ -9,6 +9,7 @@ from torch.utils.data import Subset
 from torchmetrics import MeanMetric
 
 from crosstask.data.loading import evaluation_loader
+from crosstask.data.samples import as_samples
 from crosstask.data.spacing import evenly
 from crosstask.evaluation.evaluate import Evaluator
 from crosstask.metrics.pose import MeanMotion, PoseError
@@ -92,7 +93,7 @@ class SequenceEvaluator(Evaluator):
 
 def mean_motion_errors(train: Any, val: Any, samples: int = 200) -> dict[str, float]:
     """``trivial/pose/...``: the errors of predicting the training set's mean motion; {} without poses."""
-    if "poses" not in getattr(val, "modalities", ()):
+    if "poses" not in as_samples(val).modalities:
         return {}
     trivial, errors = MeanMotion(), PoseError()
     seen = Subset(train, evenly(len(train), samples))

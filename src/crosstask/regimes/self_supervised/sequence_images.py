@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from crosstask.data.samples import as_samples
 from crosstask.data.spacing import evenly
 from crosstask.evaluation.evaluate import to_device
 from crosstask.media.colormap import scale_colors
@@ -86,7 +87,7 @@ def write_images(
     with atomic_path(files[0]) as temporary:
         image = torch.cat(panels, dim=1).permute(1, 2, 0).contiguous().numpy()
         Image.fromarray(image).save(temporary, format="PNG")
-    if getattr(dataset, "is_video", False) and importlib.util.find_spec("av") is not None:
+    if as_samples(dataset).is_video and importlib.util.find_spec("av") is not None:
         files.append(folder / "depth.mp4")
         write_video(files[1], depth_frames(regime, dataset, device))
     return files

@@ -1,0 +1,125 @@
+"""`Samples`: what loaders, engine and evaluation ask of a dataset."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch.utils.data import Dataset
+
+from crosstask.data.sample import DataError
+from crosstask.tasks.classes import ClassTable
+
+
+class Samples(Dataset[dict[str, Any]]):
+    """A dataset of samples, with a default for everything but its length and its items.
+
+    A plain `torch.utils.data.Dataset` may be given wherever samples are wanted: `as_samples` fills
+    in the defaults.
+
+    Attributes:
+        source: name of the dataset; empty where it has none.
+        modalities: what its samples hold beside image and intrinsics, in order.
+        parts: the datasets of a mixture.
+        domains: the labelled and the unlabelled dataset of a pair of domains.
+        is_video: whether consecutive samples are consecutive frames of one video.
+    """
+
+    source: str = ""
+    modalities: tuple[str, ...] = ()
+    parts: tuple[Any, ...] = ()
+    domains: tuple["Samples", ...] = ()
+    is_video: bool = False
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def classes(self) -> ClassTable | None:
+        """Class table of its segmentation, where it has one."""
+        return None
+
+    def frame_name(self, index: int) -> str:
+        """Name of a sample, without reading it."""
+        return str(index)
+
+    def sampling_order(self, epoch: int, generator: torch.Generator) -> Sequence[int]:
+        """Indices of one training epoch, as many as there are samples: a permutation."""
+        order: list[int] = torch.randperm(len(self), generator=generator).tolist()
+        return order
+
+    def describe(self) -> dict[str, Any]:
+        """What was read, for the record of a run: JSON values only."""
+        return {"size": len(self)}
+
+    def of_split(self, split: str) -> "Samples":
+        """The same dataset with the same options on another split.
+
+        Raises:
+            DataError: there is none.
+        """
+        raise DataError("`--split` needs one dataset of stored images; leave it out")
+
+    def use_native_size(self) -> None:
+        """From now on images and labels are as they are stored.
+
+        Raises:
+            DataError: nothing is stored.
+        """
+        raise DataError("`--window` needs a dataset of stored images; leave it out")
+
+
+class PlainSamples(Samples):
+    """A plain dataset with the defaults of `Samples`."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(cast(Any, self.dataset))
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return cast(dict[str, Any], self.dataset[index])
+
+
+def as_samples(dataset: Dataset[Any]) -> Samples:
+    """The dataset itself, or a plain one with the defaults of `Samples`."""
+    return dataset if isinstance(dataset, Samples) else PlainSamples(dataset)
+
+
+class Wrapped(Samples):
+    """Another dataset's samples; what a subclass does not override is the other's.
+
+    Args:
+        dataset: any dataset; see `as_samples`.
+    """
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = as_samples(dataset)
+        self.source, self.modalities = self.dataset.source, self.dataset.modalities
+        self.parts, self.domains = self.dataset.parts, self.dataset.domains
+        self.is_video = self.dataset.is_video
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.dataset[index]
+
+    @property
+    def classes(self) -> ClassTable | None:
+        return self.dataset.classes
+
+    def frame_name(self, index: int) -> str:
+        return self.dataset.frame_name(index)
+
+    def sampling_order(self, epoch: int, generator: torch.Generator) -> Sequence[int]:
+        return self.dataset.sampling_order(epoch, generator)
+
+    def describe(self) -> dict[str, Any]:
+        return self.dataset.describe()
+
+    def of_split(self, split: str) -> Samples:
+        return self.dataset.of_split(split)
+
+    def use_native_size(self) -> None:
+        self.dataset.use_native_size()
