@@ -152,28 +152,10 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _print_check(report: dict[str, Any]) -> None:
+    from crosstask.data.tools.check import report_lines
+
     for split, entry in report["splits"].items():
-        sizes = ", ".join(f"{size} ({count})" for size, count in entry["sizes"].items())
-        facts = f"{entry['frames']} frames, {sizes or 'no readable image'}; hash {entry['hash']}"
-        print(f"{split}: {facts if entry['frames'] else 'not there'}")
-        for name, values in entry["modalities"].items():
-            print(
-                f"  {name}: {values['labelled_frames']} labelled frames, {100 * values['void']:.1f} % void"
-            )
-        if "depth" in entry:
-            depth = entry["depth"]
-            print(
-                f"  depth from {depth['min']} to {depth['max']} m, median about {depth['median_about']} m"
-            )
-        if "normals" in entry:
-            normals = entry["normals"]
-            print(
-                f"  normals {normals['axes']}: {normals['mean_angle']} degrees on average from the depth's"
-            )
-        for text in entry["notes"]:
-            print(f"  note: {text}")
-        for text in entry["defects"]:
-            print(f"  DEFECT: {text}")
+        print("\n".join(report_lines(split, entry)))
     for text in report["defects"]:
         print(f"DEFECT: {text}")
 

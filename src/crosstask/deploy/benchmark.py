@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from crosstask.models.flops import part_of
+from crosstask.tasks import Depth, Edges, Normals, Segmentation
 
 Step = Callable[[], Any]
 PARTS = ("encoder", "decoders", "exchanges", "heads")
@@ -291,7 +292,7 @@ def task_names(number: int) -> Mapping[str, int]:
     Raises:
         ValueError: fewer than one task or more than eight.
     """
-    basic = {"segmentation": 19, "depth": 1, "normals": 3, "edges": 2}
+    basic = {task.name: task.channels for task in (Segmentation(19), Depth(), Normals(), Edges())}
     further = {f"segmentation_{k}": k for k in (7, 8, 13, 16)}
     names = basic | further
     if not 1 <= number <= len(names):

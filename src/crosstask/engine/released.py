@@ -9,14 +9,17 @@ from torch import Tensor
 
 from crosstask.models.networks.network import Network
 from crosstask.models.registry import create_model
+from crosstask.tasks import Depth, Edges, Normals, Segmentation
 
-THEIR_TASKS = {"segmentation": "semseg", "depth": "depth", "normals": "normals", "edges": "edges"}
+THEIR_TASKS = {task.name: task.name for task in (Depth, Normals, Edges)} | {
+    Segmentation.name: "semseg"
+}
 _SHOWN = 8
 
 
 def load_released_densemtl(
     weights: str | Path | Mapping[str, Any],
-    tasks: Sequence[str] = ("segmentation", "depth", "normals"),
+    tasks: Sequence[str] = (Segmentation.name, Depth.name, Normals.name),
     source_order: Mapping[str, Sequence[str]] | None = None,
 ) -> Network:
     """Build DenseMTL (ResNet-101) with the weights of the authors' release.

@@ -1,4 +1,4 @@
-"""The pinhole camera, and what follows from it: points, normals, motion, the ground."""
+"""The pinhole camera, and what follows from it: points, surfaces, motion, the ground."""
 
 from crosstask.geometry.pinhole import (
     crop_intrinsics,

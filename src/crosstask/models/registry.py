@@ -166,10 +166,10 @@ def task_channels(tasks: Collection[Any] | Mapping[str, int]) -> dict[str, int]:
 
 def _pairs(tasks: Collection[Any]) -> list[tuple[str, int]]:
     """(name, output channels) of task objects."""
-    for task in tasks:
-        if not isinstance(task, NamedOutput):
+    for given in tasks:
+        if not isinstance(given, NamedOutput):
             raise ValueError(
-                f"`tasks` holds {task!r}, which is no task; expected task objects, such as "
+                f"`tasks` holds {given!r}, which is no task; expected task objects, such as "
                 "crosstask.Depth(), or a mapping from name to output channels, such as "
                 '{"segmentation": 19, "depth": 1}.'
             )

@@ -63,6 +63,24 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
     return report | {"defects": defects, "notes": notes}
 
 
+def report_lines(split: str, entry: Mapping[str, Any]) -> list[str]:
+    """A split's report as lines for a person."""
+    sizes = ", ".join(f"{size} ({count})" for size, count in entry["sizes"].items())
+    facts = f"{entry['frames']} frames, {sizes or 'no readable image'}; hash {entry['hash']}"
+    lines = [f"{split}: {facts if entry['frames'] else 'not there'}"]
+    for name, values in entry["modalities"].items():
+        labelled, void = values["labelled_frames"], 100 * values["void"]
+        lines.append(f"  {name}: {labelled} labelled frames, {void:.1f} % void")
+    if depth := entry.get("depth"):
+        ends = f"{depth['min']} to {depth['max']} m"
+        lines.append(f"  depth from {ends}, median about {depth['median_about']} m")
+    if normals := entry.get("normals"):
+        off = f"{normals['mean_angle']} degrees on average from the depth's"
+        lines.append(f"  normals {normals['axes']}: {off}")
+    lines += [f"  note: {text}" for text in entry["notes"]]
+    return lines + [f"  DEFECT: {text}" for text in entry["defects"]]
+
+
 def absent_report(
     split: str, error: Exception, partial: bool, present: SceneDataset
 ) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from crosstask.models.decoders.densemtl import Decoder
 from crosstask.models.encoders.encoder import Encoder, create_encoder
 
 Kinds = Mapping[str, Any]
-# What the papers of SCA-MTL, MTI-Net and ATRC train with: L1 depth, L1 normals, one edge logit.
+# What the papers of SCA-MTL, MTI-Net and ATRC train with: L1 for depth and vectors, one edge logit.
 L1_LOSSES: Mapping[str, Kinds] = {
     "Depth": {"loss": "l1"},
     "Normals": {"objective": "l1"},

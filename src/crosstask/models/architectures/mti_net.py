@@ -29,7 +29,7 @@ def mti_net(
     """MTI-Net: task heads at strides 4 to 32, gated distillation at each, messages coarse to fine.
 
     With HRNet-W18-small-v2 it has 8,578,179 parameters for 40 classes and depth, 17,960,945 with
-    normals and one edge logit as well, 14,838,121 with those two as auxiliary tasks.
+    N and E (one logit) as well, 14,838,121 with those two as auxiliary tasks.
 
     Args:
         width: scales the neck, from which all other widths follow.
@@ -40,8 +40,8 @@ def mti_net(
         grouping: softmax groups of the propagation, see `group_softmax`.
         head_channels: width between the last two 1x1 convolutions; None is the concatenation's.
         deep_supervision: a side prediction of every task at every scale.
-        auxiliary_tasks: tasks that only have side predictions and are read by the others (edges
-            and normals in the paper's NYUDv2 experiments).
+        auxiliary_tasks: tasks that only have side predictions and are read by the others (E and
+            N in the paper's NYUDv2 experiments).
 
     Raises:
         ValueError: one task, an unknown choice, a missing stride.

@@ -1,6 +1,6 @@
 """Every target as class labels: what ATRC's auxiliary heads predict, and their loss.
 
-Source: Bruggemann et al., ATRC, ICCV 2021: depth as 40 logarithmic bins, normals as 40 directions
+Source: Bruggemann et al., ATRC, ICCV 2021: depth as 40 logarithmic bins, vectors as 40 directions
 (there centroids of the training set; here spread evenly over the hemisphere that faces the
 camera), segmentation and edges as they are. Pure functions on tensors; no task objects.
 """
@@ -51,11 +51,11 @@ def facing_directions(count: int, device: torch.device | None = None) -> Float[T
 
 
 def normals_labels(
-    normals: Float[Tensor, "b 3 h w"], directions: Float[Tensor, "n 3"]
+    vectors: Float[Tensor, "b 3 h w"], directions: Float[Tensor, "n 3"]
 ) -> Int[Tensor, "b h w"]:
     """Index of the nearest of ``directions``; void (a zero vector) gives 255."""
-    valid = normals.square().sum(1) > 0.25
-    similarity = torch.einsum("bchw,nc->bnhw", normals.float(), directions)
+    valid = vectors.square().sum(1) > 0.25
+    similarity = torch.einsum("bchw,nc->bnhw", vectors.float(), directions)
     return torch.where(valid, similarity.argmax(1), VOID_LABEL)
 
 
