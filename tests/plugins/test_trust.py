@@ -36,7 +36,8 @@ def test_nothing_runs_and_every_file_is_named(content: Any, tmp_path: Path) -> N
         trusted(content, "runs/x")
     text = str(error.value)
     assert text.startswith("runs/x needs code")
-    assert f"{tmp_path}/mine.py (`run`)" in text and f"{tmp_path}/task.py (`Albedo`)" in text
+    assert f"{tmp_path}/mine.py (for run, Geometric, Mean)" in text
+    assert f"{tmp_path}/task.py (for Albedo)" in text
     assert "--trust" in text and "trust=True" in text
     with pytest.raises(TrustError, match="task"):
         trusted(content, "runs/x", "mine.py")

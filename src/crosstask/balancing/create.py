@@ -2,19 +2,22 @@
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from crosstask.balancing.balancer import Balancer
 from crosstask.balancing.fixed import FixedWeights
 from crosstask.balancing.gradnorm import GradNorm
 from crosstask.balancing.uncertainty import Uncertainty
+from crosstask.plugins.files import parse
+from crosstask.plugins.find import find, registered
 from crosstask.suggest import nearest
 from crosstask.tasks import Task, paper_weights
 
 METHODS = ("paper", "equal", "uncertainty", "gradnorm", "mgda")
 
 
-def create_balancer(name: str, tasks: Sequence[Task]) -> Balancer:
+def create_balancer(name: str | Balancer, tasks: Sequence[Task]) -> Balancer:
     """The balancer behind `--balancing NAME`.
 
     "paper": the published weights of the task set (see `crosstask.tasks.paper_weights`);
@@ -25,13 +28,23 @@ def create_balancer(name: str, tasks: Sequence[Task]) -> Balancer:
     "cagrad:c=0.4", "dwa:temperature=2.0,epoch=500" (batches; if left out, one pass over the data,
     at most a tenth of the run).
 
+    Your own: "FILE.py:NAME" or a registered name, with options behind a colon as above. A class of
+    balancers is made as `Class(**options)`, a function as `function(tasks, **options)`.
+
     Raises:
-        ValueError: unknown name or option; the nearest are named.
+        ValueError: unknown name or option; the nearest are named; a file that cannot be used.
         ImportError: the method is TorchJD's and it is not installed.
     """
+    if isinstance(name, Balancer):
+        return name
+    reference = parse(name)
     method, _, text = name.partition(":")
+    if reference is not None:
+        method, text = str(replace(reference, rest="")), reference.rest
     options = parse_options(name, text)
     names = [task.name for task in tasks]
+    if reference is not None or method in registered("balancing"):
+        return _own(method, tasks, options)
     weights = paper_weights(tasks)
     if method == "fixed":
         for key in options:
@@ -50,6 +63,28 @@ def create_balancer(name: str, tasks: Sequence[Task]) -> Balancer:
     if method == "gradnorm":
         return GradNorm(names, weights, **options)
     return FixedWeights(weights if method == "paper" else {})
+
+
+def _own(method: str, tasks: Sequence[Task], options: dict[str, Any]) -> Balancer:
+    """A balancing method of the user's own."""
+    known: dict[str, Any] = dict.fromkeys(METHODS)
+    expected = "a class of crosstask.balancing.Balancer, or a function that returns one"
+    kind = find("balancing", method, known, _is_balancing, expected)
+    try:
+        made = kind(**options) if isinstance(kind, type) else kind(tasks, **options)
+    except TypeError as error:
+        raise ValueError(
+            f"`balancing` is {method!r} with the options {options}, and cannot be made so: {error}"
+        ) from error
+    if not isinstance(made, Balancer):
+        raise ValueError(
+            f"`balancing` is {method!r}, which made {type(made).__name__}; expected a Balancer"
+        )
+    return made
+
+
+def _is_balancing(thing: Any) -> bool:
+    return issubclass(thing, Balancer) if isinstance(thing, type) else callable(thing)
 
 
 def _from_torchjd(

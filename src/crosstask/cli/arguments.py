@@ -2,6 +2,8 @@
 
 import argparse
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def metres(text: str) -> float:
@@ -13,3 +15,47 @@ def metres(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r}; expected metres above 0, for example 1.6")
     return value
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """`--trust` and `--trust-file`, of every command that opens a run or a model."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the Python files that the run or model names (recipe, architecture, task ...); "
+        "without it nothing of theirs runs",
+    )
+    parser.add_argument(
+        "--trust-file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="run this file where one of its name is asked for; repeatable",
+    )
+
+
+def trust_of(args: Any) -> list[bool | str]:
+    """What was said by `add_trust`, as `crosstask.plugins.trust.Trust`."""
+    files: list[bool | str] = list(args.trust_file)
+    return [True, *files] if args.trust else files
+
+
+def trust_arguments(args: Any) -> list[str]:
+    """The same as a command line, to hand on."""
+    files = [word for file in args.trust_file for word in ("--trust-file", file)]
+    return [*(["--trust"] if args.trust else []), *files]
+
+
+def checked_options(options: Mapping[str, Any], argv: Sequence[str], args: Any) -> dict[str, Any]:
+    """A recipe's options, once the files in them may run: those that the command line itself names.
+
+    Others come from a `--config` file, which may be somebody else's.
+    """
+    from crosstask.plugins.trust import named_in, references, trusted, whole_paths
+
+    named = named_in(argv)
+    known = [file.resolve() for file in named]
+    if all(reference.file.resolve() in known for reference in references(options)):
+        return whole_paths(options)
+    trust = [*trust_of(args), *(str(file) for file in named if file.is_file())]
+    return trusted(options, "the configuration (`--config`)", trust)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from crosstask.cli.arguments import add_trust, trust_arguments, trust_of
+
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
@@ -20,11 +22,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--root", help="where the dataset lies now")
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    add_trust(parser)
     args, rest = parser.parse_known_args(argv)
     if not args.images:
         from crosstask.cli import table
 
-        return table.main(args.runs + rest)
+        return table.main([*args.runs, *rest, *trust_arguments(args)])
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
 
@@ -37,6 +40,7 @@ def main(argv: list[str]) -> int:
         indices=_indices(args.index) if args.index else None,
         samples=args.samples,
         device=args.device,
+        trust=trust_of(args),
     )
     save_sheet(sheet, args.output)
     print(f"written: {args.output} ({sheet.width}x{sheet.height})")

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,9 @@ def add_data_parser(commands: Any) -> None:
 
 
 def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="a dataset of `crosstask data list`")
+    parser.add_argument(
+        "name", help="a dataset of `crosstask data list`, or your own: FILE.py:NAME"
+    )
     parser.add_argument("--root", type=Path, help="its folder")
     parser.add_argument(
         "--split", action="append", help="repeat for several; default: all there are"
@@ -136,7 +138,7 @@ def _check(args: argparse.Namespace) -> int:
         findings = _look(dataset, args, f"check {split}")
         report["splits"][split] = split_report(dataset, findings, args.partial)
         if args.write_splits is not None:
-            dataset.write_split(args.write_splits / f"{args.name}_{split}.txt")
+            dataset.write_split(args.write_splits / f"{dataset.source}_{split}.txt")
     present = next(iter(datasets.values()))
     for split, error in failures.items():
         report["splits"][split] = absent_report(split, error, args.partial, present)
@@ -201,7 +203,7 @@ def _preview(args: argparse.Namespace) -> int:
         raise ValueError(f"--count is {args.count}, --width {args.width}; expected >= 1 and >= 32")
     written = []
     datasets = _present(args)
-    sheets = _sheet_paths(args, list(datasets))
+    sheets = _sheet_paths(args.output, datasets)
     for split, dataset in datasets.items():
         indices = evenly(len(dataset), args.count)
         image = sheets[split]
@@ -217,14 +219,13 @@ def _preview(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sheet_paths(args: argparse.Namespace, splits: list[str]) -> dict[str, Path]:
+def _sheet_paths(output: Path, datasets: Mapping[str, Any]) -> dict[str, Path]:
     """One image a split: in the folder `--output`, or named after a file `--output x.png`."""
-    output: Path = args.output
     if output.suffix.lower() != ".png":
-        return {split: output / f"{args.name}_{split}.png" for split in splits}
-    if len(splits) == 1:
-        return {splits[0]: output}
-    return {split: output.with_stem(f"{output.stem}_{split}") for split in splits}
+        return {split: output / f"{data.source}_{split}.png" for split, data in datasets.items()}
+    if len(datasets) == 1:
+        return dict.fromkeys(datasets, output)
+    return {split: output.with_stem(f"{output.stem}_{split}") for split in datasets}
 
 
 def _prepare(args: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from crosstask.cli.arguments import metres
+from crosstask.cli.arguments import add_trust, metres, trust_of
 from crosstask.cli.tables import metrics_table
 
 
@@ -14,7 +14,7 @@ def main(argv: list[str]) -> int:
     from crosstask.recipes.reopen import open_run
     from crosstask.recipes.running import score
 
-    experiment = open_run(args.run, args.checkpoint, args.root)
+    experiment = open_run(args.run, args.checkpoint, args.root, trust=trust_of(args))
     metrics = score(
         experiment,
         split=args.split,
@@ -77,4 +77,5 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for Cityscapes label-id PNGs of the images of the split",
     )
     parser.add_argument("--json", action="store_true")
+    add_trust(parser)
     return parser

@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+from crosstask.cli.arguments import add_trust, trust_of
+
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
@@ -18,12 +20,13 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--json", action="store_true")
+    add_trust(parser)
     args = parser.parse_args(argv)
 
     from crosstask.deploy.export import export
     from crosstask.predict.model import load
 
-    model = load(args.model, checkpoint=args.checkpoint)
+    model = load(args.model, checkpoint=args.checkpoint, trust=trust_of(args))
     folder = Path(args.model) if Path(args.model).is_dir() else Path(args.model).parent
     path = args.output or folder / f"model.{args.format}"
     height, width = model.description.get("size") or (128, 256)

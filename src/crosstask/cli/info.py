@@ -2,6 +2,7 @@
 
 import json
 
+from crosstask.cli.arguments import add_trust, checked_options
 from crosstask.cli.parsing import recipe_name, recipe_parser
 from crosstask.recipes.resolving import split_options
 
@@ -10,19 +11,22 @@ def main(argv: list[str]) -> int:
     name, rest = recipe_name(argv, "info")
     function, parser, names = recipe_parser(name, "info")
     parser.add_argument("--json", action="store_true")
+    add_trust(parser)
     namespace = parser.read(rest)
-    options = split_options(namespace, names)
+    options = checked_options(split_options(namespace, names), argv, namespace)
     if "pretrained" in options:
         options["pretrained"] = False  # counting needs no weights
 
+    from crosstask.engine.own_networks import describe_network
     from crosstask.models.flops import count_macs
 
     experiment = function(**options)
+    model = describe_network(experiment.regime.network, {"recipe": name, **options})
     parts = count_macs(experiment.regime.network, experiment.size)
     facts = {
         "recipe": name,
-        "architecture": experiment.regime.network.spec["architecture"],
-        "encoder": experiment.regime.network.spec["encoder"],
+        "architecture": model["architecture"],
+        "encoder": model["encoder"],
         "tasks": [task.name for task in experiment.tasks],
         "size": list(experiment.size),
         "steps": experiment.steps,

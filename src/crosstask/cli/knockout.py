@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from crosstask.cli.arguments import add_trust, trust_of
+
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
@@ -27,6 +29,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--json", action="store_true")
+    add_trust(parser)
     args = parser.parse_args(argv)
 
     from crosstask.experiments.comparison.knockout import knockout_run
@@ -39,6 +42,7 @@ def main(argv: list[str]) -> int:
         samples=args.samples,
         batch_size=args.batch_size,
         device=args.device,
+        trust=trust_of(args),
     )
     if args.json:
         print(json.dumps(result, indent=2))

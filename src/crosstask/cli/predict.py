@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import metres
+from crosstask.cli.arguments import add_trust, metres, trust_of
 
 DESCRIPTION = """\
 Predict photographs of any size and videos, to images and to data. An input is an image, a video,
@@ -30,7 +30,8 @@ def main(argv: list[str]) -> int:
         from crosstask.media.video import load_av
 
         load_av()  # says what to install before a model is loaded
-    model = load(args.model, checkpoint=args.checkpoint, device=choose(args.device).device)
+    device = choose(args.device).device
+    model = load(args.model, checkpoint=args.checkpoint, device=device, trust=trust_of(args))
     record_settings(args.output, _facts(model, settings, window), settings.resume)
     if window is not None:
         from crosstask.evaluation.sliding_window import SlidingWindow
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    add_trust(parser)
     return parser
 
 

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from crosstask.cli.arguments import add_trust, trust_of
+
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
@@ -17,6 +19,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--samples", type=int, default=2, help="best and worst images shown")
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    add_trust(parser)
     args = parser.parse_args(argv)
 
     from importlib.metadata import version
@@ -32,7 +35,12 @@ def main(argv: list[str]) -> int:
     facts = []
     for run in args.runs:
         print(f"evaluating {run} ...", file=sys.stderr)
-        options = {"root": args.root, "checkpoint": args.checkpoint, "device": device}
+        options = {
+            "root": args.root,
+            "checkpoint": args.checkpoint,
+            "device": device,
+            "trust": trust_of(args),
+        }
         facts.append(collect(run, shown=args.samples, **options))
     output = args.output or (
         args.runs[0] / "report.html" if len(args.runs) == 1 else Path("report.html")

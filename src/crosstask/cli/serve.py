@@ -5,6 +5,8 @@ import signal
 import threading
 from typing import Any
 
+from crosstask.cli.arguments import add_trust, trust_of
+
 DESCRIPTION = """\
 A web page for one model: drop an image, see every task beside it and over it, click a pixel to
 read it and to see where the tasks look in each other's features, and turn the scene in space. The
@@ -28,7 +30,8 @@ def main(argv: list[str]) -> int:
         upload_mb=args.max_upload_mb, megapixels=args.max_megapixels, seconds=args.time_limit
     )
     size = parse_size(args.size) if args.size else None
-    model = load(args.model, checkpoint=args.checkpoint, device=choose(args.device).device)
+    device = choose(args.device).device
+    model = load(args.model, checkpoint=args.checkpoint, device=device, trust=trust_of(args))
     server = start(Studio(model, limits, size), args.host, args.port)
     print(f"crosstask serves {args.model} at {server.url} (Ctrl-C stops it)", flush=True)
     try:
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--time-limit", type=float, default=60.0, help="seconds the network may take for an image"
     )
+    add_trust(parser)
     return parser
 
 

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from crosstask.cli.arguments import add_trust, trust_of
+
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
@@ -48,6 +50,7 @@ def main(argv: list[str]) -> int:
         help="also the share of the gap between these two rows that every row closes",
     )
     parser.add_argument("--no-cost", action="store_true", help="do not count parameters and MACs")
+    add_trust(parser)
     args = parser.parse_args(argv)
 
     from crosstask.experiments.comparison.formats import WRITERS, write
@@ -62,7 +65,11 @@ def main(argv: list[str]) -> int:
             )
     try:
         table = make_table(
-            args.runs, force=args.force, baseline=args.baseline, cost=not args.no_cost
+            args.runs,
+            force=args.force,
+            baseline=args.baseline,
+            cost=not args.no_cost,
+            trust=trust_of(args),
         )
     except ConflictError as error:
         print(f"error: {error}", file=sys.stderr)

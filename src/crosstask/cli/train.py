@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from crosstask.cli.arguments import add_trust, checked_options
 from crosstask.cli.parsing import recipe_name, recipe_parser
 from crosstask.cli.tables import metrics_table
 from crosstask.recipes.resolving import split_options
@@ -33,8 +34,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--next-steps", action="store_true", help="end with what to try next")
+    add_trust(parser)
     namespace = parser.read(rest)
-    options = split_options(namespace, names)
+    options = checked_options(split_options(namespace, names), argv, namespace)
 
     from crosstask.engine.training import train
     from crosstask.recipes.options import parse_names

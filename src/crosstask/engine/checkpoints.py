@@ -16,8 +16,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from crosstask.engine.own_networks import build_own, describe_network
 from crosstask.engine.runs import RunError, read_json
 from crosstask.models import create_model
+from crosstask.plugins.trust import Trust, digests, trusted
 from crosstask.tasks import Task, TrainingCamera, from_spec
 
 SCHEMA_VERSION = 1
@@ -27,21 +29,32 @@ class ModelFileError(ValueError):
     """A model cannot be loaded; says why and what to do."""
 
 
-def describe(network: nn.Module, tasks: Sequence[Task], **facts: Any) -> dict[str, Any]:
-    """The content of `model.json` for a network made by `create_model`.
+def describe(
+    network: nn.Module,
+    tasks: Sequence[Task],
+    config: Mapping[str, Any] | None = None,
+    **facts: Any,
+) -> dict[str, Any]:
+    """The content of `model.json`; files of a user's own are recorded with their SHA-256.
 
     Args:
+        config: the recipe's name and options, by which a network that is none of `create_model`
+            can be made again where the recipe is a file.
         facts: further JSON-safe entries (size, protocol, metrics, recipe, and `training_camera`:
             `TrainingCamera.to_spec`, or None).
+
+    Raises:
+        UnrecordedNetwork: a network that nobody could load; says what to do.
     """
-    spec = getattr(network, "spec", None)
-    if spec is None:
-        raise ModelFileError("the network has no `spec`; make it with `crosstask.create_model`")
+    model = describe_network(network, config or {})
+    specs = [task.to_spec() for task in tasks]
+    files = digests([model, specs, dict(config or {})])
     return {
         "schema_version": SCHEMA_VERSION,
         "library": "crosstask",
-        "model": spec,
-        "tasks": [task.to_spec() for task in tasks],
+        "model": model,
+        "tasks": specs,
+        **({"own_files": files} if files else {}),
         "units": {task.name: task.unit for task in tasks} | {"image": "RGB in [0, 1]"},
         "camera": _camera_rule(tasks, TrainingCamera.from_spec(facts.get("training_camera"))),
         **facts,
@@ -54,11 +67,35 @@ def _camera_rule(tasks: Sequence[Task], trained: TrainingCamera | None) -> str:
     return "; ".join(dict.fromkeys(rule for rule in rules if rule))
 
 
-def build(description: Mapping[str, Any]) -> tuple[nn.Module, tuple[Task, ...]]:
+def cleared(
+    description: Mapping[str, Any], place: Path | str, trust: Trust = False
+) -> dict[str, Any]:
+    """A model's description, once the files that it names may run; see `crosstask.plugins.trust`.
+
+    Raises:
+        TrustError: they may not, or are not there.
+    """
+    found = dict(description)
+    files = found.get("own_files")
+    before = files if isinstance(files, dict) else {}
+    for part in ("model", "tasks"):
+        if part in found:
+            found[part] = trusted(found[part], place, trust, before)
+    return found
+
+
+def build(
+    description: Mapping[str, Any], place: Path | str = "the model", trust: Trust = False
+) -> tuple[nn.Module, tuple[Task, ...]]:
     """The untrained network and its tasks, from the content of a `model.json`.
+
+    Args:
+        place: where it was read, for messages.
+        trust: which files of somebody's own may run, see `crosstask.plugins.trust`.
 
     Raises:
         ModelFileError: foreign file, newer schema, unknown architecture or task.
+        TrustError: a file would have to run that is not trusted.
     """
     if description.get("library") != "crosstask" or "schema_version" not in description:
         raise ModelFileError("this is no crosstask model description (no `library: crosstask`)")
@@ -67,9 +104,12 @@ def build(description: Mapping[str, Any]) -> tuple[nn.Module, tuple[Task, ...]]:
             f"the model was made by a newer crosstask (schema {description['schema_version']}, this "
             f"one reads up to {SCHEMA_VERSION}); upgrade with `pip install -U crosstask`"
         )
+    description = cleared(description, place, trust)
     try:
         tasks = tuple(from_spec(spec) for spec in description["tasks"])
         model = description["model"]
+        if "recipe" in model:
+            return build_own(model), tasks
         network = create_model(
             model["architecture"],
             tasks,

@@ -163,6 +163,12 @@ class Run:
             _mapping(path, facts, _WRITE_AGAIN)
         return environment
 
+    def own_files(self) -> dict[str, str]:
+        """{path: SHA-256} of the user's own files that the run was made with, as far as recorded."""
+        path = self.path / "model.json"
+        found = read_json(path).get("own_files") if path.is_file() else None
+        return found if isinstance(found, dict) else {}
+
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """{name: [(step, value), ...]} from metrics.csv."""
         table: dict[str, list[tuple[int, float]]] = {}

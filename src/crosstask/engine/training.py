@@ -27,6 +27,7 @@ from crosstask.engine.training_camera import training_camera
 from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.media.files import atomic_path, write_json
 from crosstask.models.networks.recompute import recompute_activations
+from crosstask.plugins.trust import whole_paths
 from crosstask.regimes.regime import Regime
 from crosstask.tasks import TrainingCamera
 
@@ -114,13 +115,16 @@ def train(
             stacklevel=2,
         )
     _prepare_network(experiment.regime, hardware, compile, recompute)
+    settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
+    description(experiment, settings)  # refuses, before anything is written, what nobody could load
     rank_zero = _rank() == 0
     with place.lock() if rank_zero else _nothing():
-        start = _prepare(place, dict(config or {}), resume) if rank_zero else _start(place, resume)
+        start = _prepare(place, settings, resume) if rank_zero else _start(place, resume)
         train_set, val_set = experiment.train_data(), experiment.val_data()
         regime = experiment.regime
         regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
-        described = description(experiment, training_camera(experiment.tasks, train_set))
+        camera = training_camera(experiment.tasks, train_set)
+        described = description(experiment, settings, camera)
         regime.description = json.dumps(described)
         if rank_zero:
             _record(place, experiment, hardware, train_set, val_set)
@@ -312,12 +316,13 @@ def _prepare(place: Run, config: dict[str, Any], resume: bool) -> int:
         raise RunError(
             f"{place.path} has no checkpoints/last.ckpt to resume from; leave out `--resume`"
         )
-    before = place.read_config()
+    before = whole_paths(place.read_config())
     keys = [k for k in dict.fromkeys([*before, *config]) if k not in RESUME_MAY_CHANGE]
-    plain = json.loads(json.dumps(config, default=str))
-    differing = [k for k in keys if before.get(k) != plain.get(k)]
+    differing = [k for k in keys if before.get(k) != config.get(k)]
     if differing:
-        lines = "\n".join(f"  {k}: {before.get(k)!r} then, {plain.get(k)!r} now" for k in differing)
+        lines = "\n".join(
+            f"  {k}: {before.get(k)!r} then, {config.get(k)!r} now" for k in differing
+        )
         raise RunError(
             f"{place.path} was started with other settings:\n{lines}\nGive the same, or start a new run"
         )
@@ -344,11 +349,17 @@ def _record(place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_s
     )
 
 
-def description(e: Experiment, camera: TrainingCamera | None = None) -> dict[str, Any]:
+def description(
+    e: Experiment, config: Mapping[str, Any] | None = None, camera: TrainingCamera | None = None
+) -> dict[str, Any]:
     """The run's model.json.
 
     Args:
+        config: as in config.yaml.
         camera: of training, see `training_camera`.
+
+    Raises:
+        UnrecordedNetwork: what would be trained could not be loaded.
     """
     facts = {
         "size": list(e.size),
@@ -356,7 +367,7 @@ def description(e: Experiment, camera: TrainingCamera | None = None) -> dict[str
         "training_camera": None if camera is None else camera.to_spec(),
         **e.regime.model_facts(),
     }
-    return checkpoints.describe(e.regime.network, e.tasks, **facts)
+    return checkpoints.describe(e.regime.network, e.tasks, config, **facts)
 
 
 def _quieten() -> None:

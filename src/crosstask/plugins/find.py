@@ -1,6 +1,8 @@
 """From what was given (a name, `FILE.py:NAME`, or the thing itself) to the thing."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from crosstask.plugins.files import UNSAVED, OwnFileError, load, parse, reference_of
@@ -100,6 +102,12 @@ def recorded(given: Any) -> str:
         return given
     rest = f":{reference.rest}" if reference.rest else ""
     return f"{reference.file.resolve()}:{reference.name}{rest}"
+
+
+def short(text: str) -> str:
+    """A recorded name for a person: of a file only its own name."""
+    reference = parse(text)
+    return str(replace(reference, file=Path(reference.file.name))) if reference else text
 
 
 def is_recordable(text: str) -> bool:

@@ -13,8 +13,9 @@ from typing import Any
 
 from crosstask.plugins.files import OwnFileError, Reference, digest, parse
 
-# True: every file that is named. Paths: these files, also where another place is named for them.
-Trust = bool | str | Path | Sequence[str | Path]
+# True: every file that is named. Paths: these files, also where another place is named for them;
+# with True among them, all others too.
+Trust = bool | str | Path | Sequence[bool | str | Path]
 
 
 class TrustError(OwnFileError):
@@ -44,20 +45,22 @@ def trusted(
     Raises:
         TrustError: a file that is not trusted, or not there.
     """
-    files = [] if isinstance(trust, bool) else _paths(trust)
+    given = [trust] if isinstance(trust, bool | str | Path) else list(trust)
+    files = _paths([file for file in given if not isinstance(file, bool)])
     allowed: dict[Path, Path] = {}
-    refused: dict[str, None] = {}
+    refused: dict[Path, dict[str, None]] = {}
     for reference in references(content):
         file = reference.file
         own = [f for f in files if f.resolve() == file.resolve()]
         own += [f for f in files if f.name == file.name]
-        if own or trust is True:
+        if own or True in given:
             allowed[file] = (own or [file])[0].resolve()
         else:
-            refused[f"{file.resolve()} (`{reference.name}`)"] = None
+            refused.setdefault(file.resolve(), {})[reference.name] = None
     if refused:
+        told = ", ".join(f"{file} (for {', '.join(names)})" for file, names in refused.items())
         raise TrustError(
-            f"{place} needs code that is no part of crosstask: {', '.join(refused)}. It does not run "
+            f"{place} needs code that is no part of crosstask: {told}. It does not run "
             "unless you say so: read it, then pass `--trust`, or `--trust-file FILE` to use your "
             "own copy (in Python `trust=True` or `trust=FILE`)"
         )
@@ -95,8 +98,7 @@ def named_in(arguments: Iterable[str]) -> list[Path]:
     return [Path(file).expanduser() for files in found for file in files]
 
 
-def _paths(trust: str | Path | Sequence[str | Path]) -> list[Path]:
-    given = [trust] if isinstance(trust, str | Path) else list(trust)
+def _paths(given: Sequence[str | Path]) -> list[Path]:
     files = [Path(file).expanduser() for file in given]
     if missing := [file for file in files if not file.is_file()]:
         raise OwnFileError(f"`trust` names {missing[0]}; expected a Python file that is there")

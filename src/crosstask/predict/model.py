@@ -18,6 +18,7 @@ from crosstask.geometry.ground_plane import rescale
 from crosstask.media.images import StoredImage, as_float, from_pil, read_upright
 from crosstask.media.orientation import stored_size
 from crosstask.media.value_range import ValueRange, parse_value_range
+from crosstask.plugins.trust import Trust
 from crosstask.tasks import Task, TrainingCamera
 from crosstask.tasks.camera import METRIC
 
@@ -313,7 +314,11 @@ def _camera(intrinsics: Tensor | None, fx: float | None, height: int, width: int
 
 
 def load(
-    place: Path | str, *, checkpoint: str = "best", device: str | torch.device = "cpu"
+    place: Path | str,
+    *,
+    checkpoint: str = "best",
+    device: str | torch.device = "cpu",
+    trust: Trust = False,
 ) -> SceneModel:
     """A trained model from a run directory, a model directory or a checkpoint file.
 
@@ -322,12 +327,17 @@ def load(
             "owner/model".
         checkpoint: "best" (by validation `score`) or "last", for run directories.
         device: where the weights go.
+        trust: Python files of somebody's own (architecture, exchange, task, recipe) that the model
+            needs: True runs them where the model says that they lie, paths run these instead.
+            Nothing of the model's own runs without.
 
     Raises:
         ModelFileError: nothing there, damaged, foreign, or made by a newer version.
+        TrustError: the model needs a file that is not trusted.
     """
     place = checkpoints.local_copy(place)
     description, weights = checkpoints.find(place, checkpoint)
-    network, tasks = checkpoints.build(description)
+    description = checkpoints.cleared(description, place, trust)
+    network, tasks = checkpoints.build(description, place, trust=True)  # `cleared` was asked
     checkpoints.load_weights(network, weights, str(place))
     return SceneModel(network, tasks, description).eval().to(device)

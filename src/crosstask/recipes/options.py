@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from crosstask.suggest import nearest
+from crosstask.plugins.find import find
 from crosstask.tasks import Task
 
 
@@ -36,10 +37,25 @@ def choose_tasks(names: str | Sequence[str], available: Mapping[str, Task]) -> t
     asked = parse_names(names)
     if not asked:
         raise ValueError(f"`tasks` is empty; expected some of {', '.join(available)}")
-    for name in asked:
-        if name not in available:
-            raise ValueError(nearest(name, list(available), "task"))
-    return tuple(available[name] for name in asked)
+    return tuple(_task(name, available) for name in asked)
+
+
+def _task(name: str, available: Mapping[str, Task]) -> Task:
+    """A task of the dataset's, or of the user's own: `FILE.py:NAME`, a registered name."""
+    found: Any = find("task", name, available, _is_task, "a Task, or a class of tasks")
+    if isinstance(found, Task):
+        return found
+    try:
+        return found()
+    except TypeError as error:
+        raise ValueError(
+            f"the task {name} cannot be made without arguments ({error}); name an object of it instead, "
+            "which the file makes"
+        ) from error
+
+
+def _is_task(thing: Any) -> bool:
+    return issubclass(thing, Task) if isinstance(thing, type) else isinstance(thing, Task)
 
 
 def needed_root(

@@ -5,8 +5,10 @@ from typing import cast
 
 from crosstask.engine import checkpoints
 from crosstask.engine.experiment import Experiment
+from crosstask.engine.own_networks import without_weights
 from crosstask.engine.runs import WITHDRAWN, Run, RunError
 from crosstask.engine.training import restore_companions
+from crosstask.plugins.trust import Trust, trusted
 from crosstask.recipes.catalogue import find_recipe
 
 
@@ -15,6 +17,7 @@ def open_run(
     checkpoint: str = "best",
     root: str | None = None,
     experiment: Experiment | None = None,
+    trust: Trust = False,
 ) -> Experiment:
     """The experiment of a run directory with its trained weights.
 
@@ -22,12 +25,14 @@ def open_run(
         checkpoint: "best" or "last".
         root: where the dataset lies now, if not where it was in training.
         experiment: what was trained, if it was no recipe; its weights are replaced.
+        trust: which Python files that the run names may run, see `crosstask.plugins.trust`.
 
     Raises:
         RunError, ModelFileError: no run, no checkpoint, or one of another network.
+        TrustError: a file would have to run that is not trusted.
     """
     place = Run(run)
-    experiment = experiment or reopen(place, root)
+    experiment = experiment or reopen(place, root, trust)
     _, weights = checkpoints.find(place.path, checkpoint)
     checkpoints.load_weights(experiment.regime.inference_network(), weights, str(place.path))
     best = checkpoint == "best" and place.best.is_file()
@@ -35,7 +40,7 @@ def open_run(
     return experiment
 
 
-def reopen(run: Run, root: str | None = None) -> Experiment:
+def reopen(run: Run, root: str | None = None, trust: Trust = False) -> Experiment:
     """The experiment of a run directory, made again from its config.yaml, with random weights."""
     config = run.read_config()
     if not config:
@@ -50,14 +55,11 @@ def reopen(run: Run, root: str | None = None) -> Experiment:
                 f"{run.path} was trained with `{option}: {config[option]}`, which this version no longer "
                 "has; evaluate it with the version that its env.json names"
             )
+    config = trusted(config, run.path, trust, run.own_files())
     function = find_recipe(config.pop("recipe"))
+    config = without_weights(config)
     if root is not None:
         config["root"] = root
-    for skipped in ("init_from",):
-        if skipped in config:
-            config[skipped] = None
-    if "pretrained" in config:
-        config["pretrained"] = False
     try:
         return cast(Experiment, function(**config))
     except TypeError as error:

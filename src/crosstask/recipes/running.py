@@ -13,6 +13,7 @@ from crosstask.engine.training import train as train_experiment
 from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.evaluation.extras import Extras
 from crosstask.evaluation.sliding_window import SlidingWindow
+from crosstask.plugins.trust import Trust
 from crosstask.recipes.options import parse_size
 from crosstask.recipes.reopen import open_run
 from crosstask.recipes.resolving import resolve
@@ -89,6 +90,7 @@ def evaluate(
     experiment: Experiment | None = None,
     root: str | None = None,
     checkpoint: str = "best",
+    trust: Trust = False,
     **options: Any,
 ) -> dict[str, float]:
     """Scores a run on its validation split, or another.
@@ -100,6 +102,7 @@ def evaluate(
         experiment: what was trained, if it was no recipe.
         root: where the dataset lies now, if not where it was in training.
         checkpoint: "best" or "last".
+        trust: True, or the Python files of somebody's own (recipe, architecture ...) that may run.
         options: see `score`.
 
     Returns:
@@ -108,7 +111,7 @@ def evaluate(
     Raises:
         ValueError, RunError, ModelFileError: no run, no checkpoint, or options that do not fit.
     """
-    return score(open_run(run, checkpoint, root, experiment), **options)
+    return score(open_run(run, checkpoint, root, experiment, trust), **options)
 
 
 def score(

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from crosstask import losses
 from crosstask.losses import Terms
+from crosstask.plugins.files import load, parse, reference_of
+from crosstask.plugins.find import is_recordable
 from crosstask.tasks.camera import TrainingCamera
 from crosstask.tasks.constant import ConstantPredictor
 from crosstask.tasks.presentation import Presentation
@@ -235,12 +237,14 @@ class Task(Presentation, ABC):
 
     def measured(self) -> dict[str, Any]:
         """What must be equal for two metrics of this task to be compared: classes, range, protocol."""
-        spec = self.to_spec()
+        spec = self.to_spec() | {"type": type(self).__name__}
         return {key: value for key, value in spec.items() if key not in self.training_only}
 
     def to_spec(self) -> dict[str, Any]:
         """JSON-safe description, read back by `from_spec`."""
-        spec: dict[str, Any] = {"type": type(self).__name__}
+        own = reference_of(self)  # a file of the user's, which `from_spec` finds again
+        kind = type(self).__name__ if own is None or not is_recordable(own) else own
+        spec: dict[str, Any] = {"type": kind}
         for field in fields(self):
             value = getattr(self, field.name)
             spec[field.name] = value.to_spec() if hasattr(value, "to_spec") else value
@@ -259,11 +263,21 @@ class Task(Presentation, ABC):
 def from_spec(spec: dict[str, Any]) -> Task:
     """The task that `Task.to_spec` described; knows every imported subclass of `Task`.
 
+    A kind of task in a file of somebody's own, `FILE.py:NAME`, is taken from that file: of a spec that
+    somebody else wrote, ask `crosstask.plugins.trust` first.
+
     Raises:
         ValueError: unknown type (with the nearest names) or option.
     """
     fields_of = dict(spec)
     kind = fields_of.pop("type", None)
+    if reference := parse(kind):
+        own = load(reference, "task")
+        if not isinstance(own, type) or not issubclass(own, Task):
+            raise ValueError(
+                f"`type` is {kind}, which is no kind of task; expected a class of tasks"
+            )
+        return own.build(fields_of)
     types = {cls.__name__: cls for cls in _subclasses(Task)}  # type: ignore[type-abstract]
     if kind not in types:
         near = difflib.get_close_matches(str(kind), types) or list(types)

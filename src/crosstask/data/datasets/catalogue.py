@@ -18,7 +18,7 @@ from crosstask.data.datasets.sevenscenes import SevenScenes
 from crosstask.data.datasets.synthia import Synthia
 from crosstask.data.datasets.vkitti2 import VirtualKITTI2
 from crosstask.data.sample import DataError
-from crosstask.suggest import nearest
+from crosstask.plugins.find import find
 
 READERS: Mapping[str, type[SceneDataset]] = {
     reader.source: reader
@@ -37,11 +37,17 @@ READERS: Mapping[str, type[SceneDataset]] = {
 }
 
 
-def find_reader(name: str) -> type[SceneDataset]:
-    """The reader with this name; an unknown one is an error that lists the nearest."""
-    if name not in READERS:
-        raise DataError(nearest(name, list(READERS), "dataset"))
-    return READERS[name]
+def find_reader(name: str | type[SceneDataset]) -> type[SceneDataset]:
+    """The reader with this name, `FILE.py:NAME`, a registered one, or itself.
+
+    Raises:
+        ValueError: an unknown name (the nearest are given), or a file that cannot be used.
+    """
+    return find("dataset", name, READERS, _is_reader, "a class of crosstask.data.SceneDataset")
+
+
+def _is_reader(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, SceneDataset)
 
 
 def open_dataset(

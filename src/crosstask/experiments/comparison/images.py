@@ -17,6 +17,7 @@ from crosstask.engine.runs import RunError
 from crosstask.evaluation.evaluate import Evaluator, to_device
 from crosstask.experiments.comparison.records import find_runs, read_record
 from crosstask.media.files import atomic_path
+from crosstask.plugins.trust import Trust
 from crosstask.recipes.reopen import open_run
 from crosstask.tasks import Task
 
@@ -43,6 +44,7 @@ def compare_runs(
     indices: Sequence[int] | None = None,
     samples: int = 3,
     device: str = "auto",
+    trust: Trust = False,
 ) -> Image.Image:
     """`compare_images` of run directories, folders of runs or a study's list.
 
@@ -51,10 +53,11 @@ def compare_runs(
         checkpoint: "best" or "last".
         indices: of validation images; `samples` evenly spaced ones if left out.
         device: auto, cpu, cuda or mps.
+        trust: which Python files that the runs name may run, see `crosstask.plugins.trust`.
     """
     paths = find_runs(runs)
-    names = _names(paths)
-    opened = [(names[path], open_run(path, checkpoint, root)) for path in paths]
+    names = _names(paths, trust)
+    opened = [(names[path], open_run(path, checkpoint, root, trust=trust)) for path in paths]
     contestants = [
         Contestant(
             name=name, network=e.regime.inference_network(), tasks=e.tasks, data=e.val_data()
@@ -66,9 +69,9 @@ def compare_runs(
     return compare_images(contestants, chosen, choose(device, "32").device)
 
 
-def _names(paths: list[Path]) -> dict[Path, str]:
+def _names(paths: list[Path], trust: Trust) -> dict[Path, str]:
     """The row of a study's run, shared by its single-task runs; else the folder's name."""
-    records = {path: read_record(path) for path in paths}
+    records = {path: read_record(path, trust) for path in paths}
     taken: dict[tuple[str | None, str], Path] = {}
     for path, record in records.items():
         for task in record.tasks:

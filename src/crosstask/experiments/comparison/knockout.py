@@ -15,6 +15,7 @@ from crosstask.engine.runs import RunError
 from crosstask.evaluation.evaluate import evaluate
 from crosstask.media.files import atomic_path, write_json
 from crosstask.models.exchanges.base import Exchange
+from crosstask.plugins.trust import Trust
 from crosstask.recipes.reopen import open_run
 from crosstask.tasks import Task
 
@@ -33,6 +34,7 @@ def knockout_run(
     samples: int | None = None,
     batch_size: int | None = None,
     device: str = "auto",
+    trust: Trust = False,
 ) -> dict[str, Any]:
     """`knockout` of a trained run on its validation split; writes knockout.json and knockout.png.
 
@@ -42,6 +44,7 @@ def knockout_run(
         samples: so many evenly spaced validation samples; all if left out.
         batch_size: the run's own if left out.
         device: auto, cpu, cuda or mps.
+        trust: which Python files that the run names may run, see `crosstask.plugins.trust`.
 
     Returns:
         The content of knockout.json.
@@ -49,7 +52,7 @@ def knockout_run(
     if samples is not None and samples < 1:
         raise ValueError(f"`--samples` is {samples}; expected at least 1")
     place = choose(device, "32").device
-    experiment = open_run(run, checkpoint, root)
+    experiment = open_run(run, checkpoint, root, trust=trust)
     network = experiment.regime.inference_network()
     data: Any = experiment.val_data()
     if samples is not None:

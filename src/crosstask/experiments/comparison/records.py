@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crosstask.engine.checkpoints import cleared
 from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError, read_json
+from crosstask.plugins.files import parse
+from crosstask.plugins.trust import Trust
 from crosstask.tasks import Task, from_spec
 
 NO_EXCHANGE, MATCHED_COMPUTE = "multi_task_matched", "compute_matched"
@@ -39,7 +42,8 @@ class Record:
 
     @property
     def dataset(self) -> str:
-        return str(self.config["recipe"]).split(".")[0]
+        recipe = str(self.config["recipe"])
+        return recipe if parse(recipe) else recipe.split(".")[0]
 
     @property
     def protocol(self) -> str:
@@ -96,16 +100,21 @@ class Record:
         }
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path, trust: Trust = False) -> Record:
     """One finished run.
+
+    Args:
+        trust: which Python files that the run's model names may run, see `crosstask.plugins.trust`.
 
     Raises:
         RunError: no run directory, not finished, cut off half way or damaged; names the file.
+        TrustError: its network or a task stands in a file that is not trusted.
     """
     run = Run(path)
     config = run.read_config("recipe", "seed")
     metrics = run.read_metrics()
     env, model = run.read_environment(), read_json(path / "model.json")
+    model = cleared(model, path, trust)
     study = path / "study.json"
     try:
         tasks = tuple(from_spec(spec) for spec in model["tasks"])

@@ -180,7 +180,7 @@ def _cost(records: Sequence[Record]) -> dict[str, int]:
         if names in counted:
             continue
         counted.append(names)
-        network, _ = build(record.model)
+        network, _ = build(record.model, record.path, trust=True)  # `read_record` was asked
         parts = count_macs(network, record.size)["total"]
         total = {key: total[key] + parts[key] for key in total}
     return total

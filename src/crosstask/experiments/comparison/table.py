@@ -30,6 +30,8 @@ from crosstask.experiments.comparison.rows import (
 from crosstask.experiments.comparison.sections import Section
 from crosstask.experiments.comparison.statistics import Interval, paired
 from crosstask.experiments.studies.study import letters
+from crosstask.plugins.find import short
+from crosstask.plugins.trust import Trust
 from crosstask.suggest import nearest
 from crosstask.tasks import Task
 
@@ -82,6 +84,7 @@ def make_table(
     force: bool = False,
     baseline: str | None = None,
     cost: bool = True,
+    trust: Trust = False,
 ) -> ComparisonTable:
     """Reads runs and puts them into a table.
 
@@ -92,12 +95,13 @@ def make_table(
             name of any other row, or "none", which leaves delta out. By default what the study's
             list says, else the single-task runs that are there.
         cost: count parameters and multiply-accumulates.
+        trust: which Python files that the runs name may run, see `crosstask.plugins.trust`.
 
     Raises:
         ConflictError: runs that must not be compared.
         RunError: unfinished or damaged runs, or a missing baseline.
     """
-    records = [read_record(path) for path in find_runs(places)]
+    records = [read_record(path, trust) for path in find_runs(places)]
     notes = []
     differing = conflicts(records)
     if differing:
@@ -191,8 +195,8 @@ def _own_name(record: Record) -> str:
     options = record.config.get("options") or {}
     if record.control == MATCHED_COMPUTE:
         return MATCHED_COMPUTE
-    shown = " ".join(f"{key}={value}" for key, value in options.items())
-    return f"{record.architecture} {shown}".strip()
+    shown = " ".join(f"{key}={short(str(value))}" for key, value in options.items())
+    return f"{short(record.architecture)} {shown}".strip()
 
 
 def _setting(record: Record, key: str) -> str:

@@ -16,6 +16,7 @@ from crosstask.drawing import panels
 from crosstask.engine.runs import Run, read_json
 from crosstask.evaluation.evaluate import Evaluator, to_device
 from crosstask.experiments.comparison.knockout import exchanges_of
+from crosstask.plugins.trust import Trust
 from crosstask.recipes.reopen import open_run
 from crosstask.tasks import Task
 
@@ -57,12 +58,14 @@ def collect(
     checkpoint: str = "best",
     device: torch.device | str = "cpu",
     shown: int = 2,
+    trust: Trust = False,
 ) -> RunFacts:
     """Reads a run directory and evaluates its checkpoint once, image by image.
 
     Args:
         root: where the dataset lies now, if not where it was in training.
         shown: best and worst images to show.
+        trust: which Python files that the run names may run, see `crosstask.plugins.trust`.
 
     Raises:
         RunError, ModelFileError: no run, no checkpoint.
@@ -76,7 +79,7 @@ def collect(
         run.curves(),
         knockout=_json(path / "knockout.json") or None,
     )
-    experiment = open_run(path, checkpoint, root)
+    experiment = open_run(path, checkpoint, root, trust=trust)
     network = experiment.regime.inference_network()
     network.eval().to(device)
     facts.tasks = tuple(experiment.tasks)

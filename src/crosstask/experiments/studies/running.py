@@ -12,6 +12,7 @@ from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError
 from crosstask.engine.training import train
 from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json
+from crosstask.plugins.trust import whole_paths
 from crosstask.recipes.catalogue import find_recipe
 from crosstask.suggest import nearest
 
@@ -37,7 +38,7 @@ class PlannedRun:
             return ELSEWHERE
         if not self.place.config_file.is_file():
             return OPEN
-        differing = differences(self.place.read_config(), self.config)
+        differing = differences(whole_paths(self.place.read_config()), self.config)
         if differing:
             raise RunError(
                 f"{self.place.path} holds a run with other settings:\n{differing}\n"
@@ -72,7 +73,7 @@ def plan(
         options |= given | {"seed": run.seed}
         if merged:
             options["options"] = merged
-        config = {"recipe": run.recipe, **options}
+        config = whole_paths({"recipe": run.recipe, **options})
         planned.append(PlannedRun(run, Run(output / run.name), config))
     return planned
 

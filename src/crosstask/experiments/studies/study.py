@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from crosstask.plugins.files import parse
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -71,7 +73,8 @@ def letters(tasks: Iterable[str]) -> str:
     """("segmentation", "depth") -> "S-D"."""
     from crosstask.tasks import short_name
 
-    return "-".join(map(short_name, tasks))
+    own = [(parse(task), task) for task in tasks]
+    return "-".join(r.name if r else short_name(task) for r, task in own)
 
 
 def runs(setting: Setting, rows: Sequence[Row]) -> list[StudyRun]:
