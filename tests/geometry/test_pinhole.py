@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from crosstask import geometry
+from crosstask.media.orientation import swaps_sides, upright
 
 
 def camera(fx=90.0, fy=80.0, cx=70.0, cy=21.0):
@@ -24,6 +25,35 @@ def test_crop_and_flip():
     flipped = geometry.flip_intrinsics(camera(), width=100)[0]
     assert flipped[:2, 2].tolist() == [29, 21]
     assert geometry.flip_intrinsics(flipped, 100).equal(camera()[0])
+
+
+def test_turning_upright_moves_every_pixel_and_the_camera_alike():
+    """A point seen at a pixel of the stored image is seen at the pixel where the image turned it."""
+    stored = torch.arange(12.0).view(1, 3, 4)
+    k = camera(fx=9.0, fy=8.0, cx=1.25, cy=0.5)[0]
+    for orientation in range(1, 9):
+        image = upright(stored, orientation)
+        turned = geometry.turn_intrinsics(k, orientation, 3, 4)
+        sides = (turned[0, 0], turned[1, 1])
+        assert sides == ((8, 9) if swaps_sides(orientation) else (9, 8))
+        # the mirrored or turned world's axes: where one pixel to the right and one down went
+        rows, columns = (torch.nonzero(image[0] == v)[0] for v in (0.0, 5.0))
+        moved = {0.0: rows, 5.0: columns}
+        for value, (v, u) in {0.0: (0, 0), 5.0: (1, 1)}.items():
+            ray = torch.tensor([(u - 1.25) / 9, (v - 0.5) / 8])
+            row, column = moved[value].tolist()
+            found = torch.tensor(
+                [(column - turned[0, 2]) / sides[0], (row - turned[1, 2]) / sides[1]]
+            )
+            assert torch.allclose(found.abs().sort()[0], ray.abs().sort()[0], atol=1e-6)
+    unknown = torch.diag(torch.tensor([0.0, 0.0, 1.0]))
+    assert torch.equal(geometry.turn_intrinsics(unknown, 6, 3, 4), unknown)
+
+
+def test_turning_by_hand():
+    """Orientation 6 is a quarter clockwise: (u, v) of 3 x 4 goes to (3 - 1 - v, u)."""
+    turned = geometry.turn_intrinsics(camera(fx=9.0, fy=8.0, cx=1.25, cy=0.5), 6, 3, 4)[0]
+    assert turned.tolist() == [[8, 0, 1.5], [0, 9, 1.25], [0, 0, 1]]
 
 
 def test_unproject_by_hand():

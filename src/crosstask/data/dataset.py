@@ -136,6 +136,10 @@ class SceneDataset(Samples, ABC):
         """Modalities that the files under `root` allow; asking for another is an error."""
         return self.supported
 
+    def unread(self) -> list[Path]:
+        """Files among the images that the reader does not read; `data check` names them."""
+        return []
+
     def requirement(self, modality: str) -> str:
         """What to fetch when `modality` is supported but not there."""
         return f"its files under {self.root}"

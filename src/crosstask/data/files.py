@@ -14,6 +14,7 @@ from torch import Tensor
 
 from crosstask.data.sample import DataError
 from crosstask.media.images import SUFFIXES, decode_map, image_facts, read_upright
+from crosstask.media.listing import list_images
 from crosstask.media.npy import read_npy
 from crosstask.media.png import PngHeader, png_header
 from crosstask.media.reading import read_bytes, read_text
@@ -119,15 +120,6 @@ def image_size(path: Path) -> tuple[int, int]:
     """Height and width of an image as it is read (upright), from its header alone."""
     facts = image_facts(path)
     return facts.height, facts.width
-
-
-def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
-    """Images directly in a folder, sorted by name; other files are passed over."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")
-    )
 
 
 def as_labels(array: np.ndarray) -> Tensor:

@@ -124,7 +124,8 @@ def train(
         regime = experiment.regime
         regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
         camera = training_camera(experiment.tasks, train_set)
-        described = description(experiment, settings, camera)
+        value_range = _value_range(train_set)
+        described = description(experiment, settings, camera, value_range)
         regime.description = json.dumps(described)
         if rank_zero:
             _record(place, experiment, hardware, train_set, val_set)
@@ -350,13 +351,17 @@ def _record(place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_s
 
 
 def description(
-    e: Experiment, config: Mapping[str, Any] | None = None, camera: TrainingCamera | None = None
+    e: Experiment,
+    config: Mapping[str, Any] | None = None,
+    camera: TrainingCamera | None = None,
+    value_range: str = "auto",
 ) -> dict[str, Any]:
     """The run's model.json.
 
     Args:
         config: as in config.yaml.
         camera: of training, see `training_camera`.
+        value_range: of the training images, see `crosstask.media.value_range`.
 
     Raises:
         UnrecordedNetwork: what would be trained could not be loaded.
@@ -364,10 +369,37 @@ def description(
     facts = {
         "size": list(e.size),
         "protocol": e.protocol,
+        "value_range": value_range,
         "training_camera": None if camera is None else camera.to_spec(),
         **e.regime.model_facts(),
     }
     return checkpoints.describe(e.regime.network, e.tasks, config, **facts)
+
+
+def _value_range(train_set: Any) -> str:
+    """The stored values that are black and white in the training images, for prediction.
+
+    Images of a mixture with several ranges cannot be told apart later: `auto` then.
+    """
+    found: set[str] = set()
+
+    def look(record: Any) -> None:
+        if isinstance(record, Mapping):
+            if isinstance(record.get("value_range"), str):
+                found.add(record["value_range"])
+            look([value for value in record.values() if isinstance(value, (Mapping, list))])
+        elif isinstance(record, list):
+            for part in record:
+                look(part)
+
+    look(train_set.describe() if hasattr(train_set, "describe") else {})
+    if len(found) > 1:
+        warnings.warn(
+            f"the training images have several value ranges ({', '.join(sorted(found))}); prediction "
+            "will read images by the range of their data type",
+            stacklevel=2,
+        )
+    return found.pop() if len(found) == 1 else "auto"
 
 
 def _quieten() -> None:

@@ -14,29 +14,32 @@ Maps (labels, depth) come exactly as stored, and are never turned.
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from crosstask.media import png, tiff
+from crosstask.media.decoding import (
+    DEEP,
+    MOST_PIXELS,
+    damaged,
+    decode,
+    image_bytes,
+    open_image,
+)
+from crosstask.media.decoding import (
+    SUFFIXES as SUFFIXES,
+)
 from crosstask.media.orientation import ORIENTATION_TAG, stored_size, upright
-from crosstask.media.reading import DataError, ImageError, check_file, read_bytes
+from crosstask.media.reading import DataError, check_file
+from crosstask.media.reading import ImageError as ImageError
 from crosstask.media.value_range import ValueRange, scale
 
-SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
-    ".pnm", ".gif",
-)  # fmt: skip
-MOST_PIXELS = 100_000_000
-_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM", "GIF")  # others run odd decoders
-_DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-_GREY = ("1", "L", "LA", "La", *_DEEP)
+_GREY = ("1", "L", "LA", "La", *DEEP)
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
-_BITS_PER_SAMPLE = 258
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def read_upright(
             that do not fit the range.
     """
     file = Path(path)
-    data = _bytes(file)
+    data = image_bytes(file)
     if data.startswith(png.SIGNATURE):
         header = png.verify(file, data, most_pixels)
         if header.bits == 16 and header.channels > 1:
@@ -92,7 +95,7 @@ def read_upright(
             turned = _exif_orientation(png.find_exif(io.BytesIO(data)))
             return StoredImage(upright(_deep_colour(deep, value_range, file), turned), turned)
     data, turned = tiff.take_orientation(data) if tiff.is_tiff(data) else (data, 1)
-    found = from_pil(_decoded(file, data, most_pixels), value_range, str(file))
+    found = from_pil(decode(file, data, most_pixels), value_range, str(file))
     return StoredImage(upright(found.pixels, turned), max(turned, found.orientation))
 
 
@@ -107,12 +110,12 @@ def from_pil(
     except ImageError:
         raise
     except Exception as error:
-        raise _damaged(name, error) from error
+        raise damaged(name, error) from error
     return StoredImage(upright(pixels, turned), turned)
 
 
 def _pixels(image: Image.Image, value_range: ValueRange | None, name: str) -> Tensor:
-    if image.mode in _DEEP:
+    if image.mode in DEEP:
         return scale(np.asarray(image), value_range, name)[None].expand(3, -1, -1).contiguous()
     if image.mode in _ALPHA or "transparency" in image.info:
         image = _over_white(image.convert("RGBA"))
@@ -152,7 +155,7 @@ def read_map(path: Path | str, most_pixels: int = MOST_PIXELS) -> Shaped[np.ndar
     Raises:
         ImageError: as `read_upright`.
     """
-    return decode_map(Path(path), _bytes(Path(path)), most_pixels)
+    return decode_map(Path(path), image_bytes(Path(path)), most_pixels)
 
 
 def decode_map(
@@ -167,11 +170,11 @@ def decode_map(
         if header.bits in (2, 4) and not header.palette:  # Pillow makes 0..255 of them
             stretched = 255 // (2**header.bits - 1)
     data = tiff.take_orientation(data)[0] if tiff.is_tiff(data) else data
-    image = _decoded(path, data, most_pixels)
+    image = decode(path, data, most_pixels)
     try:
         array = np.array(image)
     except Exception as error:
-        raise _damaged(str(path), error) from error
+        raise damaged(str(path), error) from error
     array = array.astype(np.uint8) if array.dtype == bool else array
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     array = array // stretched if stretched > 1 else array
@@ -190,7 +193,7 @@ def image_facts(path: Path | str) -> ImageFacts:
     file = Path(path)
     try:
         check_file(file)
-        with file.open("rb") as opened, _open(file, opened) as image:
+        with file.open("rb") as opened, open_image(file, opened) as image:
             size, mode = (image.height, image.width), image.mode
             if image.format == "PNG":
                 turned = _exif_orientation(png.find_exif(opened))
@@ -201,7 +204,7 @@ def image_facts(path: Path | str) -> ImageFacts:
     except (ImageError, DataError) as error:
         raise ImageError(str(error)) from error
     except Exception as error:
-        raise _damaged(str(file), error) from error
+        raise damaged(str(file), error) from error
     return ImageFacts(*stored_size(size, turned), turned, mode in _GREY)
 
 
@@ -222,65 +225,3 @@ def _exif_orientation(exif: bytes | None) -> int:
 
 def _legal(orientation: object) -> int:
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
-
-
-# Opening --------------------------------------------------------------------------------------
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return read_bytes(path)
-    except DataError as error:
-        raise ImageError(str(error)) from None
-
-
-def _open(path: Path, file: io.BufferedIOBase) -> Image.Image:
-    try:
-        return Image.open(cast(IO[bytes], file), formats=_FORMATS)
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{path} is no image that can be read (it is cut, damaged, or of another format); "
-            f"expected one of {', '.join(SUFFIXES)}; convert it, or fetch it again"
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{path} is too large ({error}); shrink it, or cut it into pieces"
-        ) from None
-
-
-def _decoded(path: Path, data: bytes, most_pixels: int) -> Image.Image:
-    """A loaded Pillow image of these (for a PNG: verified) bytes."""
-    try:
-        image = _open(path, io.BytesIO(data))
-        png.check_pixels(path, image.height, image.width, most_pixels)
-        if _drops_bits(image):
-            raise ImageError(
-                f"{path} is {image.format} with more than 8 bits a colour channel, which would be lost; "
-                "convert it to 16-bit PNG"
-            )
-        image.load()
-    except ImageError:
-        raise
-    except Exception as error:  # decoders raise whatever damage makes them stumble over
-        raise _damaged(str(path), error) from error
-    return image
-
-
-def _drops_bits(image: Image.Image) -> bool:
-    """Whether Pillow would read 16-bit colour as 8 bits without a word."""
-    if image.mode in _DEEP:
-        return False
-    if image.format == "TIFF":
-        bits = image.tag_v2.get(_BITS_PER_SAMPLE, (8,))  # type: ignore[attr-defined]
-        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
-    if image.format == "PPM" and (tiles := getattr(image, "tile", None)):
-        arguments = tiles[0].args
-        return isinstance(arguments, tuple) and any(
-            isinstance(a, int) and a > 255 for a in arguments
-        )
-    return False
-
-
-def _damaged(name: str, error: Exception) -> ImageError:
-    reason = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)
-    return ImageError(f"{name} is cut or damaged ({reason}); fetch it again")

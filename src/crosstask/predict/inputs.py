@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from crosstask.media.images import SUFFIXES, ImageError
+from crosstask.media.listing import FOREIGN, is_left_behind
 from crosstask.media.video import VIDEO_SUFFIXES
 
 
@@ -45,7 +46,9 @@ def find_inputs(inputs: Iterable[Path | str]) -> list[Path]:
 
 
 def _usable(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in (*SUFFIXES, *VIDEO_SUFFIXES)
+    """Images, videos, and images of kinds that are not read, which are reported one by one."""
+    known = path.suffix.lower() in (*SUFFIXES, *FOREIGN, *VIDEO_SUFFIXES)
+    return known and path.is_file() and not is_left_behind(path)
 
 
 def _of_folder(folder: Path) -> list[Path]:
@@ -53,7 +56,8 @@ def _of_folder(folder: Path) -> list[Path]:
     if not files:
         raise ImageError(
             f"the folder {folder} holds no images and no videos "
-            f"({', '.join((*SUFFIXES, *VIDEO_SUFFIXES))})"
+            f"({', '.join((*SUFFIXES, *VIDEO_SUFFIXES))}); for those of its folders give the pattern "
+            f"{folder}/**/*"
         )
     return files
 

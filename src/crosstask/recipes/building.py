@@ -176,6 +176,7 @@ def reader_experiment(
     score_at: str = "resized",
     subset: float | None = None,
     labelled: float | None = None,
+    value_range: str = "auto",
     reader_options: dict[str, Any] | None = None,
     protocol: str = "correct",
     **options: Any,
@@ -197,6 +198,8 @@ def reader_experiment(
         score_at: "resized" scores at `size` as the paper does, "native" at the labels' own size.
         subset: use only this share of the training frames.
         labelled: share of the training frames that keep their labels.
+        value_range: stored values of the images that are black and white, such as 0..4095 of a
+            12-bit camera; auto is the range of the data type. Prediction does the same.
         reader_options: further arguments of the reader.
         protocol: correct or released.
     """
@@ -205,7 +208,7 @@ def reader_experiment(
     chosen = choose_tasks(tasks, available)
     modalities = tuple(task.name for task in chosen)
     height_width = parse_size(size)
-    further = dict(reader_options or {}) | {"protocol": protocol}
+    further = dict(reader_options or {}) | {"protocol": protocol, "value_range": value_range}
 
     def train() -> Any:
         transform = transforms.training(

@@ -20,6 +20,7 @@ def self_supervised(
     tasks: str = "depth",
     size: str = "128x416",
     validation: float = 0.2,
+    value_range: str = "auto",
     offsets: str = "-1,1",
     flip: float = 0.5,
     jitter: float = 0.0,
@@ -54,6 +55,8 @@ def self_supervised(
         tasks: depth; frames have no labels for others.
         size: HEIGHTxWIDTH.
         validation: share of every sequence, at its end, that is kept for validation.
+        value_range: stored values of the frames that are black and white, such as 0..4095; auto is
+            the range of the data type.
         offsets: frames that explain the target: `--offsets=-1,1`.
         flip: probability of a mirrored sample.
         jitter: probability of changed colours.
@@ -86,6 +89,7 @@ def self_supervised(
             transform,
             intrinsics=parse_camera(intrinsics),
             validation=validation,
+            value_range=value_range,
             offsets=parse_offsets(offsets),
         )
 

@@ -12,6 +12,7 @@ from crosstask.data import labels
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
 from crosstask.data.dataset import Frame, SceneDataset, as_map
 from crosstask.data.files import (
+    IMAGE_SUFFIXES,
     as_labels,
     list_images,
     read_ids,
@@ -19,10 +20,11 @@ from crosstask.data.files import (
     read_npy,
     read_numbers,
     read_png,
-    read_text,
 )
 from crosstask.data.sample import DataError, unknown_intrinsics
 from crosstask.data.splits import random_split, read_split
+from crosstask.media.listing import files_in
+from crosstask.media.reading import read_lines
 from crosstask.tasks.classes import ClassTable
 
 _SUFFIXES = {
@@ -32,6 +34,12 @@ _SUFFIXES = {
     "edges": (".png", ".npy"),
     "saliency": (".png",),
 }
+
+
+_PARTS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 
 
 class FolderDataset(SceneDataset):
@@ -56,7 +64,8 @@ class FolderDataset(SceneDataset):
     licence = "yours"
     tree = """
 root/
-  images/NAME.jpg (or .png)
+  images/NAME.jpg         (or .png, .bmp, .webp, .tif; also in folders: images/train/NAME.jpg with
+                          segmentation/train/NAME.png; train, val and test are splits then)
   segmentation/NAME.png   8 bits, class index 0, 1, ...; 255 unknown
   depth/NAME.npy          float metres, 0 unknown (or 16-bit .png, see `depth_scale`)
   normals/NAME.npy        (H, W, 3) unit vectors, 0 unknown (or 8-bit .png, 2 p / 255 - 1)
@@ -121,12 +130,16 @@ Only images/ must be there.
 
     def index(self) -> list[Frame]:
         """Every image of `images/`, in the part that the split gives it."""
-        images = list_images(self.root / "images")
+        images = list_images(self.root / "images", nested=True)
         if not images:
             raise self.wrong_root("images/*.jpg or *.png")
-        by_name = {path.stem: path for path in images}
-        if len(by_name) < len(images):
-            raise DataError(f"{self.root / 'images'} has two images of one name with two suffixes")
+        by_name: dict[str, Path] = {}
+        for path in images:
+            other = by_name.setdefault(self._name("images", path), path)
+            if other != path:
+                raise DataError(
+                    f"{path} and {other.name} have one name with two suffixes; rename or remove one"
+                )
         files = {name: {"image": path} for name, path in by_name.items()}
         for kind, suffixes in _SUFFIXES.items():
             self._add_labels(kind, suffixes, files)
@@ -138,20 +151,33 @@ Only images/ must be there.
         folder = self.root / kind
         if not folder.is_dir():
             return
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith("."):
-                continue
-            if path.suffix not in suffixes:
+        for path in files_in(folder, nested=True):
+            if path.suffix.lower() not in suffixes:
                 raise DataError(
                     f"{path} has the suffix {path.suffix!r}; expected {' or '.join(suffixes)}"
                 )
-            if path.stem not in files:
-                raise DataError(f"{path} has no image images/{path.stem}.png or .jpg")
-            files[path.stem].setdefault(kind, path)
+            name = self._name(kind, path)
+            if name not in files:
+                raise DataError(
+                    f"{path} has no image images/{name}.png or .jpg; add it, or move the label away"
+                )
+            files[name].setdefault(kind, path)
+
+    def _name(self, kind: str, path: Path) -> str:
+        """A file's path within the folder of its kind, without the suffix."""
+        return path.relative_to(self.root / kind).with_suffix("").as_posix()
+
+    def unread(self) -> list[Path]:
+        """Files of images/ that are no images and that nobody's system left behind."""
+        everything = files_in(self.root / "images", nested=True)
+        return [path for path in everything if path.suffix.lower() not in IMAGE_SUFFIXES]
 
     def _names(self, names: Sequence[str]) -> Sequence[str]:
         if self.split == "all":
             return names
+        parts = self._parts(names)
+        if parts is not None:
+            return parts.get(self.split, ())
         listing = self.root / "splits" / f"{self.split}.txt"
         if listing.is_file():
             chosen, known = read_split(listing), set(names)
@@ -167,6 +193,26 @@ Only images/ must be there.
         train, val = random_split(names, 1 - self.validation, self.seed)
         return train if self.split == "train" else val
 
+    def _parts(self, names: Sequence[str]) -> dict[str, Sequence[str]] | None:
+        """Frames by split where images/train/, images/val/ ... say it; None where they do not."""
+        if (self.root / "splits").is_dir():
+            return None
+        parts: dict[str, Sequence[str]] = {}
+        for name in names:
+            top = _PARTS.get(name.split("/")[0].lower(), "") if "/" in name else ""
+            parts[top] = [*parts.get(top, ()), name]
+        if "train" not in parts:
+            return None
+        if "" in parts:
+            raise DataError(
+                f"{self.root / 'images'} has {parts[''][0]!r} outside of its folders for train, val "
+                "and test; move it into one of them, or write splits/train.txt and splits/val.txt"
+            )
+        if "val" not in parts:
+            train, val = random_split(parts["train"], 1 - self.validation, self.seed)
+            parts |= {"train": train, "val": val}
+        return parts
+
     def load_segmentation(self, frame: Frame) -> Tensor:
         """(H,W) uint8 class index, void 255."""
         path = frame.files["segmentation"]
@@ -175,7 +221,7 @@ Only images/ must be there.
     def load_depth(self, frame: Frame) -> Tensor:
         """(1,H,W) metres, 0 where unknown."""
         path = frame.files["depth"]
-        if path.suffix == ".png":
+        if path.suffix.lower() == ".png":
             return as_map(read_png(path, bits=16)[0].numpy() / np.float32(self.depth_scale))
         depth = read_npy(path)
         depth = depth.reshape(depth.shape[:2])
@@ -192,7 +238,7 @@ Only images/ must be there.
     def load_edges(self, frame: Frame) -> Tensor:
         """(1,H,W): 0, 1, void 255."""
         path = frame.files["edges"]
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             stored = read_npy(path)
             return as_map(stored.reshape(stored.shape[:2]) > 0.5)
         ids = read_ids(path)
@@ -233,7 +279,7 @@ def _class_table(classes: int | ClassTable | None, path: Path) -> ClassTable | N
     if not path.is_file():
         return None
     names, colors = [], []
-    for line in read_text(path).splitlines():
+    for line in read_lines(path):
         words = line.split()
         if len(words) >= 4 and all(word.isdigit() and int(word) < 256 for word in words[-3:]):
             colors.append((int(words[-3]), int(words[-2]), int(words[-1])))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from crosstask.data.dataset import Frame, SceneDataset, Transform
-from crosstask.data.files import IMAGE_SUFFIXES, read_image, read_numbers
+from crosstask.data.files import IMAGE_SUFFIXES, list_images, read_image, read_numbers
 from crosstask.data.sample import TARGETS, DataError, intrinsics_matrix
 from crosstask.media.images import image_facts
 from crosstask.media.video import VIDEO_SUFFIXES, frame_times, read_frames, video_orientation
@@ -159,10 +159,10 @@ class FrameFolder(SceneDataset):
             return [_of_video(self.root.stem, self.root)]
         images: dict[Path, list[Path]] = {}
         found = []
-        for path in sorted(self.root.rglob("*")) if self.root.is_dir() else ():
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+        for path in list_images(self.root, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES), nested=True):
+            if path.suffix.lower() in IMAGE_SUFFIXES:
                 images.setdefault(path.parent, []).append(path)
-            elif path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
+            else:
                 found.append(_of_video(path.relative_to(self.root).as_posix(), path))
         for folder, files in images.items():
             name = folder.relative_to(self.root).as_posix()

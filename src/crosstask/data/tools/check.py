@@ -27,6 +27,11 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
         (notes if partial else defects).append(text)
     if findings.frames < len(dataset):
         notes.append(f"looked at {findings.frames} of {len(dataset)} frames")
+    if findings.grey_levels:
+        notes.append(f"{len(findings.grey_levels)} images, such as {findings.grey_levels[0]}")
+    unread = dataset.unread()
+    if unread:
+        notes.append(f"{len(unread)} files are no images and are not read, such as {unread[0]}")
     for name, pixels in findings.pixels.items():
         if pixels and findings.void[name] == pixels:
             withheld = notes if dataset.split == "test" else defects  # test labels often are

@@ -16,6 +16,7 @@ from crosstask.data.axes import CONVENTIONS, AxesReport, compare_axes, paired_no
 from crosstask.data.dataset import Frame, SceneDataset
 from crosstask.data.derive import depth_to_normals
 from crosstask.data.sample import KEYS, DataError, void_mask
+from crosstask.media.value_range import few_levels
 
 DEPTH_EDGES = np.geomspace(0.1, 1000.0, 41)  # metres: ten bins a decade
 _NORMALS_FRAMES, _NORMALS_PIXELS = 60, 2000
@@ -35,6 +36,7 @@ class Findings:
     depth: np.ndarray = field(default_factory=lambda: np.zeros(len(DEPTH_EDGES) + 1, np.int64))
     depth_range: tuple[float, float] = (np.inf, 0.0)
     normals: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # stored and measured
+    grey_levels: list[str] = field(default_factory=list)  # of images that use few of them
 
     def add(self, other: "Findings") -> None:
         """Take in another one."""
@@ -47,6 +49,7 @@ class Findings:
         low, high = zip(self.depth_range, other.depth_range, strict=True)
         self.depth_range = (min(low), max(high))
         self.normals += other.normals
+        self.grey_levels += other.grey_levels
 
 
 def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
@@ -57,6 +60,9 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
     except DataError as error:
         findings.defects.append(str(error))
         return findings
+    levels = few_levels(image, dataset.value_range)
+    if levels is not None:
+        findings.grey_levels.append(f"{frame.name}: {levels}")
     size = (int(image.shape[-2]), int(image.shape[-1]))
     findings.sizes[f"{size[0]}x{size[1]}"] += 1
     loaded: dict[str, Tensor] = {}
