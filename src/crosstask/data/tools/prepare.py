@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from crosstask.data.datasets.nyudv2 import CROP, FULL
-from crosstask.data.files import IMAGE_SUFFIXES, read_mat
+from crosstask.data.files import IMAGE_SUFFIXES, read_image, read_mat
 from crosstask.data.sample import DataError
 
 LABELED, SPLITS, MAPPING = "nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat"
@@ -188,11 +188,8 @@ def cityscapes_jobs(root: Path, output: Path, size: tuple[int, int]) -> list[Job
 def _shrink(source: Path, target: Path, size: tuple[int, int]) -> bool:
     if target.is_file():
         return False
-    try:
-        with Image.open(source) as image:
-            small = image.convert("RGB").resize((size[1], size[0]), Image.Resampling.LANCZOS)
-    except OSError as error:
-        raise DataError(f"{source} cannot be decoded ({error})") from error
+    image = Image.fromarray(read_image(source).permute(1, 2, 0).numpy())  # the set has 8 bits
+    small = image.resize((size[1], size[0]), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, format="JPEG", quality=98, subsampling=0)
     write_atomic(target, buffer.getvalue())
