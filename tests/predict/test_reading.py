@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from crosstask.cli import main
 from crosstask.data import FolderDataset
+from crosstask.data.combine.mixture import Mixture
+from crosstask.engine.training import trained_range
 from crosstask.media.images import StoredImage
 from crosstask.predict.model import SceneModel, load
 from crosstask.predict.streams import Settings, batches, predict_images
@@ -111,3 +113,17 @@ def test_the_range_of_values_travels_with_the_model(tmp_path: Path) -> None:
         image = model.predict(root / "images" / "0.png").image
         assert image.amin() == 0 and image.amax() == 1
     assert load(run).description["value_range"] == "0..4095"
+
+
+def test_images_of_several_ranges_leave_prediction_to_the_data_type(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_png(tmp_path / name / "images" / "0.png", np.zeros((32, 48), np.uint16))
+
+    def part(name: str, value_range: str) -> tuple[FolderDataset, float]:
+        return FolderDataset(tmp_path / name, "all", (), value_range=value_range), 1.0
+
+    alike = Mixture([part("a", "0..4095"), part("b", "0..4095")], modalities=())
+    assert trained_range(alike) == "0..4095"
+    with pytest.warns(UserWarning, match=r"several value ranges \(0\.\.4095, auto\)"):
+        mixed = Mixture([part("a", "0..4095"), part("b", "auto")], modalities=())
+        assert trained_range(mixed) == "auto"

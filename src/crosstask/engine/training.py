@@ -124,7 +124,7 @@ def train(
         regime = experiment.regime
         regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
         camera = training_camera(experiment.tasks, train_set)
-        value_range = _value_range(train_set)
+        value_range = trained_range(train_set)
         described = description(experiment, settings, camera, value_range)
         regime.description = json.dumps(described)
         if rank_zero:
@@ -376,7 +376,7 @@ def description(
     return checkpoints.describe(e.regime.network, e.tasks, config, **facts)
 
 
-def _value_range(train_set: Any) -> str:
+def trained_range(train_set: Any) -> str:
     """The stored values that are black and white in the training images, for prediction.
 
     Images of a mixture with several ranges cannot be told apart later: `auto` then.
@@ -392,7 +392,7 @@ def _value_range(train_set: Any) -> str:
             for part in record:
                 look(part)
 
-    look(train_set.describe() if hasattr(train_set, "describe") else {})
+    look(train_set.describe())
     if len(found) > 1:
         warnings.warn(
             f"the training images have several value ranges ({', '.join(sorted(found))}); prediction "
