@@ -43,7 +43,8 @@ def test_the_kinds(task: Task, none: str, own: str, other: str, unrecorded: str)
 def test_another_focal_length_is_told_with_both_numbers() -> None:
     assert PLAIN.kind_note(camera(900.0), OWN) == (
         "the focal length is 900 pixels; metres hold for the training camera only, 700 pixels at "
-        "this image size"
+        "this image size; things look as large as in training where the network runs at a `size` "
+        "0.78 times as large"
     )
     assert "give the focal length" in PLAIN.kind_note(None, OWN)
     assert "does not name it" in PLAIN.kind_note(camera(900.0))

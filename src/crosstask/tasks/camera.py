@@ -103,5 +103,9 @@ def note_for_one_camera(
     told = f"metres hold for the training camera only, {trained} pixels at this image size"
     if camera is None or not known(camera):
         return f"{told}; give the focal length (`fx` or `intrinsics`) of the image"
-    focal = focal_lengths(camera).reshape(-1)
-    return f"the focal length is {float(focal[0]):.0f} pixels; {told}"
+    focal = float(focal_lengths(camera).reshape(-1)[0])
+    factor = (trained.low if focal < trained.low else trained.high) / focal
+    return (
+        f"the focal length is {focal:.0f} pixels; {told}; things look as large as in training where "
+        f"the network runs at a `size` {factor:.2f} times as large"
+    )
