@@ -175,7 +175,9 @@ def test_nobody_asks_for_the_class_of_a_task() -> None:
     classes = {
         cls.__name__
         for cls in vars(crosstask.tasks).values()
-        if isinstance(cls, type) and issubclass(cls, crosstask.tasks.Task)
+        if isinstance(cls, type)
+        and issubclass(cls, crosstask.tasks.Task)
+        and cls is not crosstask.tasks.Task
     }
     wrong = []
     for path in FILES:
