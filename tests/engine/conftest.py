@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crosstask.engine.experiment import Experiment
-from crosstask.recipes.building import supervised_experiment
+from crosstask.recipes.supervised import supervised_experiment
 from fakes.scenes import Scenes, scene_tasks
 
 

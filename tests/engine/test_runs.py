@@ -159,7 +159,7 @@ def test_the_code_version_follows_what_numbers_depend_on(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["recipes/building.py", "engine/callbacks.py", "engine/checkpoints.py"]
+    "name", ["recipes/supervised.py", "engine/callbacks.py", "engine/checkpoints.py"]
 )
 def test_the_code_version_knows_how_a_run_is_put_together(tmp_path: Path, name: str) -> None:
     package = tmp_path / "crosstask"

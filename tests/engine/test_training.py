@@ -81,7 +81,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 from fakes.scenes import Scenes, scene_tasks
-from crosstask.recipes.building import supervised_experiment
+from crosstask.recipes.supervised import supervised_experiment
 from crosstask.regimes.regime import Regime
 from crosstask.engine.training import train
 start = Regime.on_train_batch_start
@@ -391,7 +391,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import torch
 import crosstask.engine.training as training
-from crosstask.recipes.building import supervised_experiment
+from crosstask.recipes.supervised import supervised_experiment
 from fakes.scenes import Scenes, scene_tasks
 torch.set_num_threads(1)
 experiment = supervised_experiment(tasks=scene_tasks(("segmentation", "depth")), train_data=lambda: Scenes(8),

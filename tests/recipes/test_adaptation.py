@@ -14,7 +14,7 @@ from crosstask.data import CamVid, Cityscapes, ProceduralStreets, Synthia, Virtu
 from crosstask.data.combine.class_map import MappedClasses
 from crosstask.data.combine.pairs import DomainPairs
 from crosstask.data.streets import STREET_CLASSES
-from crosstask.recipes.adapting import adaptation_optimizer
+from crosstask.recipes.adaptation import adaptation_optimizer
 from crosstask.recipes.procedural_to_camvid import STREETS_TO_CAMVID
 from fakes import camvid, cityscapes, synthia, vkitti2
 

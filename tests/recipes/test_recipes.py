@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import fakes.synthia
 import fakes.vkitti2
 from crosstask.cli import main
 from crosstask.cli.parsing import recipe_parser
-from crosstask.recipes.building import build_network
 from crosstask.recipes.catalogue import RECIPES
 from crosstask.recipes.procedural import supervised as procedural
+from crosstask.recipes.settings import NetworkSettings
+from crosstask.recipes.supervised import build_network
 from crosstask.regimes.regime import Regime
 from crosstask.tasks import Depth, Normals
 
@@ -165,8 +167,9 @@ def test_the_family_trains_with_its_own_losses_and_weights() -> None:
 
 
 def test_depth_labels_of_atrc_span_what_the_task_does() -> None:
-    common = {"architecture": "atrc", "encoder": "resnet10t", "pretrained": False, "width": 0.25}
-    outdoors = build_network((Depth(near=1e-3, far=80.0), Normals()), **common)
+    atrc = NetworkSettings(architecture="atrc", encoder="resnet10t", pretrained=False, width=0.25)
+    outdoors = build_network((Depth(near=1e-3, far=80.0), Normals()), atrc)
     assert outdoors.auxiliary.near == 0.7 and outdoors.auxiliary.far == 80.0
-    chosen = build_network((Depth(far=80.0), Normals()), **common, options={"far": 20.0})
+    nearer = replace(atrc, options={"far": 20.0})
+    chosen = build_network((Depth(far=80.0), Normals()), nearer)
     assert chosen.auxiliary.far == 20.0

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
 from crosstask.recipes.catalogue import find_recipe
+from crosstask.recipes.recipe import summary
 from crosstask.recipes.resolving import add_options
 from crosstask.suggest import nearest
 
@@ -38,7 +40,7 @@ class OptionParser(ArgumentParser):
             if getattr(action, "_typehint", None) is bool
         }
         parts = []
-        for arg, following in zip(argv, [*argv[1:], ""], strict=True):
+        for arg, following in zip_longest(argv, argv[1:], fillvalue=""):
             translated = _translate(arg, known)
             if arg.startswith("--") and translated[0] in switches and following not in _BOOLEANS:
                 translated = [translated[0] + "=true"]
@@ -77,7 +79,8 @@ def recipe_name(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
 def recipe_parser(name: str, command: str) -> tuple[Callable[..., Any], OptionParser, list[str]]:
     """(function, parser, names of its options) of a recipe."""
     function = find_recipe(name)
-    description = (function.__doc__ or name).strip().split("Args:")[0].strip()
-    parser = OptionParser(prog=f"crosstask {command} {name}", description=description)
+    parser = OptionParser(
+        prog=f"crosstask {command} {name}", description=summary(function.__doc__) or name
+    )
     parser.add_argument("--config", action=ActionConfigFile, help="read options from a YAML file")
     return function, parser, add_options(parser, function)

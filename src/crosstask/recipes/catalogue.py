@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from crosstask.plugins.find import find
+from crosstask.recipes.recipe import recipe
 
 RECIPES: dict[str, str] = {
     "procedural.supervised": "procedural streets, all labels; minutes on a laptop (`make demo`)",
@@ -33,13 +34,15 @@ RECIPES: dict[str, str] = {
 def find_recipe(given: str | Callable[..., Any]) -> Callable[..., Any]:
     """The recipe behind `dataset.regime`, `FILE.py:NAME`, a registered name, or the function.
 
+    It takes its options flat, as config.yaml holds them.
+
     Raises:
         ValueError: unknown name (nearest ones are named), or a file that cannot be used.
     """
     known = cast(dict[str, Callable[..., Any]], dict(RECIPES))
     found = find("recipe", given, known, _is_recipe, "a function that returns an Experiment")
     if not isinstance(found, str):
-        return found
+        return recipe(found)
     module, function = cast(str, given).split(".")
     return getattr(importlib.import_module(f"crosstask.recipes.{module}"), function)
 

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crosstask.plugins.find import find
-from crosstask.tasks import Task
+
+if TYPE_CHECKING:
+    from crosstask.tasks import Task
 
 
 def parse_size(size: str | Sequence[int]) -> tuple[int, int]:
@@ -32,7 +34,7 @@ def parse_names(names: str | Sequence[str]) -> tuple[str, ...]:
     return cleaned
 
 
-def choose_tasks(names: str | Sequence[str], available: Mapping[str, Task]) -> tuple[Task, ...]:
+def choose_tasks(names: str | Sequence[str], available: "Mapping[str, Task]") -> "tuple[Task, ...]":
     """The asked tasks, in the asked order, out of those that the dataset can teach."""
     asked = parse_names(names)
     if not asked:
@@ -40,8 +42,10 @@ def choose_tasks(names: str | Sequence[str], available: Mapping[str, Task]) -> t
     return tuple(_task(name, available) for name in asked)
 
 
-def _task(name: str, available: Mapping[str, Task]) -> Task:
+def _task(name: str, available: "Mapping[str, Task]") -> "Task":
     """A task of the dataset's, or of the user's own: `FILE.py:NAME`, a registered name."""
+    from crosstask.tasks import Task
+
     found: Any = find("task", name, available, _is_task, "a Task, or a class of tasks")
     if isinstance(found, Task):
         return found
@@ -55,6 +59,8 @@ def _task(name: str, available: Mapping[str, Task]) -> Task:
 
 
 def _is_task(thing: Any) -> bool:
+    from crosstask.tasks import Task
+
     return issubclass(thing, Task) if isinstance(thing, type) else isinstance(thing, Task)
 
 

@@ -1,112 +1,199 @@
 """Recipes on procedural streets: no dataset to download, true labels for every task."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from crosstask.data import ProceduralStreets
-from crosstask.data.streets import STREET_CLASSES
-from crosstask.engine.experiment import Experiment
-from crosstask.recipes.building import supervised_experiment
 from crosstask.recipes.options import choose_tasks, parse_size
-from crosstask.recipes.procedural_adaptation import adaptation as adaptation
-from crosstask.recipes.procedural_self_supervised import self_supervised as self_supervised
-from crosstask.tasks import Depth, Edges, Normals, Segmentation, Task
+from crosstask.recipes.recipe import recipe, variant
+from crosstask.recipes.settings import (
+    AdaptationSettings,
+    NetworkSettings,
+    SelfSupervisionSettings,
+    StreetSettings,
+    SupervisionSettings,
+    TrainingSettings,
+)
+
+if TYPE_CHECKING:
+    from crosstask.data import ProceduralStreets
+    from crosstask.engine.experiment import Experiment
+    from crosstask.tasks import Task
+
+_NETWORK = NetworkSettings(encoder="resnet10t", pretrained=False, width=0.25)
+_TRAINING = TrainingSettings(steps=400, batch_size=4, optimizer="matched", val_every=200)
 
 
 def street_tasks(
     protocol: str = "correct", canonical_focal: float | None = None
-) -> dict[str, Task]:
+) -> "dict[str, Task]":
     """The four tasks as procedural streets teach them: depth from 1 to 80 m."""
-    p: Any = protocol
-    return {
-        "segmentation": Segmentation(classes=STREET_CLASSES, protocol=p),
-        "depth": Depth(near=1.0, far=80.0, canonical_focal=canonical_focal, protocol=p),
-        "normals": Normals(protocol=p),
-        "edges": Edges(protocol=p),
-    }
+    from crosstask.data.streets import STREET_CLASSES
+    from crosstask.recipes.tasks import scene_tasks
+
+    return scene_tasks(STREET_CLASSES, near=1.0, canonical_focal=canonical_focal, protocol=protocol)
 
 
-def supervised(
-    tasks: str = "segmentation,depth,normals,edges",
-    size: str = "128x256",
-    difficulty: str = "easy",
-    domain: str = "source",
-    train_length: int = 2000,
-    val_length: int = 64,
-    cache: str | None = None,
-    canonical_focal: float | None = None,
-    labels_per_image: int | None = None,
-    encoder: str | None = "resnet10t",
-    pretrained: bool = False,
-    width: float = 0.25,
-    steps: int = 400,
-    batch_size: int = 4,
-    optimizer: str = "matched",
-    val_every: int = 200,
-    seed: int = 0,
-    protocol: str = "correct",
-    **options: Any,
-) -> Experiment:
-    """Supervised training on procedural streets, from random weights, in minutes on a CPU.
+def open_streets(
+    streets: StreetSettings, split: str, modalities: tuple[str, ...], **options: Any
+) -> "ProceduralStreets":
+    """The scenes of a split.
 
     Args:
-        tasks: comma-separated, ordered.
-        size: HEIGHTxWIDTH.
-        difficulty: easy, or hard (the benchmark on which architectures are compared).
-        domain: source or target (another palette, light, camera).
-        train_length: training scenes.
-        val_length: validation scenes.
-        cache: folder for rendered frames; rendered anew each time if left out.
-        canonical_focal: focal length in pixels at which depth is predicted (camera-aware).
-        labels_per_image: hide all but so many labels of each training scene, chosen at random.
-        encoder: a timm name.
-        pretrained: start from ImageNet weights.
-        width: factor on decoder widths.
-        steps: optimiser steps.
-        batch_size: images a batch.
-        optimizer: matched, paper, adam, adamw, sgd.
-        val_every: optimiser steps between validations.
-        seed: of weights and order; the scenes are the same under every seed.
-        protocol: correct or released.
+        options: further ones of `ProceduralStreets`.
     """
-    chosen = choose_tasks(tasks, street_tasks(protocol, canonical_focal))
-    modalities = tuple(task.name for task in chosen)
+    from crosstask.data import ProceduralStreets
 
-    def streets(split: str, length: int, labels: int | None = None) -> ProceduralStreets:
-        return ProceduralStreets(
-            split=split,
-            modalities=modalities,
-            size=parse_size(size),
-            difficulty=difficulty,
-            domain=domain,
-            length=length,
-            cache=cache,
-            labels_per_image=labels,
-            protocol=protocol,  # type: ignore[arg-type]
-        )
-
-    return supervised_experiment(
-        tasks=chosen,
-        train_data=lambda: streets("train", train_length, labels_per_image),
-        val_data=lambda: streets("val", val_length),
-        encoder=encoder,
-        pretrained=pretrained,
-        width=width,
-        size=size,
-        steps=steps,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        val_every=val_every,
-        seed=seed,
-        protocol=protocol,
+    names: Any = {"split": split, "difficulty": streets.difficulty}
+    return ProceduralStreets(
+        modalities=modalities,
+        size=parse_size(streets.size),
+        length=streets.train_length if split == "train" else streets.val_length,
+        cache=streets.cache,
+        **names,
         **options,
     )
 
 
-def partial(labels_per_image: int = 1, steps: int = 800, **options: Any) -> Experiment:
-    """Procedural streets where every training scene has one random label out of all tasks'.
+@recipe
+def supervised(
+    tasks: str = "segmentation,depth,normals,edges",
+    domain: str = "source",
+    canonical_focal: float | None = None,
+    labels_per_image: int | None = None,
+    streets: StreetSettings = StreetSettings(),
+    network: NetworkSettings = _NETWORK,
+    training: TrainingSettings = _TRAINING,
+    supervision: SupervisionSettings = SupervisionSettings(),
+) -> "Experiment":
+    """Supervised training on procedural streets, from random weights, in minutes on a CPU.
 
     Args:
-        labels_per_image: labels that each training scene keeps.
-        steps: optimiser steps.
+        domain: source or target (another palette, light, camera).
+        labels_per_image: hide all but so many labels of each training scene, chosen at random.
     """
-    return supervised(labels_per_image=labels_per_image, steps=steps, **options)
+    from crosstask.recipes.supervised import supervised_experiment
+
+    chosen = choose_tasks(tasks, street_tasks(supervision.protocol, canonical_focal))
+    modalities = tuple(task.name for task in chosen)
+    shared = {"domain": domain, "protocol": supervision.protocol}
+    return supervised_experiment(
+        tasks=chosen,
+        train_data=lambda: open_streets(
+            streets, "train", modalities, labels_per_image=labels_per_image, **shared
+        ),
+        val_data=lambda: open_streets(streets, "val", modalities, **shared),
+        size=streets.size,
+        network=network,
+        training=training,
+        supervision=supervision,
+    )
+
+
+partial = variant(
+    supervised,
+    "Procedural streets where every training scene has one random label out of all tasks'.",
+    labels_per_image=1,
+    steps=800,
+)
+
+
+@recipe
+def self_supervised(
+    tasks: str = "depth",
+    flip: float = 0.5,
+    streets: StreetSettings = StreetSettings(size="96x192", train_length=800),
+    network: NetworkSettings = NetworkSettings(
+        architecture=None, encoder="test_resnet", pretrained=False, width=0.25
+    ),
+    motion: SelfSupervisionSettings = SelfSupervisionSettings(
+        pose_encoder="test_resnet", pose_network="correlation", pose_lr=2e-3, refine_poses=True
+    ),
+    training: TrainingSettings = TrainingSettings(
+        steps=1000,
+        batch_size=4,
+        balancing="equal",
+        optimizer="matched",
+        lr=1e-3,
+        val_every=250,
+    ),
+) -> "Experiment":
+    """Depth and motion from three frames of procedural streets, scored against their true values.
+
+    With `--tasks segmentation,depth` segmentation learns from its labels in the same network. The
+    true depth and poses are for evaluation alone; `--distance poses` lets the length of the true
+    motion fix the scale.
+
+    Args:
+        tasks: comma-separated, ordered; depth among them is the self-supervised one.
+        train_length: training scenes of three frames.
+        pose_lr: rate of the pose network, which has to lead at the start: under a wrong motion the
+            best depth is infinite.
+    """
+    from crosstask.data import transforms
+    from crosstask.recipes.self_supervised import (
+        depth_task,
+        parse_offsets,
+        self_supervised_experiment,
+        sequence_modalities,
+    )
+
+    depth = depth_task(motion.distance, motion.camera_height, near=1.0, far=80.0, start=1.0)
+    chosen = choose_tasks(tasks, {**street_tasks(), "depth": depth})
+
+    def sequences(split: str, transform: Any = None) -> Any:
+        return lambda: open_streets(
+            streets,
+            split,
+            sequence_modalities(chosen, poses=True),
+            offsets=parse_offsets(motion.offsets),
+            transform=transform,
+        )
+
+    return self_supervised_experiment(
+        tasks=chosen,
+        train_data=sequences("train", transforms.training(parse_size(streets.size), flip=flip)),
+        val_data=sequences("val"),
+        size=streets.size,
+        network=network,
+        motion=motion,
+        training=training,
+    )
+
+
+@recipe
+def adaptation(
+    tasks: str = "segmentation,depth,normals",
+    gap: float = 1.0,
+    canonical_focal: float | None = None,
+    streets: StreetSettings = StreetSettings(size="64x128"),
+    network: NetworkSettings = _NETWORK,
+    adaptation: AdaptationSettings = AdaptationSettings(),
+    training: TrainingSettings = _TRAINING,
+    supervision: SupervisionSettings = SupervisionSettings(levels="mean"),
+) -> "Experiment":
+    """From labelled source streets to unlabelled target streets, scored on the target domain.
+
+    Args:
+        gap: how far the domains lie apart: 0 is no difference, 1 the default.
+        canonical_focal: focal length in pixels at which depth is predicted (camera-aware); the
+            fields of view of the domains differ.
+    """
+    from crosstask.recipes.adaptation import adaptation_experiment
+    from crosstask.recipes.tasks import median_scaled
+
+    available = street_tasks(supervision.protocol, canonical_focal)
+    chosen = median_scaled(choose_tasks(tasks, available))
+
+    def domain(name: str, split: str, modalities: tuple[str, ...]) -> "ProceduralStreets":
+        return open_streets(streets, split, modalities, domain=name, gap=gap)
+
+    return adaptation_experiment(
+        tasks=chosen,
+        source=lambda modalities: domain("source", "train", modalities),
+        target=lambda modalities: domain("target", "train", modalities),
+        val_data=lambda: domain("target", "val", tuple(t.name for t in chosen)),
+        size=streets.size,
+        network=network,
+        adaptation=adaptation,
+        training=training,
+        supervision=supervision,
+    )

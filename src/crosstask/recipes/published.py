@@ -9,6 +9,7 @@ from typing import Any
 
 from crosstask.models.architectures.architecture import PaperSetting
 from crosstask.models.registry import Given, find_architecture
+from crosstask.recipes.settings import NetworkSettings, TrainingSettings, filled
 from crosstask.tasks import Task, family_weights
 
 
@@ -26,50 +27,43 @@ def with_published_losses(
 
 def as_published(
     dataset: str,
-    architecture: Given,
     tasks: Sequence[Task],
+    network: NetworkSettings,
+    training: TrainingSettings,
     *,
     frames: int,
-    balancing: str,
-    steps: int | None,
-    batch_size: int | None,
     usual: tuple[int, int],
-    given: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Options of a recipe, where the user gave none as in the architecture's paper.
+) -> tuple[NetworkSettings, TrainingSettings]:
+    """The settings; what the user left open is as in the architecture's paper.
 
     Args:
         dataset: nyudv2 or pascal_context.
+        training: balancing "paper" becomes the paper's weights; steps and batch_size that are None
+            become the paper's under `optimizer` "paper", else the usual.
         frames: of the training split.
-        balancing: "paper" becomes the paper's weights.
-        steps, batch_size: None becomes the paper's under `optimizer` "paper", else the usual.
         usual: steps and images a batch of other architectures and optimisers.
-        given: all further options of the recipe; None is not given.
 
     Returns:
-        `given` with balancing, steps and batch_size, and the paper's rate and options.
+        network with the paper's options, training with its weights, length and rate.
     """
     kinds = [type(task).__name__ for task in tasks]
-    setting = find_architecture(architecture).paper_on(dataset, kinds, given.get("encoder"))
-    made = dict(given)
+    found = find_architecture(network.name(tasks))
+    setting = found.paper_on(dataset, kinds, network.encoder)
+    if setting is None:
+        return network, filled(training, steps=usual[0], batch_size=usual[1])
+    options = dict(setting.options)
+    if setting.weighted_auxiliary:
+        options["auxiliary_weights"] = family_weights(tasks)
+    if options:
+        network = replace(network, options=options | (network.options or {}))
     length = usual
-    if setting is not None:
-        as_in_paper = (given.get("optimizer") or "paper") == "paper"
-        if as_in_paper:
-            length = _length(setting, frames)
-        if balancing == "paper":
-            balancing = _fixed(published_weights(setting, tasks))
-        options = dict(setting.options)
-        if setting.weighted_auxiliary:
-            options["auxiliary_weights"] = family_weights(tasks)
-        if options:
-            made["options"] = options | (given.get("options") or {})
-        if as_in_paper and setting.lr is not None and given.get("lr") is None:
-            made["lr"] = setting.lr
-    made["steps"] = length[0] if steps is None else steps
-    made["batch_size"] = length[1] if batch_size is None else batch_size
-    made["balancing"] = balancing
-    return made
+    if training.optimizer == "paper":
+        length = _length(setting, frames)
+        training = filled(training, lr=setting.lr)
+    training = filled(training, steps=length[0], batch_size=length[1])
+    if training.balancing == "paper":
+        training = replace(training, balancing=_fixed(published_weights(setting, tasks)))
+    return network, training
 
 
 def published_weights(setting: PaperSetting, tasks: Sequence[Task]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """A recipe's name and some options -> its function and every option, checked, as plain values."""
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,14 +9,39 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from crosstask.recipes.catalogue import find_recipe
+from crosstask.recipes.recipe import parts_of, summary
 from crosstask.suggest import nearest
 
 
 def add_options(parser: ArgumentParser, function: Callable[..., Any]) -> list[str]:
-    """Adds the options of a recipe to a parser; returns their names."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return list(parser.add_function_arguments(function, fail_untyped=False, sub_configs=False))
+    """Adds the options of a recipe to a parser, in groups; returns their names."""
+    recipe, names = parts_of(function), []
+    if recipe.passes_on:  # an own file's `**options`: its source says where they go
+        known: set[str | int] = {*recipe.settings, *(o.name for o in recipe.options)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            names += parser.add_function_arguments(
+                recipe.function, fail_untyped=False, sub_configs=False, skip=known
+            )
+    groups: dict[Any, Any] = {}
+    for option in recipe.options:
+        if option.group not in groups:
+            groups[option.group] = parser.add_argument_group(_title(option.group))
+        required = option.default is inspect.Parameter.empty
+        groups[option.group].add_argument(
+            f"--{option.name}",
+            type=option.type,
+            help=option.sentence,
+            **({"required": True} if required else {"default": option.default}),
+        )
+        names.append(option.name)
+    return names
+
+
+def _title(group: type | None) -> str:
+    if group is None:
+        return "options of the recipe"
+    return f"{summary(group.__doc__).rstrip('.')} ({group.__name__})"
 
 
 def split_options(namespace: Namespace, names: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,128 @@
+"""From settings, tasks and two domains to an adaptation experiment."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from crosstask.balancing import create_balancer
+from crosstask.data.combine.pairs import DomainPairs
+from crosstask.engine.experiment import Data, Experiment
+from crosstask.recipes.options import parse_names
+from crosstask.recipes.recipe import recipe
+from crosstask.recipes.settings import (
+    AdaptationSettings,
+    NetworkSettings,
+    SupervisionSettings,
+    TrainingSettings,
+)
+from crosstask.recipes.supervised import (
+    build_network,
+    levels_of,
+    make_experiment,
+    regime_options,
+    skipping_bad,
+)
+from crosstask.regimes.adaptation.alignment import AlignmentSettings
+from crosstask.regimes.adaptation.regime import METHODS, Adaptation
+from crosstask.regimes.adaptation.self_training import SelfTrainingSettings
+from crosstask.regimes.optimization import OptimizerSettings, optimizer_settings
+from crosstask.tasks import Task
+
+Open = Callable[[tuple[str, ...]], Dataset[Any]]
+
+
+@recipe
+def adaptation_experiment(
+    *,
+    tasks: tuple[Task, ...],
+    source: Open,
+    target: Open,
+    val_data: Data,
+    size: str = "512x1024",
+    network: NetworkSettings = NetworkSettings(),
+    adaptation: AdaptationSettings = AdaptationSettings(),
+    training: TrainingSettings = TrainingSettings(steps=90_000, val_every=2500),
+    supervision: SupervisionSettings = SupervisionSettings(levels="mean"),
+) -> Experiment:
+    """An adaptation experiment from tasks and the two domains.
+
+    The last checkpoint is the one that counts: choosing the best by a score on target labels would
+    be training with them.
+
+    Args:
+        tasks: ordered tasks.
+        source: opens the labelled source set with the modalities given to it.
+        target: opens the target's training set; without modalities except for the oracle.
+        val_data: opens the target's validation set.
+        optimizer: paper (Adam 2.5e-4, encoder 1.5e-5, constant), matched, adam, adamw.
+    """
+    method, name = adaptation.method, network.name(tasks)
+    if method not in METHODS:
+        raise ValueError(f"`method` is {method!r}; expected one of {', '.join(METHODS)}")
+    regime = Adaptation(
+        build_network(tasks, network, training.seed),
+        tasks,
+        create_balancer(training.balancing, tasks),
+        adaptation_optimizer(training.optimizer, name, training.lr, training.encoder_lr),
+        levels=levels_of(supervision, name),  # type: ignore[arg-type]
+        freeze=parse_names(training.freeze or ""),
+        **regime_options(training),
+        **_regime_options(adaptation),
+    )
+    modalities = tuple(task.name for task in tasks)
+
+    def domain(opened: Data) -> Dataset[Any]:
+        return skipping_bad(opened)() if training.skip_bad else opened()
+
+    def train_data() -> Dataset[Any]:
+        if method == "oracle":
+            return domain(lambda: target(modalities))
+        return DomainPairs(domain(lambda: source(modalities)), domain(lambda: target(())))
+
+    steps, _ = training.length()
+    return make_experiment(
+        regime,
+        train_data,
+        val_data,
+        size,
+        replace(training, val_every=min(training.val_every, steps)),
+        protocol=supervision.protocol,
+        expected=adaptation.expected,
+        notes={"method": method},
+    )
+
+
+def _regime_options(settings: AdaptationSettings) -> dict[str, Any]:
+    return {
+        "method": settings.method,
+        "alignment": AlignmentSettings(
+            weight=settings.adversarial_weight,
+            start=settings.adversarial_start,
+            lr=settings.adversarial_lr,
+            width=settings.discriminator_width,
+        ),
+        "self_training": SelfTrainingSettings(
+            weight=settings.pseudo_weight,
+            start=settings.pseudo_start,
+            decay=settings.teacher_decay,
+            mixing=settings.mixing,
+            least_share=settings.pseudo_share,
+            jitter=settings.mixed_jitter,
+        ),
+        "match_colors": settings.match_colors,
+        "match_noise": settings.match_noise,
+    }
+
+
+def adaptation_optimizer(
+    name: str, architecture: str, lr: float | None = None, encoder_lr: float | None = None
+) -> OptimizerSettings:
+    """ "paper" is Adam (0.9, 0.98) with 2.5e-4, 1.5e-5 for the encoder, constant, for every row."""
+    if name != "paper":
+        return optimizer_settings(name, architecture, lr, encoder_lr)
+    settings = OptimizerSettings(lr=2.5e-4, encoder_lr=1.5e-5, schedule="constant")
+    if lr is not None:
+        settings = replace(settings, lr=lr, encoder_lr=lr * 1.5e-5 / 2.5e-4)
+    return settings if encoder_lr is None else replace(settings, encoder_lr=encoder_lr)

@@ -1,0 +1,252 @@
+"""The options of the recipes: each is declared once, with its sentence.
+
+A recipe takes these classes as parameters and gives values; every field is then a flag
+(`--batch-size`), a key of config.yaml and a keyword of the recipe (see `recipe.py`). A variant is a copy with
+some fields changed: `dataclasses.replace(training, steps=800)`.
+"""
+
+from collections.abc import Sized
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+from crosstask.engine.threads import Workers
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """The network.
+
+    Attributes:
+        architecture: see `crosstask models`; if left out, densemtl, or single_task_matched for one
+            task.
+        encoder: a timm name; the architecture's own if left out.
+        pretrained: start encoders from ImageNet weights (downloaded once by timm).
+        width: factor on decoder widths.
+        options: options of the architecture, for example `--options.fusion concat`.
+    """
+
+    architecture: str | None = "densemtl"
+    encoder: str | None = None
+    pretrained: bool = True
+    width: float = 1.0
+    options: dict[str, Any] | None = None
+
+    def name(self, tasks: Sized) -> str:
+        """The architecture, chosen by the number of tasks where it is left out."""
+        return self.architecture or ("densemtl" if len(tasks) > 1 else "single_task_matched")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Training: how long, with which optimiser, on what.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: images a batch and process; in adaptation of each domain.
+        accumulate: batches of one optimiser step.
+        seed: of weights, order and augmentation.
+        balancing: paper (of the architecture's own paper), equal, uncertainty, gradnorm, mgda, or a
+            method of TorchJD.
+        optimizer: paper (of the architecture's own paper; DenseMTL's for its ablations), matched
+            (one AdamW for every architecture), paper_self_supervised, adam, adamw, sgd.
+        lr: rate of decoders and exchanges (the encoder's keeps its ratio).
+        encoder_lr: rate of the encoder.
+        ema: decay of a moving average of the weights that is validated and saved; 0 is off.
+        freeze: any of encoder, norms and, in self-supervised recipes, pose, with commas.
+        clip: global gradient norm; in adaptation of the network and of the discriminators each.
+        val_every: optimiser steps between validations.
+        val_batch_size: images of a validation batch.
+        workers: loader processes; auto chooses from the cores that this process may use.
+        channels_last: memory layout of convolutions.
+        init_from: a run whose weights are taken over where they fit.
+        skip_bad: count and report unreadable training samples instead of stopping.
+    """
+
+    steps: int | None = 40_000
+    batch_size: int | None = 2
+    accumulate: int = 1
+    seed: int = 0
+    balancing: str = "paper"
+    optimizer: str = "paper"
+    lr: float | None = None
+    encoder_lr: float | None = None
+    ema: float = 0.0
+    freeze: str | None = ""
+    clip: float | None = 10.0
+    val_every: int = 1000
+    val_batch_size: int = 4
+    workers: Workers = "auto"
+    channels_last: bool = True
+    init_from: str | None = None
+    skip_bad: bool = False
+
+    def length(self) -> tuple[int, int]:
+        """Steps and images a batch.
+
+        Raises:
+            ValueError: one of them is left open, and the recipe did not fill it.
+        """
+        if self.steps is None or self.batch_size is None:
+            name = "steps" if self.steps is None else "batch_size"
+            raise ValueError(f"`{name}` is None; expected a whole number")
+        return self.steps, self.batch_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisionSettings:
+    """Labels: how they are read and learned from.
+
+    Attributes:
+        levels: how losses of supervised levels combine: auto (as in the architecture's paper),
+            mean, sum, last.
+        protocol: correct or released.
+    """
+
+    levels: str = "auto"
+    protocol: str = "correct"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderSettings:
+    """Images: where they are and how they are changed.
+
+    Attributes:
+        root: folder of the dataset; `crosstask data check NAME --root DIR` looks at it.
+        size: HEIGHTxWIDTH of training images; validation images are resized to it.
+        resize: HEIGHTxWIDTH to which images are resized before a random crop of `size`.
+        zoom_min: least random zoom; left out, as in the paper, images are resized as a whole.
+        zoom_max: largest random zoom.
+        flip: probability of a mirror image.
+        jitter: probability of changed colours.
+        score_at: "resized" scores at `size` as the paper does, "native" at the labels' own size.
+        subset: use only this share of the training frames.
+        labelled: share of the training frames that keep their labels.
+        value_range: stored values of the images that are black and white, such as 0..4095 of a
+            12-bit camera; auto is the range of the data type. Prediction does the same.
+    """
+
+    root: str | None = None
+    size: str = "512x1024"
+    resize: str | None = None
+    zoom_min: float | None = None
+    zoom_max: float | None = None
+    flip: float = 0.5
+    jitter: float = 0.0
+    score_at: str = "resized"
+    subset: float | None = None
+    labelled: float | None = None
+    value_range: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreetSettings:
+    """Procedural streets.
+
+    Attributes:
+        size: HEIGHTxWIDTH.
+        difficulty: easy, or hard (the benchmark on which architectures are compared).
+        train_length: training scenes; in adaptation of each domain. They are the same under every
+            seed.
+        val_length: validation scenes.
+        cache: folder for rendered frames; rendered anew each time if left out.
+    """
+
+    size: str = "128x256"
+    difficulty: str = "easy"
+    train_length: int = 2000
+    val_length: int = 64
+    cache: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptationSettings:
+    """Adaptation to the target domain.
+
+    Attributes:
+        method: source_only, oracle (trained on target labels), adversarial, self_training, both.
+        adversarial_weight: of the adversarial loss (mean over discriminators).
+        adversarial_start: optimiser step from which on outputs are aligned.
+        adversarial_lr: rate of the discriminators.
+        discriminator_width: channels after a discriminator's first convolution.
+        pseudo_weight: of the loss on mixed target images.
+        pseudo_start: optimiser step from which on the teacher's labels are used.
+        pseudo_share: of the pixels of each predicted class (of all pixels, for tasks without
+            classes) the most confident so many are learned from even below the threshold.
+        mixing: class (paste half of the source's classes) or none.
+        mixed_jitter: strength of random colour changes on mixed images.
+        match_colors: give source images the colour statistics of target images.
+        match_noise: add noise to source images until they are as noisy as target images.
+        teacher_decay: decay of the teacher, a moving average of the network.
+        expected: what this recipe reaches, for `crosstask info`.
+    """
+
+    method: str = "both"
+    adversarial_weight: float = 0.005
+    adversarial_start: int = 0
+    adversarial_lr: float = 1e-4
+    discriminator_width: int = 64
+    pseudo_weight: float = 1.0
+    pseudo_start: int = 0
+    pseudo_share: float = 0.2
+    mixing: Literal["class", "none"] = "class"
+    mixed_jitter: float = 0.3
+    match_colors: bool = False
+    match_noise: bool = False
+    teacher_decay: float = 0.999
+    expected: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfSupervisionSettings:
+    """Depth and motion from neighbouring frames.
+
+    Attributes:
+        pose_encoder: timm name of the pose network's encoder.
+        pose_network: stacked frames, as published, or correlation of features, which learns motion
+            from scratch in far fewer steps.
+        pose_lr: rate of the pose network; that of the decoders if left out.
+        offsets: frames that explain the target, with an equals sign: `--offsets=-2,-1,1,2`.
+        reprojection: per pixel the minimum of the source frames' errors, or their mean.
+        auto_mask: leave out pixels that an unwarped source frame explains better.
+        border: count pixels that leave the source image, or ignore the source there.
+        smoothness: weight of edge-aware smoothness.
+        feature_distance: weight of the distance to the features of the encoder at the start.
+        distance: metres between frames, or poses (from the data), to learn metric depth.
+        camera_height: metres above the ground, to learn metric depth.
+        scale_weight: weight of the penalty that distance or camera_height brings.
+        refine_poses: refine the pose network's motions against the images (direct alignment). It
+            begins with a level ground ahead, as cars and robots see it.
+        refine_from: optimiser step from which on the predicted depth is trusted with it; before,
+            motions are solved for under the depth of a level ground.
+    """
+
+    pose_encoder: str = "resnet18"
+    pose_network: Literal["stacked", "correlation"] = "stacked"
+    pose_lr: float | None = None
+    offsets: str = "-1,1"
+    reprojection: Literal["minimum", "mean"] = "minimum"
+    auto_mask: bool = True
+    border: Literal["count", "ignore"] = "count"
+    smoothness: float = 1e-3
+    feature_distance: float | None = 0.0
+    distance: float | Literal["poses"] | None = None
+    camera_height: float | None = None
+    scale_weight: float = 0.05
+    refine_poses: bool = False
+    refine_from: int = 200
+
+
+# Sentences of parameters that many recipes have of their own.
+SENTENCES = {
+    "tasks": "comma-separated, ordered.",
+    "canonical_focal": "focal length in pixels at which depth is predicted (camera-aware).",
+    "source_root": "folder of the source dataset.",
+}
+
+
+def filled(settings: S, **values: Any) -> S:
+    """The settings; fields that are left open (None) take these values."""
+    left_open = {k: v for k, v in values.items() if getattr(settings, k) is None}
+    return replace(settings, **left_open)  # type: ignore[type-var]
