@@ -44,10 +44,8 @@ def choose_tasks(names: str | Sequence[str], available: "Mapping[str, Task]") ->
 
 def _task(name: str, available: "Mapping[str, Task]") -> "Task":
     """A task of the dataset's, or of the user's own: `FILE.py:NAME`, a registered name."""
-    from crosstask.tasks import Task
-
     found: Any = find("task", name, available, _is_task, "a Task, or a class of tasks")
-    if isinstance(found, Task):
+    if not isinstance(found, type):
         return found
     try:
         return found()
@@ -61,7 +59,7 @@ def _task(name: str, available: "Mapping[str, Task]") -> "Task":
 def _is_task(thing: Any) -> bool:
     from crosstask.tasks import Task
 
-    return issubclass(thing, Task) if isinstance(thing, type) else isinstance(thing, Task)
+    return issubclass(thing if isinstance(thing, type) else type(thing), Task)
 
 
 def needed_root(
