@@ -194,3 +194,29 @@ def test_nobody_asks_for_the_class_of_a_task() -> None:
                 if asked == "task" or set(re.findall(r"\w+", kinds)) & imported:
                     wrong.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
     assert not wrong, "\n".join(wrong)
+
+
+MOST_PROBES = 55
+
+
+def probes(path: Path) -> list[int]:
+    """Lines on which a file looks an attribute up by name."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    named = [c for c in calls if isinstance(c.func, ast.Name)]
+    return [c.lineno for c in named if c.func.id in ("getattr", "hasattr")]  # type: ignore[attr-defined]
+
+
+def test_attributes_are_declared_rather_than_probed_for() -> None:
+    """A contract is a class with defaults; where one is looked up by name a comment says why.
+
+    The comment stands on the line, or on one of the three above it.
+    """
+    wrong, found = [], 0
+    for path in FILES:
+        lines = path.read_text().splitlines()
+        for number in probes(path):
+            found += 1
+            if not any("# " in line for line in lines[max(0, number - 4) : number]):
+                wrong.append(f"{path.relative_to(PACKAGE)}:{number}: {lines[number - 1].strip()}")
+    assert not wrong, "\n".join(wrong)
+    assert found <= MOST_PROBES, f"{found} look-ups by name; declare what is asked for"

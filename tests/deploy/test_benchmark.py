@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from crosstask.cli import bench, main
-from crosstask.deploy import benchmark
+from crosstask.deploy import benchmark, variants
 from crosstask.engine import hardware
 from crosstask.engine.environment import environment
 from crosstask.models import create_model
@@ -76,7 +76,7 @@ def test_bad_input(
 ) -> None:
     monkeypatch.setattr(hardware, "cpu_has_fast_bf16", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(bench, "_measure", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(variants, "_measure", lambda *_: pytest.fail("measured"))
     assert main(["bench", *SMALL, *options.split()]) == 2
     assert message in capsys.readouterr().err
 
@@ -85,7 +85,7 @@ def test_emulated_bf16_is_measured_when_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(hardware, "cpu_has_fast_bf16", lambda: False)
-    monkeypatch.setattr(bench, "_measure", lambda *_: [])
+    monkeypatch.setattr(variants, "_measure", lambda *_: [])
     assert main(["bench", *SMALL, "--precision", "bf16", "--emulated"]) == 0
     assert "batch 1, bf16, cpu" in capsys.readouterr().out
 
@@ -117,7 +117,7 @@ def test_more_compiled_networks_than_torch_keeps_versions() -> None:
 def test_compiled_versions_are_dropped_between_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten = []
     monkeypatch.setattr(torch._dynamo, "reset", lambda: forgotten.append(1))
-    monkeypatch.setattr(bench, "_variant", lambda *_: benchmark.Variant("a", lambda: None))
+    monkeypatch.setattr(variants, "_variant", lambda *_: benchmark.Variant("a", lambda: None))
     assert main(["bench", *SMALL, "--compile", "--tasks", "2,3", "--json"]) == 0
     assert len(forgotten) == 2
 

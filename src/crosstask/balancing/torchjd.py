@@ -54,6 +54,7 @@ def methods() -> dict[str, type[nn.Module]]:
     found: dict[str, type[nn.Module]] = {}
     for part, base in (("aggregation", "Aggregator"), ("scalarization", "Scalarizer")):
         module = torchjd_part(part)
+        # Another library's module, which lists its public names.
         root = getattr(module, base)
         for name in module.__all__:
             kind = getattr(module, name)
@@ -81,13 +82,14 @@ def create(
     key = name.lower().replace("_", "").replace("-", "")
     if key not in known:
         raise ValueError(nearest(key, list(known), "balancing method of TorchJD"))
+    # TorchJD tells kinds of methods apart by the methods that they have.
     if hasattr(known[key], "update"):
         raise ValueError(
             f"`balancing` is {name!r}, which needs every loss computed a second time after each "
             "step; this trainer does not do that; take dwa, uncertainty or gradnorm"
         )
     given = dict(options)
-    epoch = _asked_epoch(name, given) if hasattr(known[key], "step") else 0
+    epoch = _asked_epoch(name, given) if hasattr(known[key], "step") else 0  # as above
     method = _build(name, known[key], _arguments(name, known[key], len(tasks), given))
     if isinstance(method, torchjd_part("aggregation").Aggregator):
         return TorchJDAggregator(method, tasks, weights)
@@ -275,7 +277,7 @@ class TorchJDAggregator(TorchJDMethod):
 
     @torch.no_grad()
     def finish(self, shared: Sequence[nn.Parameter]) -> None:
-        if not shared or not hasattr(shared[0], "jac"):
+        if not shared or not hasattr(shared[0], "jac"):  # set by TorchJD's backward
             return
         parts = [cast(Tensor, cast(Any, p).jac) for p in shared]
         jacobian = mean_over_processes(torch.cat([part.flatten(1) for part in parts], dim=1))
@@ -294,6 +296,7 @@ class TorchJDAggregator(TorchJDMethod):
     def _sized(self) -> bool:
         """Whether the method was built for a number of tasks."""
         built_for = "n_tasks" in inspect.signature(type(self.method)).parameters
+        # An attribute of some of TorchJD's methods.
         return built_for or getattr(self.method, "pref_vector", None) is not None
 
 
@@ -337,7 +340,7 @@ def _plain(value: Any) -> Any:
 def _living(value: Any, device: torch.device) -> Any:
     if isinstance(value, dict):
         if "dtype" in value:
-            return getattr(torch, value["dtype"])
+            return getattr(torch, value["dtype"])  # by its name, from a checkpoint
         if "tuple" in value:
             return tuple(_living(entry, device) for entry in value["tuple"])
         return value["array"].numpy()

@@ -2,21 +2,54 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crosstask.engine.cores import cores
 from crosstask.engine.threads import whole_or_auto
 
 if TYPE_CHECKING:
     from rich.table import Table
-    from torch import Tensor
-
-    from crosstask.deploy.benchmark import Variant
 
 
 def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+
+    from crosstask.deploy.variants import BenchSettings, bench, plot
+    from crosstask.recipes.options import parse_size
+
+    result = bench(
+        BenchSettings(
+            architectures=tuple(args.architectures.split(",")),
+            encoder=args.encoder,
+            tasks=tuple(_whole_number("--tasks", text) for text in args.tasks.split(",")),
+            sizes=tuple(parse_size(size) for size in args.sizes.split(",")),
+            width=args.width,
+            batch=args.batch,
+            mode=args.mode,
+            precision=args.precision,
+            emulated=args.emulated,
+            tf32=args.tf32,
+            device=args.device,
+            threads=args.threads,
+            channels_last=args.channels_last,
+            compile=args.compile,
+            recompute=args.recompute,
+            optimize=args.optimize,
+            cuda_graphs=args.cuda_graphs,
+            rounds=args.rounds,
+        )
+    )
+    if args.plot:
+        plot(result["records"], args.plot)
+    if args.json:
+        print(json.dumps(result, indent=2))
+    else:
+        _print(result["records"], args, result["machine"])
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="crosstask bench",
         description=__doc__,
@@ -71,150 +104,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--plot", type=Path, help="PNG or SVG of latency against tasks or size")
     parser.add_argument("--json", action="store_true")
-    args = parser.parse_args(argv)
-
-    import torch
-
-    from crosstask.deploy.benchmark import task_names, tf32
-    from crosstask.engine.hardware import choose
-    from crosstask.recipes.options import parse_size
-
-    if args.threads == "auto":
-        args.threads = cores().threads
-    _check_options(args)
-    torch.set_num_threads(args.threads)
-    hardware = choose(args.device, args.precision)
-    _check_hardware(args, hardware)
-    sizes = [parse_size(size) for size in args.sizes.split(",")]
-    records: list[dict[str, Any]] = []
-    with tf32(args.tf32):
-        for tasks in [task_names(_whole_number("--tasks", n)) for n in args.tasks.split(",")]:
-            for size in sizes:
-                records += _measure(args, tasks, size, hardware)
-    if args.plot:
-        _plot(records, args.plot)
-    machine = _machine(hardware) | {"tf32": args.tf32}
-    if args.json:
-        print(json.dumps({"machine": machine, "records": records}, indent=2))
-    else:
-        _print(records, args, machine)
-    return 0
+    return parser
 
 
 def _whole_number(option: str, text: str) -> int:
     if not text.strip().isdecimal():
         raise ValueError(f"`{option}` has {text!r}; expected whole numbers with commas")
     return int(text)
-
-
-def _check_options(args: Any) -> None:
-    """Refuses options that do not go together, before anything is built."""
-    if args.recompute and (args.mode == "inference" or args.compile or args.optimize):
-        raise ValueError(
-            "`--recompute` saves memory in plain training; give `--mode training`, without "
-            "`--compile` (which plans memory itself) and `--optimize` (inference only)"
-        )
-    if args.optimize and args.mode == "training":
-        raise ValueError(
-            "`--optimize` makes networks for inference; give `--mode inference` or leave it out"
-        )
-    if args.cuda_graphs and (not args.optimize or args.compile):
-        raise ValueError("`--cuda-graphs` belongs to `--optimize`, without `--compile`")
-    for option in ("rounds", "batch", "threads"):
-        if getattr(args, option) < 1:
-            raise ValueError(f"`--{option}` is {getattr(args, option)}; expected at least 1")
-
-
-def _check_hardware(args: Any, hardware: Any) -> None:
-    """Refuses what this machine would only pretend to do."""
-    if args.tf32 and hardware.device.type != "cuda":
-        raise ValueError(
-            "`--tf32` is a number format of GPUs; give `--device cuda` or leave it out"
-        )
-    if hardware.emulates and not args.emulated:
-        raise ValueError(
-            "`--precision` is bf16, which this CPU lacks and would emulate, 10 to 20 times slower; "
-            "use 32 or auto, or add `--emulated` where only memory matters"
-        )
-
-
-def _measure(
-    args: Any, tasks: Mapping[str, int], size: tuple[int, int], hardware: Any
-) -> list[dict[str, Any]]:
-    """One group of variants, measured in turns."""
-    import torch
-
-    from crosstask.deploy import benchmark
-
-    if args.compile or args.cuda_graphs:
-        torch._dynamo.reset()  # the networks of the last group are gone
-    image = torch.rand(args.batch, 3, *size, device=hardware.device)
-    if args.channels_last:
-        image = image.contiguous(memory_format=torch.channels_last)
-    names = args.architectures.split(",")
-    variants = [_variant(args, name, tasks, image, hardware) for name in names]
-    return benchmark.measure(variants, rounds=args.rounds, device=hardware.device)
-
-
-def _variant(
-    args: Any, name: str, tasks: Mapping[str, int], image: "Tensor", hardware: Any
-) -> "Variant":
-    """One architecture with the asked options, ready to run."""
-    import torch
-
-    from crosstask.deploy import benchmark
-    from crosstask.deploy.optimize import optimize
-    from crosstask.models import create_model
-    from crosstask.models.flops import count_macs
-    from crosstask.models.networks.recompute import recompute_activations
-
-    dtype = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
-    network: Any = create_model(
-        name, tasks, encoder=args.encoder, pretrained=False, width=args.width
-    )
-    size = (image.shape[-2], image.shape[-1])
-    counts = count_macs(network, size)
-    total = counts.pop("total")
-    facts = {"tasks": len(tasks), "size": list(size), **total, "parts": counts}
-    network.to(hardware.device)
-    if args.channels_last:
-        network.to(memory_format=torch.channels_last)
-    if args.optimize:
-        network = optimize(
-            network, dtype=dtype, channels_last=args.channels_last, cuda_graphs=args.cuda_graphs
-        )
-    if args.recompute:
-        recompute_activations(network)
-    parts = None if args.cuda_graphs else getattr(network, "network", network)
-    if args.compile:
-        network, parts = _compiled(network, hardware.device.type), None
-    make = benchmark.inference_step if args.mode == "inference" else benchmark.training_step
-    told = not args.cuda_graphs and not (args.compile and hardware.device.type == "cpu")
-    return benchmark.Variant(name, make(network, image, dtype), parts, args.batch, facts, told)
-
-
-def _compiled(network: Any, device: str) -> Any:
-    import torch
-
-    from crosstask.deploy.optimize import raise_recompile_limit
-    from crosstask.engine.hardware import check_compiler
-
-    check_compiler(device)
-    raise_recompile_limit()
-    return torch.compile(network, fullgraph=True)
-
-
-def _machine(hardware: Any) -> dict[str, Any]:
-    from crosstask.engine.environment import environment
-
-    facts = environment(str(hardware.device))
-    return {
-        "device": facts["device"],
-        "torch": facts["packages"]["torch"],
-        "threads": facts["threads"],
-        "cpu": facts["cpu_capability"],
-        "precision": hardware.precision,
-    }
 
 
 def _print(records: list[dict[str, Any]], args: Any, machine: dict[str, Any]) -> None:
@@ -276,23 +172,3 @@ def _part_cell(record: dict[str, Any], part: str) -> str:
     if counts is not None:
         cells.append(f"{counts['macs'] / 1e9:.1f} G")
     return " ".join(cells) or "-"
-
-
-def _plot(records: list[dict[str, Any]], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    by_tasks = len({r["tasks"] for r in records}) > 1
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    for name in dict.fromkeys(r["name"] for r in records):
-        own = [r for r in records if r["name"] == name]
-        x = [r["tasks"] if by_tasks else r["size"][0] * r["size"][1] / 1e6 for r in own]
-        axes.plot(x, [r["median_ms"] for r in own], marker="o", label=name)
-    axes.set_xlabel("number of tasks" if by_tasks else "megapixels")
-    axes.set_ylabel("median latency (ms)")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)

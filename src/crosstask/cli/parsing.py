@@ -37,7 +37,7 @@ class OptionParser(ArgumentParser):
             option
             for action in self._actions
             for option in action.option_strings
-            if getattr(action, "_typehint", None) is bool
+            if getattr(action, "_typehint", None) is bool  # private to jsonargparse
         }
         parts = []
         for arg, following in zip_longest(argv, argv[1:], fillvalue=""):

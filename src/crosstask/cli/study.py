@@ -25,16 +25,7 @@ def main(argv: list[str]) -> int:
     study = find_study(name)
     dataset, rest = _dataset(rest)
 
-    from crosstask.experiments.studies.running import (
-        FINISHED,
-        check_given,
-        check_tasks,
-        choose_rows,
-        plan,
-        run_study,
-        trainer,
-        write_list,
-    )
+    from crosstask.experiments.studies import running
     from crosstask.experiments.studies.study import Setting
     from crosstask.recipes.options import parse_names, parse_size
 
@@ -45,29 +36,27 @@ def main(argv: list[str]) -> int:
         size=parse_size(options["size"]),
     )
     runs = study(setting)
-    check_given(given, runs, name)
+    running.check_given(given, runs, name)
     if settings.rows:
-        runs = choose_rows(runs, parse_names(settings.rows))
+        runs = running.choose_rows(runs, parse_names(settings.rows))
     share_cores(settings.processes)
     output = settings.output or Path("runs") / f"{dataset}-{options['optimizer']}"
 
     def resolve(recipe: str) -> dict[str, Any]:
         return _read(recipe, rest, default_optimizer(name))[1]
 
-    planned = plan(runs, output, resolve)
-    check_tasks(planned)
+    planned = running.plan(runs, output, resolve)
+    running.check_tasks(planned)
     if settings.list:
         for item in planned:
             print(f"{item.run.name:<56} {item.status()}")
         return 0
-    write_list(output / f"{name}.json", name, planned, BASELINES.get(name))
-    train = trainer(settings.accelerator, settings.precision, progress=not settings.quiet)
-    result = run_study(planned, train, lambda text: print(text, flush=True))
+    running.write_list(output / f"{name}.json", name, planned, BASELINES.get(name))
+    train = running.trainer(settings.accelerator, settings.precision, progress=not settings.quiet)
+    result = running.run_study(planned, train, lambda text: print(text, flush=True))
     for state, names in result.items():
-        print(
-            f"{state}: {len(names)}"
-            + (f" ({', '.join(names)})" if state != FINISHED and names else "")
-        )
+        told = f" ({', '.join(names)})" if state != running.FINISHED and names else ""
+        print(f"{state}: {len(names)}{told}")
     print(f"\ncrosstask table {output / f'{name}.json'}")
     return 1 if result["failed"] else 0
 

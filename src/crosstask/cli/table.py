@@ -9,6 +9,47 @@ from crosstask.cli.arguments import add_trust, trust_of
 
 
 def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+
+    from crosstask.experiments.comparison.formats import WRITERS, write
+    from crosstask.experiments.comparison.plot import plot
+    from crosstask.experiments.comparison.sections import against, gap_closed, per_class
+    from crosstask.experiments.comparison.table import ConflictError, make_table
+
+    for file in args.write:
+        if file.suffix not in WRITERS:
+            raise ValueError(
+                f"`--write` is {str(file)!r}; expected a name that ends in .md, .csv or .tex"
+            )
+    try:
+        table = make_table(
+            args.runs,
+            force=args.force,
+            baseline=args.baseline,
+            cost=not args.no_cost,
+            trust=trust_of(args),
+        )
+    except ConflictError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if args.plot and args.no_cost:
+        raise ValueError("`--plot` draws the cost that `--no-cost` leaves out; give one of them")
+    if args.per_class:
+        table.sections.append(per_class(table.rows))
+    if args.against:
+        table.sections.append(against(table.rows, table.metrics, args.against))
+    if args.gap:
+        table.sections.append(gap_closed(table.rows, table.metrics, *args.gap))
+    _print(table)
+    for file in args.write:
+        write(table, file)
+        print(f"written: {file}")
+    if args.plot:
+        print("written:", *plot(table, args.plot, args.plot_tasks))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="crosstask table",
         description="compare finished runs: means over seeds, gain over single-task networks, cost, "
@@ -51,44 +92,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--no-cost", action="store_true", help="do not count parameters and MACs")
     add_trust(parser)
-    args = parser.parse_args(argv)
-
-    from crosstask.experiments.comparison.formats import WRITERS, write
-    from crosstask.experiments.comparison.plot import plot
-    from crosstask.experiments.comparison.sections import against, gap_closed, per_class
-    from crosstask.experiments.comparison.table import ConflictError, make_table
-
-    for file in args.write:
-        if file.suffix not in WRITERS:
-            raise ValueError(
-                f"`--write` is {str(file)!r}; expected a name that ends in .md, .csv or .tex"
-            )
-    try:
-        table = make_table(
-            args.runs,
-            force=args.force,
-            baseline=args.baseline,
-            cost=not args.no_cost,
-            trust=trust_of(args),
-        )
-    except ConflictError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if args.plot and args.no_cost:
-        raise ValueError("`--plot` draws the cost that `--no-cost` leaves out; give one of them")
-    if args.per_class:
-        table.sections.append(per_class(table.rows))
-    if args.against:
-        table.sections.append(against(table.rows, table.metrics, args.against))
-    if args.gap:
-        table.sections.append(gap_closed(table.rows, table.metrics, *args.gap))
-    _print(table)
-    for file in args.write:
-        write(table, file)
-        print(f"written: {file}")
-    if args.plot:
-        print("written:", *plot(table, args.plot, args.plot_tasks))
-    return 0
+    return parser
 
 
 def _print(table: Any) -> None:

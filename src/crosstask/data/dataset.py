@@ -185,6 +185,14 @@ class SceneDataset(Samples, ABC):
         """(4,4): maps points of this frame's camera to the neighbour's."""
         raise DataError(f"{self.source} has no poses")
 
+    def official_size(self, split: str) -> int | None:
+        """Frames that a split should have; None where that is unknown, or options change it."""
+        return self.official.get(split)
+
+    def load_stored_normals(self, frame: Frame) -> Tensor | None:
+        """(3,H,W) normals as stored, before `axes` turns them; None where the axes are no question."""
+        return None
+
     # Samples ----------------------------------------------------------------------------------
 
     def __len__(self) -> int:

@@ -251,6 +251,7 @@ def _register() -> None:
     for kind, kernels in tables:
         refused = {name: _refusal(name, kind) for name in REFUSED}
         for name, kernel in (kernels | refused).items():
+            # torchvision's function of that name.
             F.register_kernel(getattr(F, name), kind)(kernel)
 
 

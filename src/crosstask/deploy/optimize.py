@@ -114,6 +114,7 @@ def fold_batch_norms(module: nn.Module) -> int:
     """Folds (convolution, batch norm) neighbours in place; returns how many."""
     count = 0
     for parent, conv_name, norm_name in list(_pairs(module)):
+        # Modules of any network, by the names that `_pairs` found.
         conv, norm = getattr(parent, conv_name), getattr(parent, norm_name)
         setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
         setattr(parent, norm_name, nn.Identity())

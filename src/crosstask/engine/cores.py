@@ -48,7 +48,7 @@ def cores(root: Path = ROOT) -> Cores:
         root: of the file system, of which /proc and /sys are read.
     """
     machine = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
+    if hasattr(os, "sched_getaffinity"):  # Linux
         allowed = os.sched_getaffinity(0)
     else:  # macOS, Windows
         allowed = set(range(machine))

@@ -28,6 +28,7 @@ def describe_network(network: nn.Module, config: Mapping[str, Any]) -> dict[str,
         UnrecordedNetwork: made neither by `create_model` nor by a recipe in a file, or with parts
             that stand in no file.
     """
+    # A network of a user's own need not be a `SceneNetwork`.
     spec = dict(getattr(network, "spec", None) or {})
     if "architecture" not in spec:
         return _by_recipe(network, config)
@@ -66,11 +67,12 @@ def _by_recipe(network: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
             "(`crosstask train mine.py:recipe`), or make it an architecture "
             "(`--architecture mine.py:net`)"
         )
-    encoder = getattr(network, "encoder", None)
+    # It need not be a `SceneNetwork`.
+    encoder, tasks = getattr(network, "encoder", None), getattr(network, "tasks", ())
     return {
         "architecture": recipe,
         "encoder": str(options.get("encoder") or type(encoder).__name__),
-        "tasks": list(getattr(network, "tasks", ())),
+        "tasks": list(tasks),
         "options": {},
         "recipe": recipe,
         "recipe_options": options,

@@ -60,6 +60,7 @@ class DirectAlignment:
         if min(self.grid) < 1:
             raise ValueError(f"`grid` is {self.grid}; expected rows and columns, at least 1")
         for name in ("depth_deviation", "outlier", "damping"):
+            # Fields of this class.
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` is {getattr(self, name)}; expected a positive number")
 

@@ -74,6 +74,7 @@ def _drops_bits(image: Image.Image) -> bool:
     if image.format == "TIFF":
         bits = image.tag_v2.get(_BITS_PER_SAMPLE, (8,))  # type: ignore[attr-defined]
         return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    # Pillow sets `tile` on images that it has not decoded yet.
     if image.format == "PPM" and (tiles := getattr(image, "tile", None)):
         arguments = tiles[0].args
         return isinstance(arguments, tuple) and any(

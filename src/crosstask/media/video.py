@@ -162,6 +162,7 @@ def video_orientation(path: Path) -> int:
 
 def _turned(frame: Any) -> int:
     """Telephones store images lying down, and how often to turn them beside."""
+    # Older releases of PyAV lack the attribute.
     return of_quarter_turns(round(getattr(frame, "rotation", 0) / 90))
 
 

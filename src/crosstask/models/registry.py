@@ -154,6 +154,7 @@ def task_channels(tasks: Collection[Any] | Mapping[str, int]) -> dict[str, int]:
     if not names or len(set(names)) != len(names):
         raise ValueError(f"`tasks` is {tuple(names)}; expected at least one, each name once.")
     for name, count in pairs:
+        # A module of this name would hide an attribute of PyTorch's containers.
         if not name.isidentifier() or hasattr(nn.ModuleDict(), name):
             raise ValueError(
                 f"`tasks` names a task {name!r}; expected letters, digits and underscores, and no "
@@ -205,7 +206,7 @@ def _check_network(model: Any, name: Given) -> None:
     missing = [
         part
         for part in ("encoder", "encode", "decode", "prediction_layers")
-        if not hasattr(model, part)
+        if not hasattr(model, part)  # see above
     ]
     if not isinstance(model, nn.Module) or missing:
         raise ValueError(

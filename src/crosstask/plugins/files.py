@@ -78,16 +78,16 @@ def load(reference: Reference, what: str) -> Any:
         OwnFileError: no such file or name (the nearest are named), or an error inside the file.
     """
     module = load_module(reference.file)
-    if not hasattr(module, reference.name):
+    if not hasattr(module, reference.name):  # what the user's file defines
         own = [n for n, v in vars(module).items() if _defined_in(v, module)]
         raise OwnFileError(nearest(reference.name, own, f"{what} in {reference.file}"))
-    return getattr(module, reference.name)
+    return getattr(module, reference.name)  # as above
 
 
 def digest(file: Path) -> str:
     """SHA-256 of a file, as it was when it ran in this process."""
     module = sys.modules.get(module_name(file))
-    loader: Any = getattr(module, "__loader__", None)
+    loader: Any = getattr(module, "__loader__", None)  # `module` may be None
     content = file.read_bytes() if loader is None else loader.content
     return hashlib.sha256(content).hexdigest()
 
@@ -98,11 +98,12 @@ def reference_of(thing: Any) -> str | None:
     None for what comes with an installed package; `<no file>:NAME` for what was defined where no
     file can be run again (a prompt, a notebook), or inside a function.
     """
-    kind = thing if hasattr(thing, "__qualname__") else type(thing)
+    kind = thing if hasattr(thing, "__qualname__") else type(thing)  # functions and classes
     module, name = kind.__module__, kind.__qualname__
     own = path_of(module)
     if own is None and module.partition(".")[0] == "crosstask":
         return None
+    # A module typed at a prompt has no file.
     file = own or getattr(sys.modules.get(module), "__file__", None)
     if file is None or not name.isidentifier() or not str(file).endswith(".py"):
         return f"{UNSAVED}:{name}"
@@ -111,7 +112,7 @@ def reference_of(thing: Any) -> str | None:
 
 def _defined_in(value: Any, module: ModuleType) -> bool:
     """Leaves out what the file only imports."""
-    return getattr(value, "__module__", None) == module.__name__
+    return getattr(value, "__module__", None) == module.__name__  # constants have none
 
 
 def _where(file: Path, error: BaseException) -> str:

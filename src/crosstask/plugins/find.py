@@ -44,6 +44,7 @@ def register(kind: str, thing: T, name: str | None = None) -> T:
     """
     if kind not in KINDS:
         raise ValueError(nearest(kind, list(KINDS), "kind"))
+    # Anything may be registered: functions and classes have the one, tasks the other.
     chosen = name or getattr(thing, "__name__", None) or getattr(thing, "name", "")
     if not isinstance(chosen, str) or not chosen or parse(chosen) or set(chosen) & set(":,/ "):
         raise ValueError(
@@ -96,6 +97,7 @@ def find(
 def recorded(given: Any) -> str:
     """What model.json says of something given: its name, or `FILE.py:NAME` with the whole path."""
     if not isinstance(given, str):
+        # A function or class has a name, an object the one of its class.
         return reference_of(given) or str(getattr(given, "__name__", type(given).__name__))
     reference = parse(given)
     if reference is None:

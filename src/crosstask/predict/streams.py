@@ -56,6 +56,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "every"):
+            # Fields of this class.
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` is {getattr(self, name)}; expected at least 1")
         if self.video not in FORMATS:

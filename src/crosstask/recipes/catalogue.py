@@ -44,6 +44,7 @@ def find_recipe(given: str | Callable[..., Any]) -> Callable[..., Any]:
     if not isinstance(found, str):
         return recipe(found)
     module, function = cast(str, given).split(".")
+    # `RECIPES` names modules and functions, so that nothing is imported to list them.
     return getattr(importlib.import_module(f"crosstask.recipes.{module}"), function)
 
 

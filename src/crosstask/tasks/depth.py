@@ -152,6 +152,7 @@ class Depth(Task):
                 f"`near`, `far` are {self.near}, {self.far}; expected 0 < near < far, in metres"
             )
         for name in ("berhu_threshold", "canonical_focal", "start"):
+            # Fields of this class.
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"`{name}` is {value}; expected a positive number or None")

@@ -1,6 +1,7 @@
 """What the library knows about one kind of prediction, in one class."""
 
 import difflib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +17,7 @@ from crosstask.losses import Terms
 from crosstask.plugins.files import load, parse, reference_of
 from crosstask.plugins.find import is_recordable
 from crosstask.tasks.camera import TrainingCamera
+from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.constant import ConstantPredictor
 from crosstask.tasks.presentation import Presentation
 
@@ -246,8 +248,9 @@ class Task(Presentation, ABC):
         kind = type(self).__name__ if own is None or not is_recordable(own) else own
         spec: dict[str, Any] = {"type": kind}
         for field in fields(self):
+            # The fields of this dataclass.
             value = getattr(self, field.name)
-            spec[field.name] = value.to_spec() if hasattr(value, "to_spec") else value
+            spec[field.name] = value.to_spec() if isinstance(value, ClassTable) else value
         return spec
 
     @classmethod
@@ -300,7 +303,7 @@ def short_name(name: str) -> str:
 
 def _subclasses(cls: type[Task]) -> Iterator[type[Task]]:
     for child in cls.__subclasses__():
-        if not getattr(child, "__abstractmethods__", None):
+        if not inspect.isabstract(child):
             yield child
         yield from _subclasses(child)
 

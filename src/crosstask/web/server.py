@@ -55,7 +55,7 @@ def check_port(host: str, port: int) -> int:
             probe.bind((host, port))
             return int(probe.getsockname()[1])
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+        why = (isinstance(error, OSError) and error.strerror) or str(error)
         raise ValueError(
             f"`port` is {port}, which cannot be had on {host} ({why}); choose another with --port, "
             "or any free one with --port 0"

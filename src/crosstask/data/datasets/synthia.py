@@ -98,6 +98,9 @@ root/                                (RAND_CITYSCAPES)
     def requirement(self, modality: str) -> str:
         return f"{self.root}/{'Depth/Depth' if modality in ('depth', 'normals') else 'GT/LABELS'}"
 
+    def official_size(self, split: str) -> int | None:
+        return super().official_size(split) if self.variant == "rand" else None
+
     def index(self) -> list[Frame]:
         """Every PNG below `RGB`, in the part that the split gives it."""
         folder = self.root / "RGB"

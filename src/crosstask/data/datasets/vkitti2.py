@@ -115,6 +115,11 @@ root/                                 (archives merged; or one folder per archiv
         )
         return f"the archive vkitti_2.0.3_{archive} under {self.root}"
 
+    def official_size(self, split: str) -> int | None:
+        paper = (("15-deg-left",), (0,), "frame")
+        given = (self.variations, self.cameras, self.split_by)
+        return super().official_size(split) if given == paper else None
+
     def index(self) -> list[Frame]:
         """Frames of the chosen variations and cameras that the split assigns."""
         base = self._bases["image"]

@@ -55,6 +55,7 @@ class Style:
 
         return Style(
             **{
+                # The fields of this dataclass.
                 item.name: blend(getattr(self, item.name), getattr(other, item.name))
                 for item in fields(self)
             }

@@ -21,7 +21,7 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
     """
     defects: list[str] = list(findings.defects)
     notes: list[str] = []
-    official = _official(dataset)
+    official = dataset.official_size(dataset.split)
     if official is not None and official != len(dataset):
         text = f"{len(dataset)} frames; the official {dataset.split} split has {official}"
         (notes if partial else defects).append(text)
@@ -95,7 +95,7 @@ def absent_report(
     where no official count is known, a split without a single frame. A damaged list of frames is
     always a defect.
     """
-    official = present.official.get(split) if _plain(present) else None
+    official = present.official_size(split)
     optional = split == "test" or (isinstance(error, WrongRoot) and (partial or official is None))
     text = str(error).split("; expected the tree")[0]
     return {
@@ -107,21 +107,6 @@ def absent_report(
         "defects": [] if optional else [text],
         "notes": [text] if optional else [],
     }
-
-
-def _official(dataset: SceneDataset) -> int | None:
-    """Frames that the split should have; unknown where options or the edition change it."""
-    return dataset.official.get(dataset.split) if _plain(dataset) else None
-
-
-def _plain(dataset: SceneDataset) -> bool:
-    return getattr(dataset, "variant", "rand") == "rand" and _paper_subset(dataset)
-
-
-def _paper_subset(dataset: Any) -> bool:
-    default = (("15-deg-left",), (0,), "frame")
-    fields = ("variations", "cameras", "split_by")
-    return tuple(getattr(dataset, f, d) for f, d in zip(fields, default, strict=True)) == default
 
 
 def _modalities(findings: Findings) -> dict[str, dict[str, float]]:

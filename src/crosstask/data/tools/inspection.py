@@ -43,6 +43,7 @@ class Findings:
         self.frames += other.frames
         self.defects += other.defects
         for name in ("sizes", "pixels", "void", "labelled_frames"):
+            # Counters of this class.
             getattr(self, name).update(getattr(other, name))
         self.labels += other.labels
         self.depth += other.depth
@@ -82,7 +83,7 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
         if name != "intrinsics":
             _measure(findings, name, value)
     every = max(1, len(dataset) // _NORMALS_FRAMES)
-    if index % every == 0 and hasattr(dataset, "load_stored_normals") and "normals" in loaded:
+    if index % every == 0 and "normals" in loaded:
         _pair_normals(dataset, frame, loaded, size, findings)
     return findings
 
@@ -112,7 +113,10 @@ def _pair_normals(
     if depth is None or "intrinsics" not in loaded or "normals" not in frame.files:
         return
     measured = depth_to_normals(depth, loaded["intrinsics"], size)
-    stored, measured = paired_normals(dataset.load_stored_normals(frame), measured)
+    stored = dataset.load_stored_normals(frame)
+    if stored is None:
+        return
+    stored, measured = paired_normals(stored, measured)
     step = max(1, stored.shape[1] // _NORMALS_PIXELS)
     findings.normals.append((stored[:, ::step], measured[:, ::step]))
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -16,6 +16,7 @@ from crosstask.drawing import panels
 from crosstask.engine.runs import Run, read_json
 from crosstask.evaluation.evaluate import Evaluator, to_device
 from crosstask.experiments.comparison.knockout import exchanges_of
+from crosstask.metrics.metric import TaskMetric
 from crosstask.plugins.trust import Trust
 from crosstask.recipes.reopen import open_run
 from crosstask.tasks import Task
@@ -117,8 +118,7 @@ def _evaluate(
         samples.append(Sample(index, str(batch["name"]), _score(facts.tasks, predictions, batch)))
     facts.metrics = facts.metrics or evaluator.compute()
     for task in facts.tasks:
-        metric: Any = evaluator.metrics[task.name]
-        facts.details[task.name] = metric.details() if hasattr(metric, "details") else {}
+        facts.details[task.name] = cast(TaskMetric, evaluator.metrics[task.name]).details()
     ranked = sorted((s for s in samples if math.isfinite(s.score)), key=lambda s: -s.score)
     facts.best = ranked[:shown]
     facts.worst = ranked[len(facts.best) :][-shown:][::-1] if shown else []

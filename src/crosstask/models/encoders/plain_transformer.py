@@ -127,10 +127,11 @@ class ChannelsFirst(nn.Module):
 
 def _headless(transformer: nn.Module) -> nn.Module:
     """Without pooling and classification; a final norm that sits behind pooling comes before it."""
+    # timm's transformers differ in which of these they have.
     behind = getattr(transformer, "fc_norm", None)
     if isinstance(transformer.norm, nn.Identity) and isinstance(behind, nn.Module):
         transformer.norm = behind
-    for name in ("fc_norm", "attn_pool", "head", "head_dist"):
+    for name in ("fc_norm", "attn_pool", "head", "head_dist"):  # as above
         if isinstance(getattr(transformer, name, None), nn.Module):
             setattr(transformer, name, nn.Identity())
     return transformer
