@@ -232,10 +232,10 @@ def test_tf32_is_off_unless_asked_for_and_comes_back() -> None:
 def test_bench_measures_without_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(
-        bench, "_measure", lambda *_: seen.append(torch.backends.cudnn.allow_tf32) or []
+        variants, "_measure", lambda *_: seen.append(torch.backends.cudnn.allow_tf32) or []
     )
     assert main(["bench", *SMALL]) == 0
-    monkeypatch.setattr(bench, "_check_hardware", lambda *_: None)
+    monkeypatch.setattr(variants, "_check_hardware", lambda *_: None)
     assert main(["bench", *SMALL, "--tf32"]) == 0
     assert seen == [False, True]
 
