@@ -179,7 +179,7 @@ def _options(
             types, sentences = typing.get_type_hints(kind), _class_sentences(kind)
             for field in (f.name for f in fields(kind) if owner.get(f.name) == name):
                 sentence = said.get(field) or sentences.get(field, "")
-                value = getattr(settings[name], field)
+                value = getattr(settings[name], field)  # a field of the dataclass
                 grouped.append(Option(field, types[field], value, sentence, kind))
         elif parameter.kind not in _VARIADIC:
             sentence = said.get(name) or _declared(name)

@@ -248,5 +248,6 @@ SENTENCES = {
 
 def filled(settings: S, **values: Any) -> S:
     """The settings; fields that are left open (None) take these values."""
+    # Fields of the dataclass.
     left_open = {k: v for k, v in values.items() if getattr(settings, k) is None}
     return replace(settings, **left_open)  # type: ignore[type-var]
