@@ -93,7 +93,8 @@ class TestContract:
             quiet = {
                 key
                 for key, parameter in model.named_parameters()
-                if parameter.grad is None or not parameter.grad.abs().max() > 0
+                if parameter.requires_grad
+                and (parameter.grad is None or not parameter.grad.abs().max() > 0)
             }
             silent = quiet if silent is None else silent & quiet
             if not silent:

@@ -11,7 +11,13 @@ from crosstask.models import list_models
 from crosstask.models.exchanges.distillation import Distillation
 from models.test_architectures import TASKS, awake, tiny
 
-WITHOUT = ("single_task", "multi_task", "single_task_matched", "multi_task_matched")
+WITHOUT = (
+    "single_task",
+    "multi_task",
+    "single_task_matched",
+    "multi_task_matched",
+    "linear_probe",
+)
 CASES = [
     *((name, {}) for name in list_models() if name not in WITHOUT),
     ("densemtl_linear", {"attention": "shared"}),

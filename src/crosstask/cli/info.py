@@ -16,6 +16,8 @@ def main(argv: list[str]) -> int:
     options = checked_options(split_options(namespace, names), argv, namespace)
     if "pretrained" in options:
         options["pretrained"] = False  # counting needs no weights
+    if "encoder_weights" in options:
+        options["encoder_weights"] = None
 
     from crosstask.engine.own_networks import describe_network
     from crosstask.models.flops import count_macs

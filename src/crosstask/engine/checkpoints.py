@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from crosstask.engine.own_networks import build_own, describe_network
 from crosstask.engine.runs import RunError, read_json
-from crosstask.models import create_model
+from crosstask.models import create_model_from_spec
 from crosstask.plugins.trust import Trust, digests, trusted
 from crosstask.tasks import Task, TrainingCamera, from_spec
 
@@ -110,16 +110,7 @@ def build(
         model = description["model"]
         if "recipe" in model:
             return build_own(model), tasks
-        network = create_model(
-            model["architecture"],
-            tasks,
-            encoder=model["encoder"],
-            pretrained=False,
-            width=model["width"],
-            normalization=model["normalization"],
-            output_stride=model.get("output_stride"),
-            **model["options"],
-        )
+        network = create_model_from_spec(model, tasks)
     except (KeyError, TypeError) as error:
         raise ModelFileError(
             f"the model description is incomplete or damaged: {error!r}"

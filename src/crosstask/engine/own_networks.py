@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from crosstask.models import Encoder
+from crosstask.models.registry import take_over_input
 from crosstask.plugins.files import load, parse
 from crosstask.plugins.find import is_recordable
 from crosstask.plugins.trust import whole_paths
@@ -48,12 +50,13 @@ def build_own(model: Mapping[str, Any]) -> nn.Module:
     if reference is None:
         raise KeyError("recipe")
     experiment = load(reference, "recipe")(**without_weights(model["recipe_options"]))
+    take_over_input(experiment.regime.network, model)
     return experiment.regime.network
 
 
 def without_weights(options: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's options where the weights are read from a checkpoint anyway."""
-    without = {"init_from": None, "pretrained": False}
+    without = {"init_from": None, "pretrained": False, "encoder_weights": None}
     return {name: without.get(name, value) for name, value in options.items()}
 
 
@@ -69,7 +72,10 @@ def _by_recipe(network: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
         )
     # It need not be a `SceneNetwork`.
     encoder, tasks = getattr(network, "encoder", None), getattr(network, "tasks", ())
-    return {
+    known: dict[str, Any] = {}
+    if isinstance(encoder, Encoder):
+        known = {"normalization": encoder.normalization, "encoder_weights": encoder.weights}
+    return known | {
         "architecture": recipe,
         "encoder": str(options.get("encoder") or type(encoder).__name__),
         "tasks": list(tasks),

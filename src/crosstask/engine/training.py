@@ -21,12 +21,13 @@ from crosstask.engine.callbacks import Checkpoints, Panels, Progress, RunLogger
 from crosstask.engine.environment import environment
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware, check_compiler, choose
-from crosstask.engine.runs import RESUME_MAY_CHANGE, MetricsFile, Run, RunError
+from crosstask.engine.runs import RESUME_MAY_CHANGE, MetricsFile, Run, RunError, read_json
 from crosstask.engine.threads import choose_workers, chosen_threads
 from crosstask.engine.training_camera import training_camera
 from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.media.files import atomic_path, write_json
 from crosstask.models.networks.recompute import recompute_activations
+from crosstask.models.registry import take_over_input
 from crosstask.plugins.trust import whole_paths
 from crosstask.regimes.regime import Regime
 from crosstask.tasks import TrainingCamera
@@ -122,6 +123,8 @@ def train(
         start = _prepare(place, settings, resume) if rank_zero else _start(place, resume)
         train_set, val_set = experiment.train_data(), experiment.val_data()
         regime = experiment.regime
+        if resume:  # as when it began, whatever is the default now
+            take_over_input(regime, read_json(place.path / "model.json")["model"])
         regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
         camera = training_camera(experiment.tasks, train_set)
         value_range = trained_range(train_set)
@@ -447,8 +450,10 @@ def restore_companions(regime: Regime, checkpoint: Path, strict: bool = True) ->
 
 def initialise_from(regime: Regime, run: Path | str) -> list[str]:
     """Copies the weights of another run wherever they fit; warns about what was left out."""
-    _, weights = checkpoints.find(run)
+    description, weights = checkpoints.find(run)
     left_out = checkpoints.copy_matching(regime.network, weights)
+    if not any(name.startswith("encoder.") for name in left_out):
+        take_over_input(regime, description["model"])
     checkpoint = next((p for p in (Path(run), Run(run).best, Run(run).last) if p.is_file()), None)
     if checkpoint is not None:
         left_out += restore_companions(regime, checkpoint, strict=False)

@@ -1,6 +1,7 @@
 """`create_model` and `list_models`: every architecture by its name."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
@@ -10,6 +11,7 @@ from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.architectures.atrc import ATRC
 from crosstask.models.architectures.densemtl import DENSEMTL
 from crosstask.models.architectures.densemtl_linear import DENSEMTL_LINEAR
+from crosstask.models.architectures.linear_probe import LINEAR_PROBE
 from crosstask.models.architectures.matched import MULTI_TASK_MATCHED, SINGLE_TASK_MATCHED
 from crosstask.models.architectures.mti_net import MTI_NET
 from crosstask.models.architectures.mti_xtam import MTI_XTAM
@@ -18,6 +20,10 @@ from crosstask.models.architectures.n_to_one import N_TO_ONE
 from crosstask.models.architectures.padnet import PADNET, THREEWAYS_PADNET
 from crosstask.models.architectures.sca_mtl import SCA_MTL
 from crosstask.models.architectures.window import WINDOW
+from crosstask.models.encoders.encoder import Encoder
+from crosstask.models.encoders.normalization import Normalization
+from crosstask.models.networks.scene_network import SceneNetwork
+from crosstask.models.networks.separate import SeparateEncoders
 from crosstask.plugins.find import find, recorded
 from crosstask.suggest import nearest
 
@@ -38,6 +44,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         MTI_NET,
         ATRC,
         MTI_XTAM,
+        LINEAR_PROBE,
     )
 }
 # What `create_model` takes for an architecture.
@@ -84,8 +91,9 @@ def create_model(
     encoder: str | None = None,
     pretrained: bool = True,
     width: float = 1.0,
-    normalization: str = "imagenet",
+    normalization: Normalization = "auto",
     output_stride: int | None = None,
+    encoder_weights: str | Path | None = None,
     **options: Any,
 ) -> nn.Module:
     """Build a network by name; plain PyTorch: image in, ``{task: [coarse, ..., fine]}`` out.
@@ -94,10 +102,13 @@ def create_model(
         name: see `list_models`; `FILE.py:NAME`, or a function of your own.
         tasks: task objects, or an ordered mapping from name to output channels. Order counts.
         encoder: timm name; None is the architecture's own.
-        pretrained: ImageNet weights for the encoder.
+        pretrained: True is ``encoder_weights="auto"``, False is ``"none"``.
         width: scales every channel count outside the encoder.
-        normalization: ``"imagenet"``, or ``"released"`` for the authors' weights.
+        normalization: ``"auto"``, what the encoder's weights were trained with; ``"imagenet"``;
+            ``"released"`` for the authors' weights; or the numbers, see `Encoder`.
         output_stride: of the encoder, see `create_encoder`.
+        encoder_weights: in place of `pretrained`: ``"auto"``, ``"none"``, a file or a package, see
+            `create_encoder`.
         options: the architecture's own; its function in ``models/architectures`` lists them.
 
     Returns:
@@ -105,14 +116,18 @@ def create_model(
 
     Raises:
         ValueError: unknown name or option (the nearest are given), tasks without an order or
-            channels, twice the same task, one task for an architecture that exchanges.
+            channels, twice the same task, one task for an architecture that exchanges, weights of
+            another encoder.
+        RuntimeError: ``"auto"`` finds no weights.
     """
     architecture = find_architecture(name)
     channels = task_channels(tasks)
     _check_options(architecture, options)
     chosen = encoder or architecture.encoder
+    weights = encoder_weights if encoder_weights is not None else "auto" if pretrained else "none"
+    named = {} if weights in ("auto", "none") else {"weights": weights}
     backbone = architecture.create_encoder(
-        chosen, pretrained, normalization, output_stride=output_stride
+        chosen, weights != "none", normalization, output_stride=output_stride, **named
     )
     model = architecture.build(backbone, channels, width=width, **options)
     _check_network(model, name)
@@ -124,18 +139,25 @@ def create_model(
         "tasks": [[task, count] for task, count in channels.items()],
         "encoder": chosen,
         "width": width,
-        "normalization": normalization,
+        "normalization": backbone.normalization,
+        "encoder_weights": backbone.weights,
         "output_stride": output_stride,
         "options": {key: _plain(value) for key, value in options.items()},
     }
     return model
 
 
-def create_model_from_spec(spec: Mapping[str, Any]) -> nn.Module:
-    """Rebuild the network that a model's ``spec`` describes, with random weights."""
-    return create_model(
+def create_model_from_spec(
+    spec: Mapping[str, Any], tasks: Collection[Any] | None = None
+) -> nn.Module:
+    """Rebuild the network that a model's ``spec`` describes, with random weights.
+
+    Args:
+        tasks: task objects in place of the names in the specification.
+    """
+    model = create_model(
         spec["architecture"],
-        dict(spec["tasks"]),
+        dict(spec["tasks"]) if tasks is None else tasks,
         encoder=spec["encoder"],
         pretrained=False,
         width=spec["width"],
@@ -143,6 +165,27 @@ def create_model_from_spec(spec: Mapping[str, Any]) -> nn.Module:
         output_stride=spec.get("output_stride"),
         **spec["options"],
     )
+    cast(Any, model).spec["encoder_weights"] = spec.get("encoder_weights")
+    return model
+
+
+def take_over_input(module: nn.Module, spec: Mapping[str, Any]) -> None:
+    """Normalise images as the model of a specification does, whose weights are loaded into `module`.
+
+    Args:
+        module: a network, or what holds some (their moving averages, teachers).
+        spec: of a network whose encoder these are; one without normalisation changes nothing.
+    """
+    if "normalization" not in spec:
+        return
+    for part in module.modules():
+        if isinstance(part, Encoder):
+            part.normalize_with(spec["normalization"])
+        if isinstance(part, SeparateEncoders):
+            part.normalization = spec["normalization"]
+        if isinstance(part, SceneNetwork) and part.spec:
+            part.spec["normalization"] = spec["normalization"]
+            part.spec["encoder_weights"] = spec.get("encoder_weights")
 
 
 def task_channels(tasks: Collection[Any] | Mapping[str, int]) -> dict[str, int]:

@@ -63,6 +63,7 @@ def model_card(description: Mapping[str, Any]) -> str:
         f"| protocol | {description.get('protocol', 'correct')} |",
         f"| training size | {_size(description)} |",
         f"| options | `{json.dumps(model['options'])}` |",
+        f"| encoder's first weights | {_weights(model)} |",
     ]
     if description.get("camera"):
         lines.append(f"| camera | {description['camera']} |")
@@ -90,6 +91,16 @@ def model_card(description: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _weights(model: Mapping[str, Any]) -> str:
+    """Where the encoder's pretrained weights came from, and their licence."""
+    if "encoder_weights" not in model:
+        return "not recorded"
+    weights = model["encoder_weights"]
+    if weights is None:
+        return "random"
+    return f"{weights['source']}; licence: {weights['licence'] or 'not declared'}"
 
 
 def _size(description: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from crosstask.engine.experiment import Experiment
 from crosstask.engine.own_networks import without_weights
 from crosstask.engine.runs import WITHDRAWN, Run, RunError
 from crosstask.engine.training import restore_companions
+from crosstask.models.registry import take_over_input
 from crosstask.plugins.trust import Trust, trusted
 from crosstask.recipes.catalogue import find_recipe
 
@@ -33,7 +34,8 @@ def open_run(
     """
     place = Run(run)
     experiment = experiment or reopen(place, root, trust)
-    _, weights = checkpoints.find(place.path, checkpoint)
+    description, weights = checkpoints.find(place.path, checkpoint)
+    take_over_input(experiment.regime, description["model"])
     checkpoints.load_weights(experiment.regime.inference_network(), weights, str(place.path))
     best = checkpoint == "best" and place.best.is_file()
     restore_companions(experiment.regime, place.best if best else place.last)

@@ -83,5 +83,6 @@ def architectures(setting: Setting) -> list[StudyRun]:
         *plain(("densemtl", "multi_task", "padnet", "threeways_padnet"), S_D_N),
         *plain(("densemtl_linear", "window", "n_to_one"), S_D_N),
         *plain(("mti_net", "mti_xtam", "sca_mtl", "atrc"), S_D_N),
+        *plain(("linear_probe",), S_D_N),
     ]
     return runs(setting, rows)

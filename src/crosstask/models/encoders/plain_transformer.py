@@ -70,6 +70,7 @@ class PlainTransformer(nn.Module):
 
     Args:
         transformer: a timm model with ``forward_intermediates`` and variable image size.
+        pyramid: False gives the four maps as they are, all at stride 16.
         depths: indices of the four blocks that are tapped, rising; spread evenly up to the last
             by default.
 
@@ -80,9 +81,9 @@ class PlainTransformer(nn.Module):
         ValueError: a transformer of fewer than four blocks, or wrong ``depths``.
     """
 
-    strides = (4, 8, 16, 32)
-
-    def __init__(self, transformer: nn.Module, depths: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, transformer: nn.Module, depths: Sequence[int] | None = None, pyramid: bool = True
+    ) -> None:
         super().__init__()
         blocks = len(cast(nn.ModuleList, transformer.blocks))
         given = [round(blocks * (i + 1) / 4) - 1 for i in range(4)] if depths is None else depths
@@ -96,8 +97,10 @@ class PlainTransformer(nn.Module):
             )
         self.transformer = _headless(transformer)
         self.depths = tuple(given)
-        self.pyramid = SimplePyramid(cast(Any, transformer).embed_dim)
-        self.channels = self.pyramid.channels
+        width = cast(Any, transformer).embed_dim
+        self.pyramid = SimplePyramid(width) if pyramid else None
+        self.channels = (width,) * 4 if self.pyramid is None else self.pyramid.channels
+        self.strides = (CELL,) * 4 if self.pyramid is None else (4, 8, 16, 32)
         self.patch = int(cast(Any, transformer).patch_embed.patch_size[0])
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
@@ -109,7 +112,7 @@ class PlainTransformer(nn.Module):
         maps = cast(Any, self.transformer).forward_intermediates(
             image, indices=list(self.depths), norm=True, output_fmt="NCHW", intermediates_only=True
         )
-        return self.pyramid(maps)
+        return list(maps) if self.pyramid is None else self.pyramid(maps)
 
 
 class ChannelsFirst(nn.Module):

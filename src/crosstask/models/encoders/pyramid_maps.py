@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from crosstask.models.encoders.encoder import Encoder, create_encoder
+from crosstask.models.encoders.normalization import Normalization
 from crosstask.models.layers.linear_attention import pointwise
 from crosstask.models.layers.sizes import cell_count
 
@@ -19,7 +20,7 @@ Neck = str | bool | Sequence[int]
 def create_pyramid_encoder(
     name: str,
     pretrained: bool = True,
-    normalization: str = "imagenet",
+    normalization: Normalization = "auto",
     output_stride: int | None = None,
     **options: Any,
 ) -> Encoder:

@@ -1,0 +1,64 @@
+"""What an image is normalised with: the mean and standard deviation that the weights were trained with."""
+
+from collections.abc import Mapping, Sequence
+
+import timm
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# A name of `NORMALIZATIONS`, or {"mean": three numbers, "std": three numbers} for RGB in [0, 1].
+Normalization = str | Mapping[str, Sequence[float]]
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "released": ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
+}
+
+
+def choose_normalization(given: Normalization, encoder: str, pretrained: bool) -> Normalization:
+    """`given`, or for ``"auto"`` what the encoder's weights were trained with.
+
+    Args:
+        given: ``"auto"``, ``"imagenet"``, ``"released"`` or the numbers, see `Normalization`.
+        encoder: timm name, with its tag where the weights have one.
+        pretrained: False, random weights: ImageNet's.
+
+    Returns:
+        JSON-safe: a name, or the numbers as lists.
+
+    Raises:
+        ValueError: unknown name, or numbers that are none.
+    """
+    if given == "auto":
+        config = timm.get_pretrained_cfg(encoder) if pretrained else None
+        if config is None or (tuple(config.mean), tuple(config.std)) == NORMALIZATIONS["imagenet"]:
+            return "imagenet"
+        given = {"mean": config.mean, "std": config.std}
+    statistics(given)
+    return given if isinstance(given, str) else {key: list(given[key]) for key in ("mean", "std")}
+
+
+def statistics(
+    normalization: Normalization,
+) -> tuple[Float[Tensor, "1 3 1 1"], Float[Tensor, "1 3 1 1"]]:
+    """Mean and standard deviation of each channel of an RGB image in [0, 1].
+
+    Raises:
+        ValueError: unknown name, or numbers that are none.
+    """
+    if isinstance(normalization, str):
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(
+                f"`normalization` is {normalization!r}; expected one of {('auto', *NORMALIZATIONS)} "
+                "or {'mean': ..., 'std': ...}; take what the encoder's weights were trained with."
+            )
+        numbers = NORMALIZATIONS[normalization]
+    else:
+        numbers = (tuple(normalization.get("mean", ())), tuple(normalization.get("std", ())))
+        if any(len(values) != 3 for values in numbers) or not all(s > 0 for s in numbers[1]):
+            raise ValueError(
+                f"`normalization` is {dict(normalization)}; expected 'mean' and 'std' with three "
+                "numbers each, standard deviations above 0."
+            )
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in numbers)
+    return mean, std
