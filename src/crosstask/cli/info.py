@@ -14,14 +14,11 @@ def main(argv: list[str]) -> int:
     add_trust(parser)
     namespace = parser.read(rest)
     options = checked_options(split_options(namespace, names), argv, namespace)
-    if "pretrained" in options:
-        options["pretrained"] = False  # counting needs no weights
-    if "encoder_weights" in options:
-        options["encoder_weights"] = None
 
-    from crosstask.engine.own_networks import describe_network
+    from crosstask.engine.own_networks import describe_network, without_weights
     from crosstask.models.flops import count_macs
 
+    options = without_weights(options)  # counting needs none
     experiment = function(**options)
     model = describe_network(experiment.regime.network, {"recipe": name, **options})
     parts = count_macs(experiment.regime.network, experiment.size)

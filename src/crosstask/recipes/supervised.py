@@ -146,9 +146,8 @@ def build_network(tasks: tuple[Task, ...], settings: NetworkSettings, seed: int 
             name,
             tasks,
             encoder=settings.encoder,
-            pretrained=settings.pretrained,
+            encoder_weights=settings.weights(),
             width=settings.width,
-            normalization="imagenet",
             **(_depth_bins(name, tasks) | (settings.options or {})),
         )
 

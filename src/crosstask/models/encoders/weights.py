@@ -23,6 +23,10 @@ from crosstask.models.encoders.transfer import WeightsError, by_position, read_t
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
+class MissingWeightsError(WeightsError, RuntimeError):
+    """There are no pretrained weights here; says how to have some."""
+
+
 @dataclass(frozen=True)
 class WeightsPackage:
     """A Python package that holds the weights of one encoder, as data.
@@ -109,7 +113,7 @@ def load_pretrained(
     Raises:
         ValueError: a file or package of another network (which tensors, which shapes), one that is
             damaged or missing, or an unknown name.
-        RuntimeError: ``"auto"`` finds nothing; the three ways to have weights.
+        MissingWeightsError: ``"auto"`` finds nothing; the three ways to have weights.
     """
     package, path = _locate(encoder, weights)
     with torch.random.fork_rng(devices=[]):  # what is drawn for a throw-away network counts nowhere
@@ -117,7 +121,7 @@ def load_pretrained(
             try:
                 state, source, licence = pretrained_state(encoder, options)
             except HubError as error:
-                raise RuntimeError(_ways_out(encoder, error)) from error
+                raise MissingWeightsError(_ways_out(encoder, error)) from error
             digest = ""
         else:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
