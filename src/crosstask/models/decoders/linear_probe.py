@@ -36,7 +36,7 @@ class LinearProbe(nn.Module):
         layer = self.prediction_layers()[0]
         height, width = (n * self.strides[0] for n in features[0].shape[-2:])
         size = (cell_count(height, STRIDE), cell_count(width, STRIDE))
-        parts = torch.split(layer.weight, self.channels, dim=1)
+        parts = torch.split(layer.weight, list(self.channels), dim=1)
         total = None
         for index, (feature, weight) in enumerate(zip(features, parts, strict=True)):
             part = functional.conv2d(feature, weight, layer.bias if index == 0 else None)

@@ -169,8 +169,9 @@ def create_encoder(
         depths = options.pop("depths", None)
         transformer = timm.create_model(name, **options)
         found = load_pretrained(transformer, name, chosen, options) if pretrained else None
-        backbone: nn.Module = PlainTransformer(transformer, depths, pyramid)
-        channels, strides = backbone.channels, backbone.strides
+        plain = PlainTransformer(transformer, depths, pyramid)
+        backbone: nn.Module = plain
+        channels, strides = plain.channels, plain.strides
     else:
         backbone = _dilated(name, output_stride, {"features_only": True, **options})
         found = load_pretrained(backbone, name, chosen, options) if pretrained else None
