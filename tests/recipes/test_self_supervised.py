@@ -13,7 +13,7 @@ from torchvision.io import write_png
 
 import fakes.cityscapes
 from crosstask.cli import main
-from crosstask.experiments.studies.catalogue import find_study, recipe_of
+from crosstask.experiments.studies.catalogue import find_study
 from crosstask.experiments.studies.study import Setting
 from crosstask.recipes.catalogue import find_recipe
 from crosstask.recipes.frames import parse_camera
@@ -172,7 +172,7 @@ def test_phases_of_cityscapes_set_what_is_not_given(tmp_path: Path) -> None:
 
 def test_table5_compares_segmentation_alone_with_the_help_of_depth() -> None:
     runs = find_study("table5")(Setting(seeds=(0,)))
-    assert recipe_of("table5", "cityscapes") == "cityscapes.self_supervised"
+    assert find_study("table5").recipe("cityscapes") == "cityscapes.self_supervised"
     assert [(r.row, r.options["tasks"]) for r in runs] == [
         ("segmentation", "segmentation"),
         ("multi_task_matched", "segmentation,depth"),

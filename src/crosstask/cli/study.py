@@ -4,46 +4,41 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from crosstask.cli.arguments import add_trust, checked_options
 from crosstask.cli.parsing import recipe_parser
 from crosstask.engine.threads import share_cores
 from crosstask.recipes.resolving import split_options
 
 
 def main(argv: list[str]) -> int:
-    from crosstask.experiments.studies.catalogue import (
-        BASELINES,
-        STUDIES,
-        default_optimizer,
-        find_study,
-        recipe_of,
-    )
+    from crosstask.experiments.studies.catalogue import STUDIES, find_study
 
     if not argv or argv[0] in ("-h", "--help"):
         print(_help(STUDIES))
         return 0 if argv else 2
-    name, rest = argv[0], list(argv[1:])
-    study = find_study(name)
+    rest = list(argv[1:])
+    study = find_study(argv[0])
     dataset, rest = _dataset(rest)
 
     from crosstask.experiments.studies import running
     from crosstask.experiments.studies.study import Setting
     from crosstask.recipes.options import parse_names, parse_size
 
-    settings, options, given = _read(recipe_of(name, dataset), rest, default_optimizer(name))
+    settings, options, given = _read(study.recipe(dataset), rest, study.optimizer)
     setting = Setting(
         dataset=dataset,
         seeds=tuple(_seed(s) for s in parse_names(settings.seeds)),
         size=parse_size(options["size"]),
     )
     runs = study(setting)
-    running.check_given(given, runs, name)
+    running.check_given(given, runs, study.name)
     if settings.rows:
         runs = running.choose_rows(runs, parse_names(settings.rows))
     share_cores(settings.processes)
     output = settings.output or Path("runs") / f"{dataset}-{options['optimizer']}"
 
     def resolve(recipe: str) -> dict[str, Any]:
-        return _read(recipe, rest, default_optimizer(name))[1]
+        return _read(recipe, rest, study.optimizer)[1]
 
     planned = running.plan(runs, output, resolve)
     running.check_tasks(planned)
@@ -51,13 +46,14 @@ def main(argv: list[str]) -> int:
         for item in planned:
             print(f"{item.run.name:<56} {item.status()}")
         return 0
-    running.write_list(output / f"{name}.json", name, planned, BASELINES.get(name))
+    listed = output / f"{study.name}.json"
+    running.write_list(listed, study.name, planned, study.baseline)
     train = running.trainer(settings.accelerator, settings.precision, progress=not settings.quiet)
     result = running.run_study(planned, train, lambda text: print(text, flush=True))
     for state, names in result.items():
         told = f" ({', '.join(names)})" if state != running.FINISHED and names else ""
         print(f"{state}: {len(names)}{told}")
-    print(f"\ncrosstask table {output / f'{name}.json'}")
+    print(f"\ncrosstask table {listed}")
     return 1 if result["failed"] else 0
 
 
@@ -79,8 +75,10 @@ def _read(recipe: str, rest: list[str], optimizer: str) -> tuple[Any, dict[str, 
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     defaults = {"optimizer": optimizer, "difficulty": "hard"}
     parser.set_defaults({k: v for k, v in defaults.items() if k in names})
+    add_trust(parser)
     namespace = parser.read(rest)
-    options, left_alone = split_options(namespace, names), parser.get_defaults()
+    options = checked_options(split_options(namespace, names), rest, namespace)
+    left_alone = parser.get_defaults()
     flags = [arg.partition("=")[0] for arg in rest if arg.startswith("--")]
     written = [flag.removeprefix("--").replace("-", "_") for flag in flags]
     given = [k for k in options if k in written or namespace[k] != left_alone[k]]
@@ -107,16 +105,13 @@ def _seed(text: str) -> int:
 
 def _help(studies: Any) -> str:
     width = max(map(len, studies))
-    lines = "\n".join(
-        f"  {name:<{width}}  {(function.__doc__ or '').strip().splitlines()[0]}"
-        for name, function in studies.items()
-    )
+    lines = "\n".join(f"  {name:<{width}}  {study.description}" for name, study in studies.items())
     program = Path(sys.argv[0]).name if sys.argv and "crosstask" in sys.argv[0] else "crosstask"
     return (
         f"usage: {program} study NAME [--dataset procedural] [--seeds 0,1,2] [--rows a,b]\n"
         "           [--optimizer paper|matched] [--output DIR] [--list] [--processes N] [options of the recipe]\n\n"
         f"{lines}\n\n"
-        "A study resumes: finished runs are not run again, and several processes may work on one:\n"
+        "Your own: study path/to/file.py:NAME. A study resumes: finished runs are not run again, and several processes may work on one:\n"
         "start the command N times with `--processes N`, and each takes its share of the cores.\n"
         "`study NAME --dataset D --help` lists the options of the dataset's recipe; architecture,\n"
         "tasks and seed are the study's own."

@@ -8,12 +8,16 @@ from typing import Any
 
 from crosstask.engine.checkpoints import cleared
 from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError, read_json
+from crosstask.models.registry import ARCHITECTURES
 from crosstask.plugins.files import parse
 from crosstask.plugins.trust import Trust
 from crosstask.tasks import Task, from_spec
 
-NO_EXCHANGE, MATCHED_COMPUTE = "multi_task_matched", "compute_matched"
-SINGLE_TASK = ("single_task", "single_task_matched")
+# The controls: no exchange, and no exchange at the cost of DenseMTL's.
+NO_EXCHANGE = next(found.name for found in ARCHITECTURES.values() if found.control)
+MATCHED_COMPUTE = "compute_matched"
+# What gains are measured against.
+SINGLE_TASK = tuple(found.name for found in ARCHITECTURES.values() if found.separate)
 # What may differ between the runs of one row.
 NOT_A_SETTING = (*RESUME_MAY_CHANGE, "seed", "cache")
 # What a dataset says of itself that depends on the tasks asked, or on the machine.

@@ -1,6 +1,6 @@
 """Table 6 of DenseMTL: the ladder of domain adaptation, and the rungs that the paper lacks."""
 
-from crosstask.experiments.studies.study import Setting, StudyRun, compute_matched
+from crosstask.experiments.studies.study import Row, Setting, Study, compute_matched
 from crosstask.recipes.sets import S_D
 
 # row: (architecture, method); a single-task row is one run per task
@@ -31,28 +31,32 @@ MATCHED: dict[str, object] = {
 }
 
 
-def table6(setting: Setting, tasks: tuple[str, ...] = S_D) -> list[StudyRun]:
+def ladder(setting: Setting, tasks: tuple[str, ...] = S_D) -> list[Row]:
     """Table 6: source only, target oracle, STL-UDA (the reference of delta), MTL-UDA and DenseMTL.
 
     Beyond the paper: DenseMTL without adaptation, the controls without an exchange, self-training
     alone, both together, and self-training on source images that have the target's colours and
-    noise. The recipe is `<dataset>.adaptation`: synthia_to_cityscapes, vkitti2_to_cityscapes or
-    procedural.
+    noise. The dataset is synthia_to_cityscapes, vkitti2_to_cityscapes or procedural.
     """
     return [
-        StudyRun(
-            row=row,
-            recipe=f"{setting.dataset}.adaptation",
-            options={
-                "architecture": architecture,
-                "tasks": ",".join(names),
+        Row(
+            name=name,
+            architecture=architecture,
+            tasks=tasks,
+            options=compute_matched(setting) if name.startswith("compute") else {},
+            recipe_options={
                 "method": method,
-                **(MATCHED if row.endswith("matched_self_training") else {}),
-                **({"options": compute_matched(setting)} if row.startswith("compute") else {}),
+                **(MATCHED if name.endswith("matched_self_training") else {}),
             },
-            seed=seed,
+            apart=name.startswith("single_task"),
         )
-        for seed in setting.seeds
-        for row, (architecture, method) in LADDER.items()
-        for names in ([(t,) for t in tasks] if architecture == "single_task" else [tasks])
+        for name, (architecture, method) in LADDER.items()
     ]
+
+
+TABLE6 = Study(
+    name="table6",
+    rows=ladder,
+    regime="adaptation",
+    baseline="single_task-adversarial",
+)

@@ -5,10 +5,9 @@ from typing import Any
 from crosstask.experiments.studies.study import (
     Row,
     Setting,
-    StudyRun,
+    Study,
     controls,
     plain,
-    runs,
     single_task,
 )
 from crosstask.recipes.sets import S_D_N, S_D_N_E
@@ -46,10 +45,10 @@ LINEAR_DESIGNS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def linear_designs(setting: Setting) -> list[StudyRun]:
+def linear_designs(setting: Setting) -> list[Row]:
     """What an exchange of linear cost keeps of the block's gain on S-D-N-E, design by design."""
     rows = [
-        *single_task(S_D_N_E),
+        single_task(S_D_N_E),
         *controls(setting, S_D_N_E),
         *plain(("densemtl",), S_D_N_E),
         *(
@@ -57,32 +56,49 @@ def linear_designs(setting: Setting) -> list[StudyRun]:
             for name, options in LINEAR_DESIGNS
         ),
     ]
-    return runs(setting, rows)
+    return rows
 
 
-def sca_ablation(setting: Setting) -> list[StudyRun]:
+def sca_ablation(setting: Setting) -> list[Row]:
     """What SCA-MTL adds to MTI-Net, part by part, at equal widths (rows a to i)."""
-    rows = [*single_task(S_D_N), *controls(setting, S_D_N)]
+    rows = [single_task(S_D_N), *controls(setting, S_D_N)]
     rows.append(Row(name="a-mti_net", architecture="mti_net", tasks=S_D_N))
     rows += [
         Row(name=name, architecture="sca_mtl", tasks=S_D_N, options=options)
         for name, options in SCA_STEPS
     ]
-    return runs(setting, rows)
+    return rows
 
 
-def architectures(setting: Setting) -> list[StudyRun]:
+def architectures(setting: Setting) -> list[Row]:
     """Every architecture on S-D-N with the same encoder, optimiser, steps and seeds.
 
     The first rows answer the first question: does the exchange beat no exchange, and the same
     arithmetic spent on wider decoders?
     """
     rows = [
-        *single_task(S_D_N),
+        single_task(S_D_N),
         *controls(setting, S_D_N),
         *plain(("densemtl", "multi_task", "padnet", "threeways_padnet"), S_D_N),
         *plain(("densemtl_linear", "window", "n_to_one"), S_D_N),
         *plain(("mti_net", "mti_xtam", "sca_mtl", "atrc"), S_D_N),
         *plain(("linear_probe",), S_D_N),
     ]
-    return runs(setting, rows)
+    return rows
+
+
+SCA_ABLATION = Study(
+    name="sca_ablation",
+    rows=sca_ablation,
+    optimizer="matched",
+)
+ARCHITECTURES = Study(
+    name="architectures",
+    rows=architectures,
+    optimizer="matched",
+)
+LINEAR = Study(
+    name="linear_designs",
+    rows=linear_designs,
+    optimizer="matched",
+)

@@ -5,11 +5,10 @@ from itertools import product
 from crosstask.experiments.studies.study import (
     Row,
     Setting,
-    StudyRun,
+    Study,
     controls,
     letters,
     plain,
-    runs,
     single_task,
 )
 from crosstask.recipes.sets import S_D, S_D_N, S_D_N_E
@@ -18,57 +17,57 @@ METHODS = ("multi_task", "padnet", "threeways_padnet", "densemtl")
 POSITIONS = ((4,), (3,), (2,), (1,), (2, 1), (3, 2, 1), (4, 3, 2, 1))
 
 
-def table1(setting: Setting) -> list[StudyRun]:
+def table1(setting: Setting) -> list[Row]:
     """Table 1: single task, multi-task, PAD-Net, 3-ways PAD-Net and DenseMTL on S-D and S-D-N."""
-    rows = single_task(S_D_N)
+    rows = [single_task(S_D_N)]
     for tasks in (S_D, S_D_N):
         rows += plain(METHODS, tasks) + controls(setting, tasks)
-    return runs(setting, rows)
+    return rows
 
 
-def table2(setting: Setting) -> list[StudyRun]:
+def table2(setting: Setting) -> list[Row]:
     """Table 2: as Table 1, and S-D-N-E (the paper: NYUDv2)."""
-    rows = single_task(S_D_N_E)
+    rows = [single_task(S_D_N_E)]
     for tasks in (S_D, S_D_N, S_D_N_E):
         rows += plain(METHODS, tasks) + controls(setting, tasks)
-    return runs(setting, rows)
+    return rows
 
 
-def table3(setting: Setting) -> list[StudyRun]:
+def table3(setting: Setting) -> list[Row]:
     """Table 3: at which levels the exchange sits; no block at all is `multi_task_matched`."""
-    rows = single_task(S_D_N)
+    rows = [single_task(S_D_N)]
     for tasks in (S_D, S_D_N):
         rows += controls(setting, tasks)
         for levels in POSITIONS:
             name = "densemtl" if levels == (1,) else f"densemtl-levels={'+'.join(map(str, levels))}"
             options = {} if levels == (1,) else {"levels": list(levels)}
             rows.append(Row(name=name, architecture="densemtl", tasks=tasks, options=options))
-    return runs(setting, rows)
+    return rows
 
 
-def table4a(setting: Setting) -> list[StudyRun]:
+def table4a(setting: Setting) -> list[Row]:
     """Table 4a: how directional features are fused."""
-    rows = [*single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
+    rows = [single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
     rows += [
         _variant(f"densemtl-fusion={fusion}", {"fusion": fusion})
         for fusion in ("product", "concat")
     ]
-    return runs(setting, rows)
+    return rows
 
 
-def table4b(setting: Setting) -> list[StudyRun]:
+def table4b(setting: Setting) -> list[Row]:
     """Table 4b: attention over positions, over channels, or both; fused by concatenation."""
-    rows = [*single_task(S_D_N), *controls(setting, S_D_N)]
+    rows = [single_task(S_D_N), *controls(setting, S_D_N)]
     rows.append(_variant("densemtl-fusion=concat", {"fusion": "concat"}))
     for kind in ("channel", "both"):
         name = f"densemtl-fusion=concat-correlation={kind}"
         rows.append(_variant(name, {"fusion": "concat", "correlation": kind}))
-    return runs(setting, rows)
+    return rows
 
 
-def attention_parts(setting: Setting) -> list[StudyRun]:
+def attention_parts(setting: Setting) -> list[Row]:
     """The parts of cross-task attention, one left out or changed at a time."""
-    rows = [*single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
+    rows = [single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
     rows += [
         _variant("densemtl-no-correlation", {"correlation": None}),
         _variant("densemtl-no-self-attention", {"self_attention": None}),
@@ -76,20 +75,20 @@ def attention_parts(setting: Setting) -> list[StudyRun]:
         _variant("densemtl-no-alpha", {"alpha": False}),
         _variant("densemtl-kv-s2", {"kv_downscale": "s2"}),
     ]
-    return runs(setting, rows)
+    return rows
 
 
-def task_weights(setting: Setting) -> list[StudyRun]:
+def task_weights(setting: Setting) -> list[Row]:
     """The grid search behind the published weights, on the multi-task baseline."""
-    rows = single_task(S_D_N)
+    rows = [single_task(S_D_N)]
     rows += [_weights(S_D, (s, 1)) for s in (1, 10, 50, 100)]
     rows += [_weights(S_D_N, (s, 1, n)) for s, n in product((10, 50, 100), (10, 50, 100))]
-    return runs(setting, rows)
+    return rows
 
 
-def balancing(setting: Setting) -> list[StudyRun]:
+def balancing(setting: Setting) -> list[Row]:
     """DenseMTL under other balancing methods than the published weights."""
-    rows = [*single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
+    rows = [single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
     for name in ("equal", "uncertainty", "gradnorm", "mgda", "dwa", "pcgrad"):
         rows.append(
             Row(
@@ -99,7 +98,7 @@ def balancing(setting: Setting) -> list[StudyRun]:
                 recipe_options={"balancing": name},
             )
         )
-    return runs(setting, rows)
+    return rows
 
 
 def _variant(name: str, options: dict[str, object]) -> Row:
@@ -116,3 +115,25 @@ def _weights(tasks: tuple[str, ...], weights: tuple[int, ...]) -> Row:
         tasks=tasks,
         recipe_options={"balancing": f"fixed:{text}"},
     )
+
+
+TABLES = (
+    Study(name="table1", rows=table1),
+    Study(name="table2", rows=table2),
+    Study(name="table3", rows=table3),
+    Study(name="table4a", rows=table4a),
+    Study(name="table4b", rows=table4b),
+)
+ATTENTION_PARTS = Study(
+    name="attention_parts",
+    rows=attention_parts,
+)
+TASK_WEIGHTS = Study(
+    name="task_weights",
+    rows=task_weights,
+)
+BALANCING = Study(
+    name="balancing",
+    rows=balancing,
+    optimizer="matched",
+)

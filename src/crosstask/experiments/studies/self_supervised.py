@@ -1,6 +1,6 @@
 """Table 5 of DenseMTL: segmentation helped by depth that needs no labels."""
 
-from crosstask.experiments.studies.study import Setting, StudyRun, compute_matched
+from crosstask.experiments.studies.study import Row, Setting, Study, compute_matched
 from crosstask.recipes.sets import S_D
 
 # row: (architecture, tasks)
@@ -13,7 +13,7 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def table5(setting: Setting) -> list[StudyRun]:
+def table5(setting: Setting) -> list[Row]:
     """Table 5: segmentation with self-supervised depth under 3-ways PAD-Net and DenseMTL.
 
     Beyond the paper: segmentation alone, no exchange, and no exchange at DenseMTL's cost, with the
@@ -21,16 +21,20 @@ def table5(setting: Setting) -> list[StudyRun]:
     (the paper) or procedural.
     """
     return [
-        StudyRun(
-            row=row,
-            recipe=f"{setting.dataset}.self_supervised",
-            options={
-                "architecture": architecture,
-                "tasks": ",".join(tasks),
-                **({"options": compute_matched(setting)} if row == "compute_matched" else {}),
-            },
-            seed=seed,
+        Row(
+            name=name,
+            architecture=architecture,
+            tasks=tasks,
+            options=compute_matched(setting) if name == "compute_matched" else {},
         )
-        for seed in setting.seeds
-        for row, (architecture, tasks) in ROWS.items()
+        for name, (architecture, tasks) in ROWS.items()
     ]
+
+
+TABLE5 = Study(
+    name="table5",
+    rows=table5,
+    regime="self_supervised",
+    optimizer="paper_self_supervised",
+    baseline="none",
+)

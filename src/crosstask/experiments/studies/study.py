@@ -1,4 +1,4 @@
-"""What a study is: a function from a setting to a list of runs."""
+"""What a study is: rows on a setting, and what is known of them as a comparison."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ class Setting:
     """What a study is run on.
 
     Attributes:
-        dataset: its supervised recipe is `<dataset>.supervised`.
+        dataset: the recipes are `<dataset>.<regime>`.
         seeds: one run each.
         size: (height, width) of training images, to which the compute-matched control is fitted.
     """
@@ -21,10 +21,6 @@ class Setting:
     dataset: str = "procedural"
     seeds: tuple[int, ...] = (0, 1, 2)
     size: tuple[int, int] = (128, 256)
-
-    @property
-    def recipe(self) -> str:
-        return f"{self.dataset}.supervised"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +51,78 @@ class StudyRun:
         return f"{row}.{letters(self.tasks)}.seed{self.seed}"
 
 
-Study = Callable[[Setting], list[StudyRun]]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of a study: what is trained, before seeds are drawn."""
+    """A line of a study: what is trained, before seeds are drawn.
+
+    Attributes:
+        name: in the table.
+        architecture: a name, or `FILE.py:NAME`.
+        tasks: in order.
+        options: of the architecture.
+        recipe_options: further options of the recipe.
+        apart: one run for each task, with a network of its own.
+    """
 
     name: str
     architecture: str
     tasks: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     recipe_options: Mapping[str, Any] = field(default_factory=dict)
+    apart: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A named comparison: `study(setting)` are its runs.
+
+    Attributes:
+        name: of its list of runs, and on the command line.
+        rows: setting -> lines, in order.
+        regime: of its recipe, `<dataset>.<regime>`; or a recipe of your own, `FILE.py:NAME`.
+        optimizer: the recipe's preset unless the command line names another: "paper" gives each
+            architecture its paper's, "matched" all the same.
+        baseline: the row that gains are measured against, or "none"; None are the networks of
+            single tasks.
+        description: one line; the first of `rows`' docstring if left out.
+    """
+
+    name: str
+    rows: Callable[[Setting], Sequence[Row]]
+    regime: str = "supervised"
+    optimizer: str = "paper"
+    baseline: str | None = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.description:
+            first = (self.rows.__doc__ or "").strip().partition("\n")[0]
+            object.__setattr__(self, "description", first)
+
+    def recipe(self, dataset: str) -> str:
+        """Its recipe on a dataset."""
+        return self.regime if parse(self.regime) else f"{dataset}.{self.regime}"
+
+    def __call__(self, setting: Setting) -> list[StudyRun]:
+        """Every row with every seed, seed by seed: an unfinished study compares all rows."""
+        found: dict[str, StudyRun] = {}
+        rows = self.rows(setting)
+        for seed in setting.seeds:
+            for row in rows:
+                for tasks in [(task,) for task in row.tasks] if row.apart else [row.tasks]:
+                    run = StudyRun(
+                        row=row.name,
+                        recipe=self.recipe(setting.dataset),
+                        options={
+                            "architecture": row.architecture,
+                            "tasks": ",".join(tasks),
+                            **({"options": dict(row.options)} if row.options else {}),
+                            **row.recipe_options,
+                        },
+                        seed=seed,
+                    )
+                    found.setdefault(run.name, run)
+        return list(found.values())
 
 
 def letters(tasks: Iterable[str]) -> str:
@@ -77,29 +133,9 @@ def letters(tasks: Iterable[str]) -> str:
     return "-".join(r.name if r else short_name(task) for r, task in own)
 
 
-def runs(setting: Setting, rows: Sequence[Row]) -> list[StudyRun]:
-    """Every row with every seed, seed by seed, so that an unfinished study compares all rows."""
-    found: dict[str, StudyRun] = {}
-    for seed in setting.seeds:
-        for row in rows:
-            run = StudyRun(
-                row=row.name,
-                recipe=setting.recipe,
-                options={
-                    "architecture": row.architecture,
-                    "tasks": ",".join(row.tasks),
-                    **({"options": dict(row.options)} if row.options else {}),
-                    **row.recipe_options,
-                },
-                seed=seed,
-            )
-            found.setdefault(run.name, run)
-    return list(found.values())
-
-
-def single_task(tasks: Sequence[str], architecture: str = "single_task") -> list[Row]:
+def single_task(tasks: tuple[str, ...], architecture: str = "single_task") -> Row:
     """One network per task: what delta is measured against."""
-    return [Row(name=architecture, architecture=architecture, tasks=(task,)) for task in tasks]
+    return Row(name=architecture, architecture=architecture, tasks=tasks, apart=True)
 
 
 def controls(setting: Setting, tasks: tuple[str, ...]) -> list[Row]:
