@@ -1,11 +1,17 @@
 """A run directory becomes its experiment again, also one of an older version."""
 
+import json
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 
 from crosstask.engine.runs import Run, RunError
-from crosstask.recipes.reopen import reopen
+from crosstask.engine.training import initialise_from, train
+from crosstask.predict.model_card import model_card
+from crosstask.recipes.reopen import open_run, reopen
+from crosstask.recipes.resolving import resolve
 
 CONFIG = {
     "recipe": "procedural.adaptation",
@@ -33,3 +39,61 @@ def test_a_withdrawn_option_that_was_used_is_told(tmp_path: Path, option: str) -
     run.write_config({**CONFIG, option: True})
     with pytest.raises(RunError, match=f"trained with `{option}: True`, which this version"):
         reopen(run)
+
+
+STREETS = {
+    "architecture": "linear_probe",
+    "encoder": "test_resnet",  # whose weights have mean and standard deviation 0.5
+    "tasks": "segmentation",
+    "size": "32x64",
+    "batch_size": 2,
+    "train_length": 2,
+    "val_length": 1,
+    "workers": 0,
+}
+HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
+
+
+def train_streets(run: Path, weights: Path, **options) -> None:
+    name = "procedural.supervised"
+    recipe, config = resolve(name, {**STREETS, "encoder_weights": str(weights), **options})
+    resume = run.exists()
+    train(recipe(**config), run, config={"recipe": name, **config}, resume=resume, progress=False)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "encoder.pth")
+    return tmp_path / "encoder.pth"
+
+
+def test_a_run_keeps_the_normalisation_and_the_record_of_its_weights(
+    tmp_path: Path, weights: Path
+) -> None:
+    run = tmp_path / "run"
+    train_streets(run, weights, steps=1)
+    kept = json.loads((run / "model.json").read_text())
+    assert kept["model"]["normalization"] == HALF
+    weights.unlink()  # the run has them now
+    network = open_run(run).regime.network
+    assert network.encoder.mean.flatten().tolist() == [0.5] * 3
+    assert network.spec["encoder_weights"]["source"] == str(weights)
+    assert f"{weights}; licence: not declared" in model_card(kept)
+    recipe, config = resolve("procedural.supervised", {**STREETS, "pretrained": False})
+    regime = recipe(**config).regime
+    assert regime.network.spec["normalization"] == "imagenet"
+    initialise_from(regime, run)
+    assert regime.network.spec["normalization"] == HALF, "what belongs to the weights comes along"
+
+
+def test_a_run_of_before_goes_on_with_the_normalisation_that_it_began_with(
+    tmp_path: Path, weights: Path
+) -> None:
+    run = tmp_path / "run"
+    train_streets(run, weights, steps=1)
+    old = json.loads((run / "model.json").read_text())
+    old["model"]["normalization"] = "imagenet"  # the default of earlier versions
+    del old["model"]["encoder_weights"]
+    (run / "model.json").write_text(json.dumps(old))
+    train_streets(run, weights, steps=1)
+    assert json.loads((run / "model.json").read_text())["model"]["normalization"] == "imagenet"
