@@ -207,7 +207,7 @@ def test_void_is_hatched_and_thin_edges_stay_closed(tmp_path: Path) -> None:
     page = np.array(sheet(dataset, [0], width=32))
     size = (24, 32)
     cell = page[16:40, 36:68]
-    void = data.sample.void_mask("segmentation", dataset[0]["segmentation"])
+    void = dataset.targets["segmentation"].void_mask(dataset[0]["segmentation"])
     void = np.array(Image.fromarray(void.numpy()).resize((32, 24), Image.Resampling.NEAREST))
     stripes = {(214, 214, 220), (150, 150, 160)}
     shown = np.array([[tuple(map(int, p)) in stripes for p in row] for row in cell])

@@ -6,22 +6,18 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+import fakes.own_tasks  # noqa: F401 (declares two targets)
 from crosstask import geometry
 from crosstask.data import transforms
-from crosstask.data.resample import resize_depth, resize_edges, resize_nearest
 from crosstask.data.sample import DataError, check_sample, intrinsics_matrix, unknown_intrinsics
-from crosstask.data.tensor_types import (
-    REFUSED,
-    TYPES,
-    Depth,
-    Edges,
-    Intrinsics,
-    Labels,
-    Normals,
-    Poses,
-)
+from crosstask.data.tensor_types import REFUSED, TYPES, Intrinsics, TargetMap
+from crosstask.tasks import declared
+from crosstask.tasks.resample import resize_depth, resize_edges, resize_nearest
 
 HEIGHT, WIDTH = 48, 80
+BUILT_IN = ("segmentation", "human_parts", "depth", "normals", "edges", "saliency")
+TARGETS = (*BUILT_IN, "own_albedo", "own_flow")
+TYPED = (*TARGETS, "intrinsics", "poses")  # every key whose type is ours
 CAMERA = intrinsics_matrix(70.0, 64.0, 33.0, 27.5)  # off-centre, two focal lengths
 PLANES = {  # n . P = d with n facing the camera
     "ground": ((0.0, -1.0, 0.0), -1.5),
@@ -44,6 +40,10 @@ def plane_scene(plane: str) -> dict:
         "depth": torch.where(seen, depth, 0.0),
         "normals": normals,
         "edges": (column % 16 == 0)[None].float(),
+        "human_parts": (column // 20).to(torch.int64),
+        "saliency": (column % 32 < 16)[None].float(),
+        "own_albedo": torch.linspace(0, 1, 3 * HEIGHT * WIDTH).view(3, HEIGHT, WIDTH),
+        "own_flow": torch.stack([column.float(), 3.0 - column / 7]),
         "intrinsics": CAMERA.clone(),
         "neighbours": torch.rand(2, 3, HEIGHT, WIDTH),
         "poses": torch.stack([rigid(0.1, 0.5), rigid(-0.1, -0.5)]),
@@ -98,7 +98,7 @@ CHAINS = {
 def test_transform_then_measure(chain: str, plane: str, flip: bool) -> None:
     steps = [*CHAINS[chain], v2.RandomHorizontalFlip(1.0 if flip else 0.0)]
     out = transforms.JointTransform(steps)(plane_scene(plane))
-    check_sample(out, ("segmentation", "depth", "normals", "edges"))
+    check_sample(out, TARGETS)
     assert (out["depth"] > 0).any()
     normal = torch.tensor(PLANES[plane][0]) * torch.tensor([-1.0 if flip else 1.0, 1.0, 1.0])
     stored = out["normals"][:, out["normals"].norm(dim=0) > 0]
@@ -161,24 +161,26 @@ ARGUMENTS = {
 }
 
 
-def typed(kind: type) -> torch.Tensor:
-    sample = transforms.wrap(plane_scene("wall"))
-    return next(value for value in sample.values() if type(value) is kind)
+def typed(key: str) -> torch.Tensor:
+    return transforms.wrap(plane_scene("wall"))[key]
 
 
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("key", TYPED)
 @pytest.mark.parametrize("name", GEOMETRIC)
-def test_every_functional_has_a_kernel(name: str, kind: type) -> None:
+def test_every_functional_has_a_kernel(name: str, key: str) -> None:
     """A type without a kernel would pass through v2's transforms silently, unmoved."""
-    functional = getattr(F, name)
+    functional, kind = getattr(F, name), type(typed(key))
+    assert kind in TYPES
     assert kind in F._utils._KERNEL_REGISTRY[functional], f"{name} leaves {kind.__name__} unmoved"
     if name in REFUSED:
         with pytest.raises(DataError, match=name):
-            functional(typed(kind), *ARGUMENTS[name])
+            functional(typed(key), *ARGUMENTS[name])
     else:
-        result = functional(typed(kind), *ARGUMENTS.get(name, ()))
+        result = functional(typed(key), *ARGUMENTS.get(name, ()))
         assert type(result) is kind
-        if kind not in (Intrinsics, Poses):
+        assert result.__dict__.keys() == typed(key).__dict__.keys()
+        if kind is TargetMap:
+            assert result.declaration == declared()[key]
             image = functional(
                 tv_tensors.Image(torch.rand(3, HEIGHT, WIDTH)), *ARGUMENTS.get(name, ())
             )
@@ -194,8 +196,8 @@ def test_the_list_of_functionals_is_complete() -> None:
 @pytest.mark.parametrize("size", [24, [24], [24, 40], [96, 96]])
 def test_resized_sizes_agree_with_torchvision(size: int | list[int]) -> None:
     image = F.resize(tv_tensors.Image(torch.rand(3, HEIGHT, WIDTH)), size)
-    depth = F.resize(typed(Depth), size)
-    camera = F.resize(typed(Intrinsics), size)
+    depth = F.resize(typed("depth"), size)
+    camera = F.resize(typed("intrinsics"), size)
     assert image.shape[-2:] == depth.shape[-2:] == camera.canvas_size
 
 
@@ -204,21 +206,29 @@ def test_center_crop_agrees_with_torchvision(output: int | list[int]) -> None:
     """The same window as for images, odd margins and padding included."""
     ramp = torch.arange(HEIGHT * WIDTH, dtype=torch.float32).reshape(1, HEIGHT, WIDTH) + 1
     image = F.center_crop(tv_tensors.Image(ramp), output)
-    depth = F.center_crop(Depth(ramp), output)
+    depth = F.center_crop(TargetMap(ramp, declared()["depth"]), output)
     assert torch.equal(image.as_subclass(torch.Tensor), depth.as_subclass(torch.Tensor))
 
 
 def test_outside_is_void() -> None:
-    for kind, void in ((Labels, 255), (Edges, 255), (Depth, 0), (Normals, 0)):
-        padded = F.pad(typed(kind), [2, 2, 2, 2], padding_mode="reflect")
+    voids = {
+        "segmentation": 255,
+        "edges": 255,
+        "depth": 0,
+        "normals": 0,
+        "own_albedo": -1,
+        "own_flow": 1000,
+    }
+    for key, void in voids.items():
+        padded = F.pad(typed(key), [2, 2, 2, 2], padding_mode="reflect")
         assert bool((padded.as_subclass(torch.Tensor)[..., :2, :] == void).all())
 
 
 @pytest.mark.parametrize("axis", ["horizontal_flip", "vertical_flip"])
-@pytest.mark.parametrize("kind", TYPES)
-def test_flip_twice_is_identity(kind: type, axis: str) -> None:
+@pytest.mark.parametrize("key", TYPED)
+def test_flip_twice_is_identity(key: str, axis: str) -> None:
     flip = getattr(F, axis)
-    value = typed(kind)
+    value = typed(key)
     assert torch.allclose(
         flip(flip(value)).as_subclass(torch.Tensor), value.as_subclass(torch.Tensor)
     )
@@ -276,7 +286,7 @@ def test_jitter_changes_images_alone_and_alike() -> None:
     out = transforms.training((HEIGHT, WIDTH), flip=0.0, jitter=1.0)(sample)
     assert not torch.allclose(out["image"], sample["image"])
     assert torch.allclose(out["neighbours"][0], out["image"], atol=1e-6)
-    for name in ("depth", "normals", "segmentation", "edges", "intrinsics", "poses"):
+    for name in TYPED:
         assert torch.equal(out[name], sample[name])
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from crosstask import losses
 from crosstask.metrics.metric import TaskMetric, ratio
-from crosstask.tasks import Task
+from crosstask.tasks import Target, Task
 from crosstask.tasks.constant import ConstantPredictor, MeanMap
 
 
@@ -38,8 +38,7 @@ class HeatMap(Task):
 
     name: str = "heat"
 
-    void: ClassVar[float] = -1
-    target_channels: ClassVar[int] = 1
+    target: ClassVar[Target] = Target(channels=1, void=-1, unit="share of the warmest")
     headline: ClassVar[str] = "spread"
     higher_is_better: ClassVar[bool] = False
 

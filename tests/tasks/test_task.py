@@ -48,7 +48,7 @@ def ids(tasks):
 def example(task: Task, batch=2, height=9, width=14, void=0.3, seed=0):
     """A target with holes, and the intrinsics of its camera."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (batch, height, width) if task.target_channels == 0 else (batch, 1, height, width)
+    shape = (batch, height, width) if task.target.channels == 0 else (batch, 1, height, width)
     hole = torch.rand(shape, generator=generator) < void
     noise = torch.rand(shape, generator=generator)
     if isinstance(task, Segmentation):

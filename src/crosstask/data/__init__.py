@@ -14,12 +14,11 @@ from crosstask.data.datasets.procedural import ProceduralStreets
 from crosstask.data.datasets.sevenscenes import SevenScenes
 from crosstask.data.datasets.synthia import Synthia
 from crosstask.data.datasets.vkitti2 import VirtualKITTI2
-from crosstask.data.sample import KEYS, DataError, check_sample, void_target
+from crosstask.data.sample import DataError, check_sample, void_target
 from crosstask.data.samples import Samples
 
 __all__ = [
     "BSDS500",
-    "KEYS",
     "CamVid",
     "Cityscapes",
     "DataError",

@@ -22,18 +22,23 @@ from crosstask.data import splits as split_lists
 from crosstask.data.derive import derive
 from crosstask.data.files import read_image
 from crosstask.data.sample import (
-    MODALITIES,
-    TARGETS,
+    FIXED,
+    SEQUENCE,
     DataError,
     WrongRoot,
+    holds_map,
+    stray,
+    target_of,
+    undeclared,
     unknown_intrinsics,
-    void_target,
 )
 from crosstask.data.samples import Samples
+from crosstask.data.tensor_types import unwrap, wrap
 from crosstask.media.images import image_facts
 from crosstask.media.orientation import stored_size, swaps_sides
 from crosstask.media.value_range import ValueRange, few_levels, parse_value_range, range_text
 from crosstask.tasks.classes import ClassTable
+from crosstask.tasks.target import Target, declared
 
 Sample = dict[str, Any]
 Transform = Callable[[Sample], Sample]
@@ -56,14 +61,17 @@ class Frame:
 
 
 class SceneDataset(Samples, ABC):
-    """Images of scenes with some of the targets of `crosstask.data.sample`.
+    """Images of scenes with some of the declared targets (see `crosstask.tasks.target`).
+
+    `targets` holds what was declared under each key that is read, looked up once, at construction.
 
     Args:
         root: Folder of the dataset.
         split: One of the class's `splits`.
         modalities: Targets to load (and `neighbours`, `poses` for sequences); None loads every
             target that the files at hand allow.
-        transform: Function from sample to sample, see `crosstask.data.transforms`.
+        transform: Function from sample to sample, see `crosstask.data.transforms`. It gets tensors
+            that know how to move, so any transform of torchvision v2 does.
         subset: Use only this many frames (int) or this share of them (float), chosen by `seed`.
         labelled: Share of the frames that keep their labels, by modality or for all; the others
             are void (semi-supervised and partial-label experiments).
@@ -77,7 +85,8 @@ class SceneDataset(Samples, ABC):
             12-bit camera; `auto` is the range of the data type. It travels with a trained model.
 
     Raises:
-        DataError: Wrong root, unknown split, or a modality that the dataset can never have.
+        DataError: Wrong root, unknown split, a modality that the dataset can never have, or one
+            that no task declares; a map in a sample that no task declares.
     """
 
     supported: ClassVar[tuple[str, ...]]
@@ -114,6 +123,9 @@ class SceneDataset(Samples, ABC):
         self._check_options()
         self.derived: dict[str, str] = dict(self.derivations())
         self.modalities = self._modalities(modalities)
+        self.targets: dict[str, Target] = {
+            name: target_of(name) for name in self._read() if name not in SEQUENCE
+        }
         self.frames = self._select(self.index(), subset, split_file)
         self._unlabelled = self._hidden(labelled)
 
@@ -228,13 +240,14 @@ class SceneDataset(Samples, ABC):
         Raises:
             DataError: The file is missing or damaged, or differs in size from the image.
         """
+        target = self.targets[name]
         if name not in frame.files:
-            return void_target(name, size)
+            return target.void_map(size)
         value = getattr(self, f"load_{name}")(frame)  # the reader's own, by the target's name
         if tuple(value.shape[-2:]) != size:
             raise self.wrong_size(frame, name, value.shape[-2:], size)
-        if name == "depth" and self.far is not None and self.protocol == "correct":
-            value.masked_fill_(value > self.far, 0.0)
+        if target.distance and self.far is not None and self.protocol == "correct":
+            value.masked_fill_(value > self.far, target.void)
         return value
 
     def finish(self, sample: Sample) -> Sample:
@@ -242,18 +255,41 @@ class SceneDataset(Samples, ABC):
         if self.transform is not None:
             # Any function may be a transform; those of this package also take bytes, and are faster.
             if not getattr(self.transform, "takes_bytes", False):
-                sample = _to_float(sample)
-            sample = self.transform(sample)
+                sample = self._to_float(sample)
+            sample = unwrap(self.transform(wrap(sample, known=self.targets)))
         derived = {k: v for k, v in self.derived.items() if k in self.modalities}
-        sample = _to_float(derive(sample, derived, self.smoothing))  # labels are bytes until here
+        sample = derive(sample, derived, self.smoothing)
+        sample = self._to_float(sample)  # labels are bytes until here
         for name in self.modalities:
             if sample["name"] in self._unlabelled.get(name, frozenset()):
                 height, width = sample[name].shape[-2:]
-                sample[name] = void_target(name, (height, width))
-        wanted = ("image", *self.modalities, "intrinsics", "name", "source")
-        return {
-            key: value for key, value in sample.items() if key in wanted or key not in MODALITIES
-        }
+                sample[name] = self.targets[name].void_map((height, width))
+        return self._wanted(sample)
+
+    def _wanted(self, sample: Sample) -> Sample:
+        """Without the sources of derived targets; whatever else a reader adds must be no map."""
+        asked = ("image", *self.modalities, "intrinsics")
+        result = {}
+        for name, value in sample.items():
+            if name not in asked:
+                if name in FIXED or name in declared() or name in self.targets:
+                    continue
+                if holds_map(value):
+                    raise stray(sample, name)
+            result[name] = value
+        return result
+
+    def _to_float(self, sample: Sample) -> Sample:
+        """Images as [0, 1], label maps in their declared data type."""
+        sample = dict(sample)
+        for name in ("image", "neighbours"):
+            if name in sample and sample[name].dtype == torch.uint8:
+                # In place: large copies are slow.
+                sample[name] = sample[name].to(torch.float32).div_(255)
+        for name, target in self.targets.items():
+            if name in sample:
+                sample[name] = sample[name].to(target.dtype)
+        return sample
 
     def of_split(self, split: str) -> "SceneDataset":
         """The same reader with the same options on another split; targets it lacks are void.
@@ -346,6 +382,10 @@ class SceneDataset(Samples, ABC):
         sources = [self.derived[name] for name in self.modalities if name in self.derived]
         return tuple(dict.fromkeys([*loaded, *sources]))
 
+    def _read(self) -> tuple[str, ...]:
+        """Every modality that a sample holds on its way: what is read, and what is derived."""
+        return tuple(dict.fromkeys([*self.modalities, *self.stored()]))
+
     # Construction -------------------------------------------------------------------------------
 
     def _check_options(self) -> None:
@@ -368,18 +408,16 @@ class SceneDataset(Samples, ABC):
         if isinstance(wanted, str):
             raise DataError(f"`modalities` is the string {wanted!r}; expected a sequence of names")
         for name in wanted or ():
-            if name not in MODALITIES:
-                raise DataError(
-                    f"`modalities` has {name!r}; expected some of {', '.join(MODALITIES)}"
-                )
-            if name not in self.supported:
+            if name not in declared() and name not in SEQUENCE:
+                raise DataError(f"`modalities` has {name!r}, {undeclared(name)}")
+            if name not in self.supported and name not in self.available():
                 raise DataError(
                     f"`modalities` has {name!r}, which {type(self).__name__} can never have; "
                     f"it offers {', '.join(self.supported)}"
                 )
         available = self.available()
         if wanted is None:
-            return tuple(name for name in TARGETS if name in available)
+            return tuple(name for name in available if name not in SEQUENCE)
         for name in wanted:
             if name not in available:
                 raise DataError(f"`modalities` has {name!r}; that needs {self.requirement(name)}")
@@ -405,7 +443,7 @@ class SceneDataset(Samples, ABC):
     def _hidden(self, labelled: float | Mapping[str, float] | None) -> dict[str, frozenset[str]]:
         if labelled is None:
             return {}
-        targets = [name for name in self.modalities if name in TARGETS]
+        targets = [name for name in self.modalities if name in self.targets]
         shares = labelled if isinstance(labelled, Mapping) else dict.fromkeys(targets, labelled)
         hidden = {}
         names = [frame.name for frame in self.frames]
@@ -434,16 +472,3 @@ def pick(frames: Sequence[Frame], names: Sequence[str], where: str | Path) -> li
 def as_map(array: np.ndarray) -> Tensor:
     """An (H,W) array as a (1,H,W) float32 map."""
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
-
-
-def _to_float(sample: Sample) -> Sample:
-    sample = dict(sample)
-    for name in ("image", "neighbours"):
-        if name in sample and sample[name].dtype == torch.uint8:
-            sample[name] = (
-                sample[name].to(torch.float32).div_(255)
-            )  # in place: large copies are slow
-    for name in ("segmentation", "human_parts"):
-        if name in sample and sample[name].dtype != torch.int64:
-            sample[name] = sample[name].to(torch.int64)
-    return sample

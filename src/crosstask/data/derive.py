@@ -12,7 +12,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from crosstask import geometry
-from crosstask.data.sample import KEYS, DataError
+from crosstask.data.sample import DataError
+from crosstask.tasks.segmentation import Segmentation
 
 
 def derive(
@@ -90,4 +91,4 @@ def _window_mean(value: Float[Tensor, "1 h w"], side: int) -> Float[Tensor, "1 h
 
 def labels_to_edges(segmentation: Integer[Tensor, "h w"]) -> Float[Tensor, "1 h w"]:
     """Semantic edges: the two pixels beside a class boundary; void beside unlabelled pixels."""
-    return geometry.edges_from_labels(segmentation, void=int(KEYS["segmentation"].void or 0))
+    return geometry.edges_from_labels(segmentation, void=int(Segmentation.target.void))

@@ -1,18 +1,23 @@
-"""What a sample holds: one table of keys with shape, dtype, unit and the value of a hole.
+"""What a sample holds: images, a camera, label maps, names.
 
 Every dataset returns a dictionary of these keys, every transform keeps it legal, every task reads
-its target from it. `check_sample` says whether a dictionary follows the table.
+its target from it. The keys of images and cameras are fixed (`FIXED`); those of label maps are
+names of tasks, and `crosstask.tasks.target` says what lies under each. `check_sample` says whether
+a dictionary follows both. A map under any other key is an error: nothing would tell it to follow
+the image when that is cropped or mirrored.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from crosstask.media.reading import DataError as DataError  # what is wrong, by name of the file
+from crosstask.tasks.target import Target, declared
 
 
 class WrongRoot(DataError):
@@ -21,61 +26,83 @@ class WrongRoot(DataError):
 
 @dataclass(frozen=True)
 class Key:
-    """One entry of a sample.
+    """One entry of a sample that is no label map.
 
     Attributes:
         name: Key in the dictionary.
         shape: Axis names; `h` and `w` are the size of the image, numbers are fixed.
-        dtype: Data type after loading.
         unit: What a value means.
-        void: Value of a pixel without ground truth; None where nothing can be missing.
     """
 
     name: str
     shape: tuple[str | int, ...]
-    dtype: torch.dtype
     unit: str
-    void: float | None
 
 
-KEYS: Mapping[str, Key] = {
+FIXED: Mapping[str, Key] = {
     key.name: key
     for key in (
-        Key("image", (3, "h", "w"), torch.float32, "RGB in [0, 1]", None),
-        Key("segmentation", ("h", "w"), torch.int64, "class index", 255),
-        Key("human_parts", ("h", "w"), torch.int64, "part index, 0 is background", 255),
-        Key("depth", (1, "h", "w"), torch.float32, "metres along the optical axis", 0),
-        Key("normals", (3, "h", "w"), torch.float32, "unit vector, camera frame, to the camera", 0),
-        Key("edges", (1, "h", "w"), torch.float32, "0 or 1", 255),
-        Key("saliency", (1, "h", "w"), torch.float32, "0 or 1", 255),
-        Key("intrinsics", (3, 3), torch.float32, "pixels, integers at pixel centres", None),
-        Key("neighbours", ("k", 3, "h", "w"), torch.float32, "RGB in [0, 1]", None),
-        Key("poses", ("k", 4, 4), torch.float32, "target camera to neighbour camera, metres", None),
+        Key("image", (3, "h", "w"), "RGB in [0, 1]"),
+        Key("intrinsics", (3, 3), "pixels, integers at pixel centres"),
+        Key("neighbours", ("k", 3, "h", "w"), "RGB in [0, 1]"),
+        Key("poses", ("k", 4, 4), "target camera to neighbour camera, metres"),
+        Key("target_image", (3, "h", "w"), "the unlabelled domain's, see `DomainPairs`"),
+        Key("target_intrinsics", (3, 3), "the unlabelled domain's, see `DomainPairs`"),
     )
 }
-TARGETS: tuple[str, ...] = tuple(name for name, key in KEYS.items() if key.void is not None)
-MODALITIES: tuple[str, ...] = (*TARGETS, "neighbours", "poses")
+SEQUENCE = ("neighbours", "poses")
+
+
+def target_of(key: str) -> Target:
+    """The target declared under a key.
+
+    Raises:
+        DataError: Nobody declared it.
+    """
+    if key not in declared():
+        raise DataError(f"`key` is {key!r}, {undeclared(key)}")
+    return declared()[key]
+
+
+def undeclared(key: str) -> str:
+    """What is wrong with a key that nobody declared, and what to do, for messages."""
+    return (
+        f"under which no target is declared; expected some of {', '.join(declared())}; import the file of "
+        f"your own task `{key}`, or declare its maps with `crosstask.tasks.declare({key!r}, Target("
+        "channels=..., void=..., unit=...))`"
+    )
 
 
 def void_target(key: str, size: tuple[int, int]) -> Tensor:
     """A target without a single labelled pixel.
 
     Args:
-        key: One of `TARGETS`.
+        key: Name of a task.
         size: Height and width in pixels.
     """
-    if key not in TARGETS:
-        raise DataError(f"`key` is {key!r}; expected a target: {', '.join(TARGETS)}")
-    entry = KEYS[key]
-    assert entry.void is not None
-    shape = [{"h": size[0], "w": size[1]}.get(axis, axis) for axis in entry.shape]  # type: ignore[arg-type]
-    return torch.full([int(axis) for axis in shape], entry.void, dtype=entry.dtype)
+    return target_of(key).void_map(size)
 
 
-def void_mask(key: str, value: Tensor) -> Tensor:
-    """Where a target has no label: a boolean (H,W) map."""
-    void = torch.eq(value, KEYS[key].void or 0)
-    return void.reshape(-1, *void.shape[-2:]).all(dim=0)
+def holds_map(value: Any) -> bool:
+    """Whether a value is, or contains, an array of two or more axes."""
+    if isinstance(value, Tensor | np.ndarray):
+        return value.ndim >= 2
+    if isinstance(value, Mapping):
+        return any(holds_map(item) for item in value.values())
+    return isinstance(value, list | tuple) and any(holds_map(item) for item in value)
+
+
+def stray(sample: Mapping[str, Any], key: str) -> DataError:
+    """The error for a map under a key that nobody declared."""
+    return DataError(
+        f"{where(sample)} has a map under {key!r}, {undeclared(key)}; or leave it out of the sample "
+        "(an array that is no map: flatten it)"
+    )
+
+
+def where(sample: Mapping[str, Any]) -> str:
+    """Which sample, for messages."""
+    return f"sample {sample.get('name', '?')!r} of {sample.get('source', '?')!r}"
 
 
 def unknown_intrinsics() -> Float[Tensor, "3 3"]:
@@ -89,64 +116,60 @@ def intrinsics_matrix(fx: float, fy: float, cx: float, cy: float) -> Float[Tenso
 
 
 def check_sample(sample: Mapping[str, Any], modalities: tuple[str, ...] = ()) -> None:
-    """Hold a sample against the table of keys.
+    """Hold a sample against the fixed keys and the declared targets.
 
     Args:
         sample: What a dataset returned, without a batch axis.
         modalities: Keys that must be there besides image, intrinsics, name and source.
 
     Raises:
-        DataError: A key is missing, or a shape, data type or value range differs.
+        DataError: A key is missing, a shape, data type or value range differs, or there is a map
+            that nobody declared.
     """
-    where = f"sample {sample.get('name', '?')!r} of {sample.get('source', '?')!r}"
     for name in ("image", "intrinsics", "name", "source", *modalities):
         if name not in sample:
-            raise DataError(f"{where} has no {name!r}; it has {', '.join(sample)}")
-    axes: dict[str, int] = {}
-    for name, key in KEYS.items():
-        if name in sample:
-            _check_tensor(where, key, sample[name], axes)
-    _check_values(where, sample)
-
-
-def _check_tensor(where: str, key: Key, value: Any, axes: dict[str, int]) -> None:
-    if not isinstance(value, Tensor):
-        raise DataError(f"{where}: `{key.name}` is {type(value).__name__}; expected a tensor")
-    if value.dtype != key.dtype:
-        raise DataError(f"{where}: `{key.name}` is {value.dtype}; expected {key.dtype}")
-    expected = [
-        axes.setdefault(a, s) if isinstance(a, str) else a
-        for a, s in zip(key.shape, value.shape, strict=False)
-    ]
-    if value.ndim != len(key.shape) or list(value.shape) != expected:
-        raise DataError(
-            f"{where}: `{key.name}` has shape {tuple(value.shape)}; expected {key.shape} with {axes}"
-        )
-    if not value.dtype == torch.int64 and not bool(torch.isfinite(value).all()):
-        raise DataError(f"{where}: `{key.name}` holds values that are not finite")
-
-
-def _check_values(where: str, sample: Mapping[str, Any]) -> None:
-    def fail(name: str, expected: str) -> None:
-        value = sample[name]
-        raise DataError(
-            f"{where}: `{name}` lies in [{float(value.min()):g}, {float(value.max()):g}]; expected {expected}"
-        )
-
+            raise DataError(f"{where(sample)} has no {name!r}; it has {', '.join(sample)}")
+    targets, axes = declared(), dict[str, int]()
+    _check_tensor(sample, "image", FIXED["image"].shape, torch.float32, axes)
+    for name, value in sample.items():
+        if name in targets:
+            target = targets[name]
+            _check_tensor(sample, name, target.axes, target.dtype, axes)
+            if target.check is not None and (expected := target.check(value)) is not None:
+                raise _out_of_range(sample, name, expected)
+        elif name in FIXED:
+            _check_tensor(sample, name, FIXED[name].shape, torch.float32, axes)
+        elif holds_map(value):
+            raise stray(sample, name)
     for name in ("image", "neighbours"):
         if name in sample and (sample[name].min() < 0 or sample[name].max() > 1):
-            fail(name, "values in [0, 1]")
-    for name in ("segmentation", "human_parts"):
-        if name in sample and (sample[name].min() < 0 or sample[name].max() > 255):
-            fail(name, "class indices, void 255")
-    for name in ("edges", "saliency"):
-        if name in sample:
-            value = sample[name]
-            if not bool(((value == 0) | (value == 1) | (value == 255)).all()):
-                fail(name, "only 0, 1 and the void 255")
-    if "depth" in sample and sample["depth"].min() < 0:
-        fail("depth", "metres, 0 where unknown")
-    if "normals" in sample:
-        norm = sample["normals"].norm(dim=0)
-        if bool((((norm - 1).abs() > 1e-3) & (norm != 0)).any()):
-            raise DataError(f"{where}: `normals` are not unit vectors (or zero where unknown)")
+            raise _out_of_range(sample, name, "values in [0, 1]")
+
+
+def _out_of_range(sample: Mapping[str, Any], name: str, expected: str) -> DataError:
+    low, high = float(sample[name].min()), float(sample[name].max())
+    return DataError(f"{where(sample)}: `{name}` lies in [{low:g}, {high:g}]; expected {expected}")
+
+
+def _check_tensor(
+    sample: Mapping[str, Any],
+    name: str,
+    shape: tuple[str | int, ...],
+    dtype: torch.dtype,
+    axes: dict[str, int],
+) -> None:
+    value = sample[name]
+    if not isinstance(value, Tensor):
+        raise DataError(f"{where(sample)}: `{name}` is {type(value).__name__}; expected a tensor")
+    if value.dtype != dtype:
+        raise DataError(f"{where(sample)}: `{name}` is {value.dtype}; expected {dtype}")
+    expected = [
+        axes.setdefault(a, s) if isinstance(a, str) else a
+        for a, s in zip(shape, value.shape, strict=False)
+    ]
+    if value.ndim != len(shape) or list(value.shape) != expected:
+        raise DataError(
+            f"{where(sample)}: `{name}` has shape {tuple(value.shape)}; expected {shape} with {axes}"
+        )
+    if value.dtype.is_floating_point and not bool(torch.isfinite(value).all()):
+        raise DataError(f"{where(sample)}: `{name}` holds values that are not finite")

@@ -1,12 +1,13 @@
-"""Tensor types of the targets, and how each follows a geometric transform of torchvision v2.
+"""Tensor types of a sample, and how each follows a geometric transform of torchvision v2.
 
 A type without a registered kernel would pass through v2's transforms unchanged and without a word,
 so every geometric functional has one here: exact where a pinhole camera can follow (mirror, resize,
 crop, pad), an error where it cannot (rotation, shear, elastic deformation, stacks of crops).
+Label maps of all kinds are of one type, `TargetMap`, which carries what the kind declares.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,57 +15,45 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
 from crosstask import geometry
-from crosstask.data.resample import resize_depth, resize_edges, resize_nearest
-from crosstask.data.sample import DataError
+from crosstask.data.sample import FIXED, DataError, holds_map, stray, where
+from crosstask.tasks.target import Target, declared
 
 Size = tuple[int, int]
 
 
-class Target(tv_tensors.TVTensor):
-    """A map with values per pixel; `void` fills what a crop or a pad brings in from outside."""
+class _Carrier(tv_tensors.TVTensor):
+    """Keeps its attributes in `clone`, `to`, `detach` and deep copies; torchvision's base loses them."""
 
-    void: ClassVar[float] = 255
+    @classmethod
+    def _wrap_output(
+        cls, output: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        output = super()._wrap_output(output, args, kwargs)
+        origin = next((argument for argument in args if isinstance(argument, cls)), None)
+        if isinstance(output, cls) and origin is not None:
+            output.__dict__.update(origin.__dict__)
+        return output
 
-    def resized(self, size: Size) -> Tensor:
-        """The plain tensor at another size."""
-        return resize_nearest(self.as_subclass(Tensor), size)
-
-    def mirrored(self, axis: int) -> Tensor:
-        """The plain tensor mirrored along `axis` (-1 left-right, -2 top-bottom)."""
-        return self.as_subclass(Tensor).flip(axis)
-
-
-class Labels(Target):
-    """Class indices or a binary mask, (H,W) or (1,H,W); void 255."""
-
-
-class Edges(Target):
-    """Edges (1,H,W) with 0, 1 and void 255; thin lines survive shrinking."""
-
-    def resized(self, size: Size) -> Tensor:
-        return resize_edges(self.as_subclass(Tensor), size)
+    @classmethod
+    def wrap(cls, tensor: Tensor, like: Any, **changes: Any) -> Any:
+        """`tensor` as a value like `like`."""
+        result = tensor.as_subclass(cls)
+        result.__dict__.update(like.__dict__ | changes)
+        return result
 
 
-class Depth(Target):
-    """Metres (1,H,W), void 0. Resizing does not change metres: the camera changes."""
+class TargetMap(_Carrier):
+    """A label map without a batch axis; `declaration` says how it moves and what fills a hole."""
 
-    void = 0
+    declaration: Target
 
-    def resized(self, size: Size) -> Tensor:
-        return resize_depth(self.as_subclass(Tensor), size)
-
-
-class Normals(Target):
-    """Unit vectors (3,H,W) in the camera frame, void 0; a mirror turns the component across it."""
-
-    void = 0
-
-    def mirrored(self, axis: int) -> Tensor:
-        sign = torch.tensor([-1.0, 1.0, 1.0] if axis == -1 else [1.0, -1.0, 1.0])
-        return self.as_subclass(Tensor).flip(axis) * sign.view(3, 1, 1)
+    def __new__(cls, data: Any, declaration: Target) -> "TargetMap":
+        result = cls._to_tensor(data).as_subclass(cls)
+        result.declaration = declaration
+        return result
 
 
-class Intrinsics(tv_tensors.TVTensor):
+class Intrinsics(_Carrier):
     """Camera matrix (3,3) of an image of `canvas_size` (height, width)."""
 
     canvas_size: Size
@@ -79,8 +68,73 @@ class Poses(tv_tensors.TVTensor):
     """Rigid motions (K,4,4) from the target camera to its neighbours'."""
 
 
-TARGET_TYPES: tuple[type[Target], ...] = (Labels, Edges, Depth, Normals)
-TYPES: tuple[type[tv_tensors.TVTensor], ...] = (*TARGET_TYPES, Intrinsics, Poses)
+TYPES: tuple[type[tv_tensors.TVTensor], ...] = (TargetMap, Intrinsics, Poses)
+
+
+def wrap(
+    sample: Mapping[str, Any],
+    targets: bool = True,
+    known: Mapping[str, Target] | None = None,
+) -> dict[str, Any]:
+    """Give every tensor of a sample its type; one that has its type keeps it.
+
+    Args:
+        sample: Without a batch axis.
+        targets: Whether label maps get theirs; False leaves them plain, so that they do not move.
+        known: The target of every key that may hold a label map; those declared if left out.
+
+    Raises:
+        DataError: A map under a key that nobody declared, or of another shape than declared.
+    """
+    canvas = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
+    known = declared() if known is None else known
+    result = {}
+    for name, value in sample.items():
+        if isinstance(value, TargetMap) and not targets:
+            value = value.as_subclass(Tensor)
+        elif isinstance(value, tv_tensors.TVTensor):
+            pass
+        elif name in ("image", "neighbours"):
+            value = tv_tensors.Image(value)
+        elif name == "intrinsics":
+            value = Intrinsics(value, canvas_size=canvas)
+        elif name == "poses":
+            value = Poses(value)
+        elif name in known:
+            if targets:
+                value = _target_map(sample, name, canvas, known[name])
+        elif holds_map(value):
+            raise _misplaced(sample, name) if name in FIXED else stray(sample, name)
+        result[name] = value
+    return result
+
+
+def _target_map(sample: Mapping[str, Any], name: str, canvas: Size, target: Target) -> TargetMap:
+    value = sample[name]
+    shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+    if not target.fits(shape) or shape[-2:] != canvas:
+        raise DataError(
+            f"{where(sample)}: `{name}` is {type(value).__name__} of shape {shape}; expected a tensor of "
+            f"{target.axes} with the image's height and width {canvas}; stack or transpose it so"
+        )
+    return TargetMap(target.prepared(value), target)
+
+
+def _misplaced(sample: Mapping[str, Any], name: str) -> DataError:
+    return DataError(
+        f"{where(sample)} has {name!r}, which belongs to another image and would not move with its "
+        "own; transform each domain before they are paired"
+    )
+
+
+def unwrap(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Back to plain tensors."""
+    return {
+        name: value.as_subclass(Tensor) if isinstance(value, tv_tensors.TVTensor) else value
+        for name, value in sample.items()
+    }
+
+
 REFUSED = ("affine", "rotate", "perspective", "elastic", "five_crop", "ten_crop")
 
 
@@ -137,29 +191,45 @@ def crop_map(value: Tensor, top: int, left: int, height: int, width: int, void: 
     return result
 
 
-def _target_kernels(kind: type[Target]) -> dict[str, Callable[..., Any]]:
-    def window(value: Target, top: int, left: int, height: int, width: int) -> Target:
-        return kind(crop_map(value.as_subclass(Tensor), top, left, height, width, kind.void))
+def _target_kernels() -> dict[str, Callable[..., Any]]:
+    def window(value: TargetMap, top: int, left: int, height: int, width: int) -> TargetMap:
+        void = value.declaration.void
+        plain = crop_map(value.as_subclass(Tensor), top, left, height, width, void)
+        return TargetMap(plain, value.declaration)
 
-    def resize(value: Target, size: Any, max_size: int | None = None, **_: Any) -> Target:
-        return kind(value.resized(resized_size((value.shape[-2], value.shape[-1]), size, max_size)))
+    def resize(value: TargetMap, size: Any, max_size: int | None = None, **_: Any) -> TargetMap:
+        wanted = resized_size((value.shape[-2], value.shape[-1]), size, max_size)
+        plain = value.declaration.resize(value.as_subclass(Tensor), wanted)
+        if tuple(plain.shape[-2:]) != wanted:
+            raise DataError(
+                f"`resize` of a target in {value.declaration.unit} returned {tuple(plain.shape[-2:])}; "
+                f"expected height and width {wanted}"
+            )
+        return TargetMap(plain, value.declaration)
 
-    def pad(value: Target, padding: Any, **_: Any) -> Target:
+    def pad(value: TargetMap, padding: Any, **_: Any) -> TargetMap:
         left, top, right, bottom = pad_margins(padding)
         height, width = value.shape[-2] + top + bottom, value.shape[-1] + left + right
         return window(value, -top, -left, height, width)
 
-    def center_crop(value: Target, output_size: Any) -> Target:
+    def center_crop(value: TargetMap, output_size: Any) -> TargetMap:
         return window(value, *center_corner((value.shape[-2], value.shape[-1]), output_size))
 
     def resized_crop(
-        value: Target, top: int, left: int, height: int, width: int, size: Any, **_: Any
-    ) -> Target:
+        value: TargetMap, top: int, left: int, height: int, width: int, size: Any, **_: Any
+    ) -> TargetMap:
         return resize(window(value, top, left, height, width), size)
 
+    def mirror(axis: int) -> Callable[[TargetMap], TargetMap]:
+        def kernel(value: TargetMap) -> TargetMap:
+            plain = value.declaration.mirror(value.as_subclass(Tensor), axis)
+            return TargetMap(plain, value.declaration)
+
+        return kernel
+
     return {
-        "horizontal_flip": lambda value: kind(value.mirrored(-1)),
-        "vertical_flip": lambda value: kind(value.mirrored(-2)),
+        "horizontal_flip": mirror(-1),
+        "vertical_flip": mirror(-2),
         "resize": resize,
         "crop": window,
         "pad": pad,
@@ -244,7 +314,7 @@ def _refusal(name: str, kind: type) -> Callable[..., Any]:
 
 def _register() -> None:
     tables: list[tuple[type, dict[str, Callable[..., Any]]]] = [
-        *((kind, _target_kernels(kind)) for kind in TARGET_TYPES),
+        (TargetMap, _target_kernels()),
         (Intrinsics, _intrinsics_kernels()),
         (Poses, _poses_kernels()),
     ]

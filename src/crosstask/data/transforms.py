@@ -4,7 +4,8 @@
     dataset = Cityscapes(root, transform=transform)
 
 Everything builds on `torchvision.transforms.v2` with the tensor types of
-`crosstask.data.tensor_types`; any transform of v2 may join in. Random numbers come from torch's
+`crosstask.data.tensor_types`; any transform of v2 may join in. A label map moves as its kind
+declares (`crosstask.tasks.target`); a map that nobody declared is an error. Random numbers come from torch's
 global generator, which the loader seeds for every sample.
 """
 
@@ -18,45 +19,16 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from crosstask.data.sample import DataError
-from crosstask.data.tensor_types import Depth, Edges, Intrinsics, Labels, Normals, Poses
+from crosstask.data.tensor_types import Intrinsics, Poses, TargetMap, unwrap, wrap
+from crosstask.tasks.target import declared
 
 Sample = dict[str, Any]
-
-_TYPES: Mapping[str, type] = {
-    "segmentation": Labels,
-    "human_parts": Labels,
-    "saliency": Labels,
-    "depth": Depth,
-    "normals": Normals,
-    "edges": Edges,
-    "poses": Poses,
-}
-
-
-def wrap(sample: Mapping[str, Any], targets: bool = True) -> Sample:
-    """Give every tensor of a plain sample its type; without `targets` only image and camera."""
-    canvas = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
-    result = dict(sample)
-    for name, value in sample.items():
-        if name in ("image", "neighbours"):
-            result[name] = tv_tensors.Image(value)
-        elif name == "intrinsics":
-            result[name] = Intrinsics(value, canvas_size=canvas)
-        elif name in _TYPES and (targets or name == "poses"):
-            result[name] = _TYPES[name](value)
-    return result
-
-
-def unwrap(sample: Mapping[str, Any]) -> Sample:
-    """Back to plain tensors."""
-    return {
-        name: value.as_subclass(Tensor) if isinstance(value, tv_tensors.TVTensor) else value
-        for name, value in sample.items()
-    }
 
 
 class JointTransform:
     """A chain of v2 transforms over a plain sample (a dictionary of tensors).
+
+    Called on a sample with a map under a key that no task declares, it raises a `DataError`.
 
     Args:
         steps: Transforms of v2 or of this module, in order.
@@ -69,9 +41,11 @@ class JointTransform:
         self.steps, self.targets = tuple(steps), targets
 
     def __call__(self, sample: Mapping[str, Any]) -> Sample:
-        typed = wrap(sample, self.targets)
+        own = {k: v.declaration for k, v in sample.items() if isinstance(v, TargetMap)}
+        known = {**declared(), **own}
+        typed = wrap(sample, self.targets, known)
         for step in self.steps:
-            typed = step(typed)
+            typed = wrap(step(typed), self.targets, known)  # a step may give plain tensors back
         return unwrap(typed)
 
     def __repr__(self) -> str:
@@ -156,8 +130,8 @@ def _between(room: int) -> int:
 
 
 def _divided(value: Any, zoom: float) -> Any:
-    if isinstance(value, Depth):
-        return Depth(value.as_subclass(Tensor) / zoom)
+    if isinstance(value, TargetMap) and value.declaration.distance:
+        return TargetMap(value.as_subclass(Tensor) / zoom, value.declaration)
     if isinstance(value, Intrinsics):
         matrix = value.as_subclass(Tensor).clone()
         matrix[:2, :2] /= zoom

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from crosstask.data.datasets.bsds500 import find_annotations
-from crosstask.data.resample import resize_edges
 from crosstask.evaluation.submission import label_ids, write_submission
 from crosstask.geometry.ground_plane import ground_distance, rescale
 from crosstask.metrics.boundaries import BoundaryMetric
 from crosstask.metrics.depth import DepthMetric
 from crosstask.tasks import ClassTable, Task
+from crosstask.tasks.resample import resize_edges
 
 Predictions = Mapping[str, Tensor]
 Batch = Mapping[str, Any]

@@ -13,6 +13,7 @@ from crosstask.tasks.presentation import Measure, PredictionFile
 from crosstask.tasks.saliency import Saliency
 from crosstask.tasks.segmentation import Segmentation
 from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
+from crosstask.tasks.target import Target, declare, declared
 from crosstask.tasks.task import Task, from_spec, short_name
 
 __all__ = [
@@ -28,8 +29,11 @@ __all__ = [
     "Saliency",
     "Segmentation",
     "SelfSupervisedDepth",
+    "Target",
     "Task",
     "TrainingCamera",
+    "declare",
+    "declared",
     "family_weights",
     "from_spec",
     "paper_weights",

@@ -24,6 +24,8 @@ from crosstask.tasks.camera import (
 )
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.presentation import PERCENT, PLAIN, Measure, PredictionFile
+from crosstask.tasks.resample import resize_depth
+from crosstask.tasks.target import Target
 from crosstask.tasks.task import Camera, Task
 
 if TYPE_CHECKING:
@@ -49,6 +51,11 @@ def inverse_depth(depth: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
 def depth_from_inverse(inverse: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
     """The exact inverse of `inverse_depth`: z = 655.36 / y - 0.01."""
     return 655.36 / inverse - 0.01
+
+
+def not_negative(value: Float[Tensor, "*d"]) -> str | None:
+    """The `check` of depth."""
+    return None if bool((value >= 0).all()) else "metres, 0 where unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +98,14 @@ class Depth(Task):
     start: Metres | None = None
     median_scaling: bool = False
 
-    void: ClassVar[float] = 0
-    target_channels: ClassVar[int] = 1
+    target: ClassVar[Target] = Target(
+        channels=1,
+        void=0,
+        unit="metres along the optical axis",
+        resize=resize_depth,  # metres stay: the camera changes
+        check=not_negative,
+        distance=True,
+    )
     headline: ClassVar[str] = "rmse"
     higher_is_better: ClassVar[bool] = False
     training_only: ClassVar[tuple[str, ...]] = (
@@ -106,7 +119,6 @@ class Depth(Task):
     family_weight: ClassVar[float | None] = 1.0
     # On labelled source scenes the pixels above it err half as often (factor above 1.25).
     trusted: ClassVar[float] = 0.93
-    is_depth: ClassVar[bool] = True
     unit: ClassVar[str] = "metres along the optical axis"
     letter: ClassVar[str] = "D"
     table_place: ClassVar[int] = 1

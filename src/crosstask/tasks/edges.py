@@ -13,6 +13,8 @@ from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile, probability_file
+from crosstask.tasks.resample import resize_edges
+from crosstask.tasks.target import Target, zero_or_one
 from crosstask.tasks.task import Camera, Task, self_information
 
 if TYPE_CHECKING:
@@ -34,8 +36,9 @@ class Edges(Task):
     logits: int = 2
     positive_weight: float = 0.95
 
-    void: ClassVar[float] = 255
-    target_channels: ClassVar[int] = 1
+    target: ClassVar[Target] = Target(
+        channels=1, void=255, unit="0 or 1", resize=resize_edges, check=zero_or_one
+    )
     headline: ClassVar[str] = "f1"
     higher_is_better: ClassVar[bool] = True
     default_weight: ClassVar[float] = 50.0

@@ -1,12 +1,13 @@
 """Parts of people."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.presentation import Measure
 from crosstask.tasks.segmentation import Segmentation
+from crosstask.tasks.target import Target
 
 HUMAN_PARTS = ClassTable(
     ("background", "head", "torso", "upper_arm", "lower_arm", "upper_leg", "lower_leg"),
@@ -35,6 +36,7 @@ class HumanParts(Segmentation):
 
     name: str = "human_parts"
 
+    target: ClassVar[Target] = replace(Segmentation.target, unit="part index, 0 is background")
     default_weight: ClassVar[float] = 2.0
     paper_weight: ClassVar[float | None] = None
     family_weight: ClassVar[float | None] = None

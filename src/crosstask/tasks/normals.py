@@ -15,10 +15,18 @@ from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile
+from crosstask.tasks.target import Target, mirror_vectors
 from crosstask.tasks.task import Camera, Task
 
 if TYPE_CHECKING:
     from crosstask.metrics import NormalsMetric
+
+
+def unit_or_zero(value: Float[Tensor, "3 h w"]) -> str | None:
+    """The `check` of normals."""
+    norm = value.norm(dim=0)
+    legal = ((norm - 1).abs() <= 1e-3) | (norm == 0)
+    return None if bool(legal.all()) else "unit vectors, (0,0,0) where unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +45,13 @@ class Normals(Task):
     name: str = "normals"
     objective: str = "cosine"
 
-    void: ClassVar[float] = 0
-    target_channels: ClassVar[int] = 3
+    target: ClassVar[Target] = Target(
+        channels=3,
+        void=0,
+        unit="unit vector, camera frame, to the camera",
+        mirror=mirror_vectors,
+        check=unit_or_zero,
+    )
     headline: ClassVar[str] = "mean"
     higher_is_better: ClassVar[bool] = False
     default_weight: ClassVar[float] = 100.0
@@ -102,11 +115,6 @@ class Normals(Task):
 
     def valid(self, target: Float[Tensor, "b 3 h w"]) -> Bool[Tensor, "b 1 h w"]:
         return (target * target).sum(1, keepdim=True) > 0.25
-
-    def hflip(self, target: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
-        """Mirrors the map and negates x."""
-        flipped = target.flip(-1)
-        return torch.cat([-flipped[..., :1, :, :], flipped[..., 1:, :, :]], dim=-3)
 
     def initial_bias(self) -> tuple[float, ...]:
         """A frontal wall."""

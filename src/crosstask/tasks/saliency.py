@@ -13,6 +13,7 @@ from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile, probability_file
+from crosstask.tasks.target import Target, zero_or_one
 from crosstask.tasks.task import Camera, Task, self_information
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ class Saliency(Task):
     logits: int = 1
     positive_weight: float | None = None
 
-    void: ClassVar[float] = 255
-    target_channels: ClassVar[int] = 1
+    target: ClassVar[Target] = Target(channels=1, void=255, unit="0 or 1", check=zero_or_one)
     headline: ClassVar[str] = "max_iou"
     higher_is_better: ClassVar[bool] = True
     default_weight: ClassVar[float] = 5.0

@@ -15,10 +15,16 @@ from crosstask.media.colormap import VOID_COLOR
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.constant import MostFrequentClass
 from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile
+from crosstask.tasks.target import Target
 from crosstask.tasks.task import Camera, Task, self_information
 
 if TYPE_CHECKING:
     from crosstask.metrics import SegmentationMetric
+
+
+def index_or_void(value: Int[Tensor, "*s"]) -> str | None:
+    """The `check` of class indices."""
+    return None if bool(((value >= 0) & (value <= 255)).all()) else "class indices, void 255"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +40,9 @@ class Segmentation(Task):
     classes: ClassTable = field(kw_only=False)
     name: str = "segmentation"
 
-    void: ClassVar[float] = 255
-    target_channels: ClassVar[int] = 0
+    target: ClassVar[Target] = Target(
+        channels=0, void=255, unit="class index", dtype=torch.int64, check=index_or_void
+    )
     headline: ClassVar[str] = "miou"
     higher_is_better: ClassVar[bool] = True
     default_weight: ClassVar[float] = 100.0

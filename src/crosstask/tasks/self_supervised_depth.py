@@ -21,6 +21,7 @@ from crosstask.tasks.camera import (
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.depth import MEASURES, METRIC_DEPTH, Depth, rule_for_one_camera
 from crosstask.tasks.presentation import Measure, PredictionFile
+from crosstask.tasks.target import Target
 from crosstask.tasks.task import Camera, Task
 
 if TYPE_CHECKING:
@@ -60,11 +61,9 @@ class SelfSupervisedDepth(Task):
     kind: Literal["up_to_scale", "metric"] = "up_to_scale"
     scaling: Literal["median", "none", "both"] | None = None
 
-    void: ClassVar[float] = 0
-    target_channels: ClassVar[int] = 1
+    target: ClassVar[Target] = Depth.target
     headline: ClassVar[str] = "median_scaled/rmse"
     higher_is_better: ClassVar[bool] = False
-    is_depth: ClassVar[bool] = True
     learns_from_video: ClassVar[bool] = True
     unit: ClassVar[str] = Depth.unit
     letter: ClassVar[str] = Depth.letter

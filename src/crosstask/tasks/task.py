@@ -4,7 +4,7 @@ import difflib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -20,6 +20,7 @@ from crosstask.tasks.camera import TrainingCamera
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.constant import ConstantPredictor
 from crosstask.tasks.presentation import Presentation
+from crosstask.tasks.target import NO_TARGET, Target, alike, declare, declared
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -29,14 +30,17 @@ Camera = Float[Tensor, "b 3 3"] | None
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Presentation, ABC):
-    """A dense prediction: its void value, loss, decoding, metric, mirror rule and colours.
+    """A dense prediction: its labels, loss, decoding, metric and colours.
 
     A task holds no tensors and no device: it can be compared, pickled and written to JSON.
     Subclass it in one file to add a task; every field must have a JSON-safe value or be a
-    `ClassTable`. How it is shown, from tables to files, is in `Presentation`, with defaults.
+    `ClassTable`. Its labels are declared in `target`, under the default of `name`. How it is shown,
+    from tables to files, is in `Presentation`, with defaults.
 
     Args:
-        name: key in samples, outputs and metrics. Give a second task of a kind another name.
+        name: key in samples, outputs and metrics. Give a second task of a kind another name, and
+            declare that name for samples: as the default of `name` in a subclass, or with
+            `declare(name, Depth.target)`.
         protocol: "correct", or "released" for the metrics and the depth decoding of the code
             published with DenseMTL, to compare with numbers that were measured with it.
     """
@@ -44,9 +48,8 @@ class Task(Presentation, ABC):
     name: str
     protocol: str = "correct"
 
-    void: ClassVar[float]
-    target_channels: ClassVar[int]
-    """Channels of the target; 0 where it has no channel axis."""
+    target: ClassVar[Target] = NO_TARGET
+    """What the label maps are: void, channels, data type, how they resize and mirror."""
     headline: ClassVar[str]
     """The metric that the multi-task gain (delta) compares."""
     higher_is_better: ClassVar[bool]
@@ -58,8 +61,6 @@ class Task(Presentation, ABC):
     """Weight in MTI-Net, ATRC and InvPT; None for `default_weight`."""
     trusted: ClassVar[float] = 0.9
     """Confidence from which on a pseudo label counts in self-training."""
-    is_depth: ClassVar[bool] = False
-    """Whether decoded values are distances along the optical axis: point clouds, camera height."""
     learns_from_video: ClassVar[bool] = False
     """Whether it is trained from neighbouring frames instead of labels."""
     draws_boundaries: ClassVar[bool] = False
@@ -67,7 +68,32 @@ class Task(Presentation, ABC):
     training_only: ClassVar[tuple[str, ...]] = ()
     """Fields that shape training and change nothing in what a metric measures."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        for field in ("void", "target_channels"):
+            if field in own and not callable(own[field]):
+                raise ValueError(
+                    f"`{cls.__name__}.{field}` is set; say it in `target = Target(...)`"
+                )
+        names = [vars(c)["name"] for c in cls.__mro__ if "name" in vars(c)]
+        name = names[0] if names else None
+        name = name.default if isinstance(name, Field) else name
+        new = "target" in own or "name" in own
+        if new and isinstance(name, str) and cls.target is not NO_TARGET:
+            declare(name, cls.target, owner=cls)
+
     def __post_init__(self) -> None:
+        if self.target is NO_TARGET or not isinstance(self.target, Target):
+            raise ValueError(
+                f"`{type(self).__name__}` has no `target`; expected `target: ClassVar[Target] = "
+                "Target(channels=..., void=..., unit=...)` in the class"
+            )
+        if not alike(declared().get(self.name, self.target), self.target):
+            raise ValueError(
+                f"`name` is {self.name!r}, the key of another kind of target in samples; "
+                "give the task another name"
+            )
         if self.protocol not in ("correct", "released"):
             raise ValueError(f"`protocol` is {self.protocol!r}; expected 'correct' or 'released'")
         if not self.name or not self.name.isidentifier():
@@ -75,6 +101,16 @@ class Task(Presentation, ABC):
                 f"`name` is {self.name!r}; expected letters, digits and underscores, because it "
                 "names modules and metrics"
             )
+
+    @property
+    def is_depth(self) -> bool:
+        """Whether values are distances along the optical axis: point clouds, camera height."""
+        return self.target.distance
+
+    @property
+    def void(self) -> float:
+        """Value of a pixel without a label."""
+        return self.target.void
 
     @property
     @abstractmethod
@@ -139,8 +175,11 @@ class Task(Presentation, ABC):
         """Where the target is labelled: (B,H,W), or (B,1,H,W) for a target with channels."""
 
     def hflip(self, target: Shaped[Tensor, "*t"]) -> Shaped[Tensor, "*t"]:
-        """The target (or output, or prediction) of the mirrored image."""
-        return target.flip(-1)
+        """The target (or output, or prediction) of the mirrored image: `target.mirror`.
+
+        A task whose raw output mirrors otherwise (channels that swap) says so here.
+        """
+        return self.target.mirror(target, -1)
 
     def alignment_reference(
         self, target: Shaped[Tensor, "b *t"], camera: Camera = None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from crosstask.data.sample import TARGETS, DataError, void_target
+from crosstask.data.sample import DataError, target_of
 from crosstask.data.samples import Wrapped
 from crosstask.geometry.pinhole import edges_from_labels
 from crosstask.tasks.classes import ClassTable
@@ -47,9 +47,7 @@ class MappedClasses(Wrapped):
                 f"`names` has {wrong[0]!r}, which is in neither list; expected a map from "
                 f"{', '.join(own)} to {', '.join(classes.names)}"
             )
-        unknown = [v for v in voids if v not in TARGETS]
-        if unknown:
-            raise DataError(f"`voids` has {unknown[0]!r}; expected some of {', '.join(TARGETS)}")
+        self.void_targets = {name: target_of(name) for name in voids}
         self.names = dict(names)
         self.table = [classes.names.index(names[n]) if n in names else VOID for n in own]
 
@@ -60,7 +58,7 @@ class MappedClasses(Wrapped):
             if "edges" in sample:
                 sample["edges"] = edges_from_labels(sample["segmentation"]).float()
         size = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
-        return sample | {name: void_target(name, size) for name in self.voids}
+        return sample | {name: t.void_map(size) for name, t in self.void_targets.items()}
 
     @property
     def classes(self) -> ClassTable:

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crosstask.data.sample import KEYS, TARGETS, DataError, void_target
+from crosstask.data.sample import DataError, target_of
 from crosstask.data.samples import Samples
 from crosstask.data.splits import digest
 from crosstask.tasks.classes import ClassTable
-
-_VOID = 255
+from crosstask.tasks.segmentation import Segmentation
+from crosstask.tasks.target import declared
 
 
 class Mixture(Samples):
@@ -27,7 +27,8 @@ class Mixture(Samples):
     Args:
         parts: Pairs (dataset, weight). Where every weight is None they are balanced by task: each
             task gets the same share, divided among the parts that label it.
-        modalities: Targets of the samples, in order; None takes all that some part has.
+        modalities: Targets of the samples, in order; None takes all that some part has, in the order
+            of the parts.
         classes: Class table of the mixture's `segmentation`; needed where parts differ.
         rename: By source, a table from a part's class names to names of `classes`, or None for
             void. Names that are not listed must be in `classes` as they are.
@@ -48,12 +49,14 @@ class Mixture(Samples):
         if not parts:
             raise DataError("`parts` is empty; expected pairs (dataset, weight)")
         self.parts = tuple(dataset for dataset, _ in parts)
-        have = [name for part in self.parts for name in part.modalities]
-        wanted = [n for n in TARGETS if n in have] if modalities is None else list(modalities)
+        names = [name for part in self.parts for name in part.modalities]
+        have = [name for name in dict.fromkeys(names) if name in declared()]
+        wanted = have if modalities is None else list(modalities)
         for name in wanted:
-            if name not in TARGETS or name not in have:
-                raise DataError(f"`modalities` has {name!r}; the parts label {sorted(set(have))}")
+            if name not in have:
+                raise DataError(f"`modalities` has {name!r}; the parts label {sorted(have)}")
         self.modalities = tuple(wanted)
+        self.targets = {name: target_of(name) for name in wanted}
         self.weights = self._shares([weight for _, weight in parts])
         self._classes = self._common_classes(classes)
         self._tables = [
@@ -89,8 +92,8 @@ class Mixture(Samples):
         height, width = sample["image"].shape[-2:]
         result = {key: sample[key] for key in ("image", "intrinsics", "name", "source")}
         for name in self.modalities:
-            has = name in sample
-            result[name] = sample[name] if has else void_target(name, (int(height), int(width)))
+            void = self.targets[name].void_map
+            result[name] = sample[name] if name in sample else void((int(height), int(width)))
         table = self._tables[part]
         if table is not None and "segmentation" in self.modalities:
             result["segmentation"] = table[result["segmentation"]]
@@ -160,7 +163,8 @@ class Mixture(Samples):
             raise DataError(
                 f"`rename` of {part.source} has {unknown}; its classes are {part.classes.names}"
             )
-        table = torch.full((256,), _VOID, dtype=KEYS["segmentation"].dtype)
+        labels = Segmentation.target
+        table = torch.full((256,), labels.void, dtype=labels.dtype)
         for index, name in enumerate(part.classes.names):
             target = rename.get(name, name)
             if target is None:

@@ -28,9 +28,9 @@ from crosstask.data.files import (
     read_png,
     read_text,
 )
-from crosstask.data.resample import resize_depth, resize_nearest
 from crosstask.data.sample import DataError, intrinsics_matrix, unknown_intrinsics
 from crosstask.tasks.classes import ClassTable
+from crosstask.tasks.resample import resize_depth, resize_nearest
 
 _NAME = re.compile(r"(?P<city>.+)_(?P<sequence>\d{6})_(?P<frame>\d{6})$")
 _FULL_WIDTH, _FULL_HEIGHT = 2048, 1024

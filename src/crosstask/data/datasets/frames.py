@@ -13,9 +13,10 @@ from torch import Tensor
 
 from crosstask.data.dataset import Frame, SceneDataset, Transform
 from crosstask.data.files import IMAGE_SUFFIXES, list_images, read_image, read_numbers
-from crosstask.data.sample import TARGETS, DataError, intrinsics_matrix
+from crosstask.data.sample import DataError, intrinsics_matrix
 from crosstask.media.images import image_facts
 from crosstask.media.video import VIDEO_SUFFIXES, frame_times, read_frames, video_orientation
+from crosstask.tasks import declared
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,15 @@ class FrameFolder(SceneDataset):
     """
 
     source: str = "frames"
-    supported: ClassVar[tuple[str, ...]] = (*TARGETS, "neighbours")
+    supported: ClassVar[tuple[str, ...]] = (
+        "segmentation",
+        "human_parts",
+        "depth",
+        "normals",
+        "edges",
+        "saliency",
+        "neighbours",
+    )
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "all")
     tree: ClassVar[str] = (
         "root/000000.png, root/000001.png, ... and root/intrinsics.txt (fx fy cx cy)"
@@ -87,6 +96,10 @@ class FrameFolder(SceneDataset):
         super().__init__(
             root, split, ("neighbours",) if modalities is None else modalities, transform, **options
         )
+
+    def available(self) -> tuple[str, ...]:
+        """Every target that is declared, those of own tasks too: all void."""
+        return (*self.supported, *(name for name in declared() if name not in self.supported))
 
     def index(self) -> list[Frame]:
         """Frames of all sequences that belong to the split; headers of images are read."""

@@ -47,7 +47,7 @@ class PascalContext(SceneDataset):
     """
 
     source = "pascal_context"
-    supported = ("segmentation", "human_parts", "saliency", "normals", "edges")
+    supported = ("segmentation", "human_parts", "normals", "edges", "saliency")
     official: ClassVar[Mapping[str, int]] = {"train": 4998, "val": 5105}
     homepage = "https://data.vision.ee.ethz.ch/kmaninis/share/MTL/PASCAL_MT.tgz"
     licence = "PASCAL VOC and PASCAL-Context terms (flickr images), research use"

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from crosstask.data.dataset import Frame, Sample, SceneDataset, Transform
-from crosstask.data.sample import TARGETS, DataError
+from crosstask.data.sample import DataError
 from crosstask.data.streets import STREET_CLASSES, VERSION, Renderer, style_of
 from crosstask.data.streets.cache import FrameCache
 from crosstask.data.streets.dice import mix
@@ -17,6 +17,8 @@ from crosstask.tasks.classes import ClassTable
 
 LENGTHS: Mapping[str, int] = {"train": 2000, "val": 64, "test": 100}
 _SPLIT_SHIFT, _SEED_SHIFT = 33, 36
+# The number that each target has in the draw of what is hidden; a run's labels depend on it.
+_DRAWS: Mapping[str, int] = {"segmentation": 1, "depth": 3, "normals": 4, "edges": 5}
 
 
 class ProceduralStreets(SceneDataset):
@@ -172,10 +174,9 @@ class ProceduralStreets(SceneDataset):
         rendered = self.renderer(device)(self.scene_seeds(numbers), self._offsets())
         names = [self.frames[index].name for index in indices]
         batch: Sample = {name: rendered[name] for name in ("image", *self.modalities, "intrinsics")}
-        voids = {"segmentation": 255, "edges": 255, "depth": 0, "normals": 0}
         for name, hidden in self._unlabelled.items():
             mask = torch.tensor([item in hidden for item in names], device=batch[name].device)
-            batch[name][mask] = voids[name]
+            batch[name][mask] = self.targets[name].void
         return batch | {"name": names, "source": [self.source] * len(names)}
 
     def batches(
@@ -218,7 +219,7 @@ class ProceduralStreets(SceneDataset):
         return self.offsets if {"neighbours", "poses"} & {*self.modalities} else ()
 
     def _draw_hidden(self) -> dict[str, frozenset[str]]:
-        targets = [name for name in self.modalities if name in TARGETS]
+        targets = list(self.targets)
         for name, share in self.hide.items():
             if name not in targets or not 0 <= share <= 1:
                 raise DataError(
@@ -232,7 +233,7 @@ class ProceduralStreets(SceneDataset):
         if not self.hide and keep is None:
             return {}
         seeds = self.scene_seeds([int(frame.info["number"]) for frame in self.frames])
-        columns = torch.tensor([TARGETS.index(name) + 1 for name in targets])
+        columns = torch.tensor([_DRAWS[name] for name in targets])
         draw = (mix(mix(seeds + 11)[:, None] + columns) >> 11 & (2**52 - 1)).double() / 2**52
         hidden = draw < torch.tensor([self.hide.get(name, 0.0) for name in targets])
         if keep is not None:

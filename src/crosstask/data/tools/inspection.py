@@ -15,7 +15,7 @@ from torch import Tensor
 from crosstask.data.axes import CONVENTIONS, AxesReport, compare_axes, paired_normals
 from crosstask.data.dataset import Frame, SceneDataset
 from crosstask.data.derive import depth_to_normals
-from crosstask.data.sample import KEYS, DataError, void_mask
+from crosstask.data.sample import DataError, target_of
 from crosstask.media.value_range import few_levels
 
 DEPTH_EDGES = np.geomspace(0.1, 1000.0, 41)  # metres: ten bins a decade
@@ -70,7 +70,7 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
     steps: dict[str, Callable[[], Any]] = {
         name: partial(dataset.load_target, frame, name, size)
         for name in dataset.stored()
-        if KEYS[name].void is not None
+        if name in dataset.targets
     }
     steps["intrinsics"] = partial(dataset.upright_intrinsics, frame, size)
     for name, load in steps.items():
@@ -89,7 +89,7 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
 
 
 def _measure(findings: Findings, name: str, value: Tensor) -> None:
-    void = void_mask(name, value)
+    void = target_of(name).void_mask(value)
     findings.pixels[name] += void.numel()
     findings.void[name] += int(void.sum())
     findings.labelled_frames[name] += not bool(void.all())

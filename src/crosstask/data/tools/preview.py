@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,45 +12,36 @@ from torch import Tensor
 
 from crosstask import geometry
 from crosstask.data.dataset import SceneDataset
-from crosstask.data.resample import resize_edges, resize_nearest
-from crosstask.data.sample import TARGETS, void_mask
+from crosstask.data.sample import DataError, target_of
 from crosstask.drawing.legends import INK, PAPER, font, legend, text_width, to_image
-from crosstask.tasks import (
-    ClassTable,
-    Depth,
-    Edges,
-    HumanParts,
-    Normals,
-    Saliency,
-    Segmentation,
-)
-from crosstask.tasks.task import Task
+from crosstask.tasks import ClassTable, Task
+from crosstask.tasks.target import declared_by
 
 _LINE, _GAP, _TEXT_SIZE = 16, 4, 12
 _VOID = (np.array([214, 214, 220], np.uint8), np.array([150, 150, 160], np.uint8))
 
 
-def image_tasks(classes: ClassTable | None) -> dict[str, Task]:
-    """Who draws which target."""
-    table = classes if classes is not None else ClassTable.numbered(1)
-    return {
-        "segmentation": Segmentation(table),
-        "human_parts": HumanParts(),
-        "depth": Depth(),
-        "normals": Normals(),
-        "edges": Edges(),
-        "saliency": Saliency(),
-    }
+def image_task(name: str, classes: ClassTable | None) -> Task:
+    """Who draws a target: the task that declared it, with its defaults."""
+    kind: Any = declared_by(name)
+    if kind is None:
+        raise DataError(
+            f"`modalities` has {name!r}, which no task class declares, so nothing draws it"
+        )
+    if name == "segmentation":
+        return cast(Task, kind(classes if classes is not None else ClassTable.numbered(1)))
+    return cast(Task, kind())
 
 
 def caption(name: str, value: Tensor) -> str:
     """Name, range and share of void of a target."""
-    void = void_mask(name, value)
+    target = target_of(name)
+    void = target.void_mask(value)
     share = float(void.float().mean())
     if share == 1:
         return f"{name}: not labelled"
     text = f"{name}, {100 * share:.0f} % void" if share >= 0.005 else name
-    if name == "depth":
+    if target.distance:
         known = value[0][~void]
         return f"{text}, {float(known.min()):.2f} to {float(known.max()):.2f} m"
     return text
@@ -61,8 +52,8 @@ def sheet(dataset: SceneDataset, indices: Sequence[int], width: int = 360) -> Im
 
     Void is hatched. Depth has one scale for all rows; classes that do not occur are not listed.
     """
-    tasks = image_tasks(dataset.classes)
-    names = [name for name in TARGETS if name in dataset.modalities]
+    names = [name for name in dataset.modalities if name in dataset.targets]
+    tasks = {name: image_task(name, dataset.classes) for name in names}
     samples = [dataset[index] for index in indices]
     pixels = {n: torch.cat([s[n].flatten() for s in samples]) for n in names}
     scales = {n: tasks[n].color_scale(pixels[n]) for n in names}
@@ -87,11 +78,11 @@ def _smooth(image: UInt8[Tensor, "3 h w"], size: tuple[int, int]) -> Image.Image
 def _target_cell(
     task: Task, name: str, value: Tensor, size: tuple[int, int], scale: Mapping[str, float]
 ) -> Image.Image:
-    """A target at the size of a cell; thin edges stay closed lines, void is hatched."""
-    resize = resize_edges if name in ("edges", "saliency") else resize_nearest
-    value = resize(value, size)
+    """A target at the size of a cell, as a transform would resize it; void is hatched."""
+    target = target_of(name)
+    value = target.resize(value, size)
     image = np.array(to_image(task.colorize(value, **scale)))
-    _hatch(image, void_mask(name, value).numpy())
+    _hatch(image, target.void_mask(value).numpy())
     return Image.fromarray(image)
 
 

@@ -113,7 +113,7 @@ def void_untrusted(
             trusted |= mine & _most_confident(confidence[:, 0], mine, least_share)
     else:
         trusted |= _most_confident(confidence, torch.ones_like(trusted), least_share)
-    return torch.where(trusted, label, torch.full_like(label, int(task.void)))
+    return torch.where(trusted, label, torch.full_like(label, task.void))
 
 
 def _most_confident(confidence: Tensor, among: Tensor, share: float) -> Tensor:
