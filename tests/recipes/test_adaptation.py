@@ -28,6 +28,7 @@ TINY: dict[str, Any] = {
     "workers": 0,
 }
 COMMAND = [f"--{k.replace('_', '-')}={str(v).lower()}" for k, v in TINY.items()]
+COMMAND.append("--precision=32")  # as evaluation computes
 
 
 def call(*arguments: Any) -> int:

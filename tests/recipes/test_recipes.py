@@ -1,6 +1,5 @@
 """Every recipe trains two steps, resumes after an interruption and evaluates, from the command line."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +18,11 @@ import fakes.sequences
 import fakes.sevenscenes
 import fakes.synthia
 import fakes.vkitti2
-from crosstask.cli import main
 from crosstask.cli.parsing import recipe_parser
+from crosstask.recipes.building import build_network
 from crosstask.recipes.catalogue import RECIPES
 from crosstask.recipes.procedural import supervised as procedural
 from crosstask.recipes.settings import NetworkSettings
-from crosstask.recipes.supervised import build_network
-from crosstask.regimes.regime import Regime
 from crosstask.tasks import Depth, Normals
 
 TINY = ["--encoder", "resnet10t", "--no-pretrained", "--width", "0.0625", "--size", "32x64"]
@@ -76,10 +73,6 @@ SHARED_OPTIONS = (
 )
 
 
-class Stop(Exception):
-    pass
-
-
 def test_every_supervised_recipe_is_tested() -> None:
     """Recipes of the other regimes stand in the tests of their regime."""
     supervised = [n for n in RECIPES if n.endswith((".supervised", ".partial"))]
@@ -102,39 +95,9 @@ def test_another_seed_sees_the_same_scenes() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_train_resume_evaluate(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_resume_evaluate(name: str, tmp_path: Path, round_trip: Any) -> None:
     run = tmp_path / "run"
-    command = ["train", name, "--run", str(run), *TINY, *CASES[name](tmp_path)]
-    command += [
-        "--steps",
-        "2",
-        "--batch-size",
-        "2",
-        "--val-every",
-        "1",
-        "--workers",
-        "0",
-        "--quiet",
-    ]
-    start = Regime.on_train_batch_start
-
-    def stop(self: Regime, batch: Any, batch_idx: int) -> None:
-        if self.global_step == 1:
-            raise Stop
-        start(self, batch, batch_idx)
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(Regime, "on_train_batch_start", stop)
-        main(command)
-    assert main([*command, "--resume"]) == 0
-    metrics = json.loads((run / "metrics.json").read_text())
-    capsys.readouterr()
-    assert main(["evaluate", str(run), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    for key, value in metrics.items():
-        assert found[key] == pytest.approx(value, abs=1e-4, nan_ok=True), key
+    round_trip([name, *TINY, *CASES[name](tmp_path)], run)
     assert (run / "panel.png").stat().st_size > 1000
 
 

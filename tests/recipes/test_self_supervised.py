@@ -17,7 +17,6 @@ from crosstask.experiments.studies.catalogue import find_study
 from crosstask.experiments.studies.study import Setting
 from crosstask.recipes.catalogue import find_recipe
 from crosstask.recipes.frames import parse_camera
-from crosstask.regimes.regime import Regime
 from crosstask.regimes.self_supervised.regime import SelfSupervised
 from crosstask.regimes.supervised import Supervised
 from fakes.sequences import Drives
@@ -68,33 +67,10 @@ CASES: dict[str, Callable[[Path], list[str]]] = {
 }
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_train_resume_evaluate(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_resume_evaluate(name: str, tmp_path: Path, round_trip: Any) -> None:
     run = tmp_path / "run"
-    command = ["train", name, "--run", str(run), *TINY, *LOOP, *CASES[name](tmp_path)]
-    start = Regime.on_train_batch_start
-
-    def stop(self: Regime, batch: Any, batch_idx: int) -> None:
-        if self.global_step == 1:
-            raise Stop
-        start(self, batch, batch_idx)
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(Regime, "on_train_batch_start", stop)
-        main(command)
-    assert main([*command, "--resume"]) == 0
-    metrics = json.loads((run / "metrics.json").read_text())
-    capsys.readouterr()
-    assert main(["evaluate", str(run), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    for key, value in metrics.items():
-        assert found[key] == pytest.approx(value, abs=1e-4, nan_ok=True), key
+    metrics = round_trip([name, *TINY, *CASES[name](tmp_path)], run)
     assert metrics["photometric/warped"] > 0 and math.isfinite(metrics["score"])
     assert (run / "photometric.png").stat().st_size > 1000
     assert ("pose/rotation" in metrics) == (name == "procedural.self_supervised")

@@ -8,8 +8,8 @@ from typing import Any
 from jsonargparse import ActionConfigFile, ArgumentParser
 
 from crosstask.recipes.catalogue import find_recipe
-from crosstask.recipes.recipe import summary
 from crosstask.recipes.resolving import add_options
+from crosstask.recipes.sentences import summary
 from crosstask.suggest import nearest
 
 _BOOLEANS = ("true", "false", "yes", "no", "True", "False")

@@ -1,7 +1,8 @@
 """Experiments as functions: a recipe is a typed function that returns an `Experiment`.
 
 Read `catalogue.py` (names), a dataset's file (what a recipe chooses), `settings.py` (every option),
-then `supervised.py`, `self_supervised.py` or `adaptation.py` (from settings to the experiment).
+then `supervised.py`, `self_supervised.py` or `adaptation.py` (from settings to the experiment) and
+`building.py` (what these share).
 """
 
 from crosstask.recipes.recipe import recipe, recipe_without, variant

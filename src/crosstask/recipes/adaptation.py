@@ -9,6 +9,13 @@ from torch.utils.data import Dataset
 from crosstask.balancing import create_balancer
 from crosstask.data.combine.pairs import DomainPairs
 from crosstask.engine.experiment import Data, Experiment
+from crosstask.recipes.building import (
+    build_network,
+    levels_of,
+    make_experiment,
+    regime_options,
+    skipping_bad,
+)
 from crosstask.recipes.options import parse_names
 from crosstask.recipes.recipe import recipe
 from crosstask.recipes.settings import (
@@ -16,13 +23,6 @@ from crosstask.recipes.settings import (
     NetworkSettings,
     SupervisionSettings,
     TrainingSettings,
-)
-from crosstask.recipes.supervised import (
-    build_network,
-    levels_of,
-    make_experiment,
-    regime_options,
-    skipping_bad,
 )
 from crosstask.regimes.adaptation.alignment import AlignmentSettings
 from crosstask.regimes.adaptation.regime import METHODS, Adaptation

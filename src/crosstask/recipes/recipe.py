@@ -16,9 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from docstring_parser import parse
-
-from crosstask.recipes import settings as declared
+from crosstask.recipes.sentences import class_sentences, declared, document, sentences_of
 from crosstask.suggest import nearest
 
 E = TypeVar("E")
@@ -134,7 +132,7 @@ def _flat(
     parts = Parts(function, made, changed, without, owner, options)
     call.__dict__ |= {"__recipe__": parts, "__signature__": _signature(signature, options)}
     call.__annotations__ = {option.name: option.type for option in options}
-    call.__doc__ = _document(text, options)
+    call.__doc__ = document(text, {o.name: o.sentence for o in options})
     return call
 
 
@@ -172,17 +170,17 @@ def _options(
 ) -> tuple[Option, ...]:
     """Own options first, then those of the settings, in order."""
     hints, own, grouped = _hints(function), [], []
-    said = {**_sentences(function.__doc__), **_sentences(text)}
+    said = {**sentences_of(function.__doc__), **sentences_of(text)}
     for name, parameter in inspect.signature(function).parameters.items():
         if name in settings:
             kind: Any = type(settings[name])
-            types, sentences = typing.get_type_hints(kind), _class_sentences(kind)
+            types, sentences = typing.get_type_hints(kind), class_sentences(kind)
             for field in (f.name for f in fields(kind) if owner.get(f.name) == name):
                 sentence = said.get(field) or sentences.get(field, "")
                 value = getattr(settings[name], field)  # a field of the dataclass
                 grouped.append(Option(field, types[field], value, sentence, kind))
         elif parameter.kind not in _VARIADIC:
-            sentence = said.get(name) or _declared(name)
+            sentence = said.get(name) or declared(name)
             value = changed.get(name, parameter.default)
             own.append(Option(name, hints.get(name, Any), value, sentence))
     return (*own, *grouped)
@@ -210,35 +208,3 @@ def _signature(signature: inspect.Signature, options: Sequence[Option]) -> inspe
         )
     parameters += [p for p in signature.parameters.values() if p.kind in _VARIADIC]
     return inspect.Signature(sorted(parameters, key=lambda p: p.kind))
-
-
-def _sentences(text: str | None) -> dict[str, str]:
-    found = parse(text or "").params
-    return {p.arg_name: " ".join((p.description or "").split()) for p in found}
-
-
-@functools.cache
-def _class_sentences(kind: Any) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for parent in reversed(kind.__mro__):
-        found |= _sentences(parent.__doc__)
-    return found
-
-
-def _declared(name: str) -> str:
-    """The sentence of an option that recipes have as a parameter of their own."""
-    for kind in (declared.ReaderSettings, declared.TrainingSettings, declared.SupervisionSettings):
-        if name in _class_sentences(kind):
-            return _class_sentences(kind)[name]
-    return declared.SENTENCES.get(name, "")
-
-
-def summary(text: str | None) -> str:
-    """A docstring without its sections."""
-    parsed = parse(text or "")
-    return "\n\n".join(t for t in (parsed.short_description, parsed.long_description) if t)
-
-
-def _document(text: str, options: Sequence[Option]) -> str:
-    lines = [f"    {option.name}: {option.sentence}" for option in options if option.sentence]
-    return "\n".join([summary(text), "", "Args:", *lines, ""])

@@ -9,7 +9,8 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from crosstask.recipes.catalogue import find_recipe
-from crosstask.recipes.recipe import parts_of, summary
+from crosstask.recipes.recipe import parts_of
+from crosstask.recipes.sentences import summary
 from crosstask.suggest import nearest
 
 

@@ -10,18 +10,18 @@ from crosstask.geometry.direct_alignment import DirectAlignment
 from crosstask.models.companions.correlation_pose import CorrelationPoseNetwork
 from crosstask.models.companions.pose import PoseNetwork
 from crosstask.models.registry import model_options
+from crosstask.recipes.building import (
+    build_network,
+    make_experiment,
+    regime_options,
+    skipping_bad,
+)
 from crosstask.recipes.options import parse_names
 from crosstask.recipes.recipe import recipe
 from crosstask.recipes.settings import (
     NetworkSettings,
     SelfSupervisionSettings,
     TrainingSettings,
-)
-from crosstask.recipes.supervised import (
-    build_network,
-    make_experiment,
-    regime_options,
-    skipping_bad,
 )
 from crosstask.regimes.optimization import optimizer_settings
 from crosstask.regimes.regime import Regime
