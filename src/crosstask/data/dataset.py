@@ -34,6 +34,7 @@ from crosstask.data.sample import (
 )
 from crosstask.data.samples import Samples
 from crosstask.data.tensor_types import unwrap, wrap
+from crosstask.data.unread import Unread
 from crosstask.media.images import image_facts
 from crosstask.media.orientation import stored_size, swaps_sides
 from crosstask.media.value_range import ValueRange, few_levels, parse_value_range, range_text
@@ -148,9 +149,17 @@ class SceneDataset(Samples, ABC):
         """Modalities that the files under `root` allow; asking for another is an error."""
         return self.supported
 
-    def unread(self) -> list[Path]:
-        """Files among the images that the reader does not read; `data check` names them."""
+    def unread(self) -> list[Unread]:
+        """Files and folders that the reader does not read; `data check` names them."""
         return []
+
+    def read_as(self) -> Mapping[str, str]:
+        """By modality: the rule by which stored values are read, where files leave a choice."""
+        return {}
+
+    def remark(self, frame: Frame, name: str) -> str | None:
+        """What `data check` tells of a stored target that is unusual and no defect."""
+        return None
 
     def requirement(self, modality: str) -> str:
         """What to fetch when `modality` is supported but not there."""

@@ -181,6 +181,20 @@ def decode_map(
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
+def read_palette(path: Path | str) -> Shaped[np.ndarray, "256 3"] | None:
+    """The colour table that the values of `read_map` index; None where the file has none.
+
+    Raises:
+        ImageError: missing, or no image.
+    """
+    file = Path(path)
+    with io.BytesIO(image_bytes(file)) as opened, open_image(file, opened) as image:
+        if image.mode not in ("P", "PA"):
+            return None
+        colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        return np.concatenate([colors, np.zeros((256 - len(colors), 3), np.uint8)])
+
+
 # Headers --------------------------------------------------------------------------------------
 
 

@@ -42,6 +42,8 @@ def supervised(
     near: float = 0.1,
     far: float = 80.0,
     depth_scale: float = 1000.0,
+    masks: str = "auto",
+    void: int = 255,
     canonical_focal: float | None = None,
     images: ReaderSettings = ReaderSettings(size="256x512"),
     network: NetworkSettings = NetworkSettings(encoder="resnet18", width=0.5),
@@ -54,6 +56,9 @@ def supervised(
         near: least depth in metres.
         far: largest depth in metres; labels beyond are void.
         depth_scale: units a metre of depth PNGs: 1000 for millimetres.
+        masks: how segmentation/ is stored: ids, colors (those of classes.txt), binary (0 and 255 of
+            two classes), or auto, which looks; `data check` tells what it found.
+        void: stored id of unlabelled pixels of segmentation/.
         root: folder with images/ and any of segmentation/, depth/, normals/, edges/, saliency/.
     """
     from crosstask.data import FolderDataset
@@ -65,7 +70,12 @@ def supervised(
         folder_tasks(str(Path(place)), near, far, canonical_focal, supervision.protocol),
         name="folder",
         tasks=tasks,
-        reader_options={"depth_scale": depth_scale, "far": far},
+        reader_options={
+            "depth_scale": depth_scale,
+            "far": far,
+            "masks": masks,
+            "void": void,
+        },
         images=images,
         network=network,
         training=training,

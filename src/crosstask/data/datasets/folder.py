@@ -10,29 +10,32 @@ from torch import Tensor
 
 from crosstask.data import labels
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
+from crosstask.data.binary_maps import SUFFIXES as BINARY_SUFFIXES
+from crosstask.data.binary_maps import read_binary, soft_share
 from crosstask.data.dataset import Frame, SceneDataset, as_map
 from crosstask.data.files import (
     IMAGE_SUFFIXES,
     as_labels,
     list_images,
-    read_ids,
     read_normals,
     read_npy,
     read_numbers,
     read_png,
 )
+from crosstask.data.masks import IGNORED, MOST_CLASSES, MaskRule, declared_classes, find_rule
+from crosstask.data.masks import SUFFIXES as MASK_SUFFIXES
 from crosstask.data.sample import DataError, unknown_intrinsics
 from crosstask.data.splits import random_split, read_split
+from crosstask.data.unread import Unread, unread_entries
 from crosstask.media.listing import files_in
-from crosstask.media.reading import read_lines
 from crosstask.tasks.classes import ClassTable
 
 _SUFFIXES = {
-    "segmentation": (".png",),
+    "segmentation": MASK_SUFFIXES,
     "depth": (".npy", ".png"),
     "normals": (".npy", ".png"),
-    "edges": (".png", ".npy"),
-    "saliency": (".png",),
+    "edges": BINARY_SUFFIXES,
+    "saliency": BINARY_SUFFIXES,
 }
 
 
@@ -48,6 +51,9 @@ class FolderDataset(SceneDataset):
     Args:
         classes: Class table, number of classes, or None for `classes.txt` (one class a line:
             name, and red green blue if you like).
+        masks: How `segmentation/` is stored: "ids", "colors" (those of classes.txt), "binary" (0 and
+            255 of two classes), or "auto", which looks; see `crosstask.data.masks`.
+        void: Stored id of unlabelled pixels.
         depth_scale: Units a metre of depth PNGs: 1000 for millimetres, 256 for KITTI's.
         axes: Axes of stored normals; `camera` is ours: x right, y down, z forward.
         validation: Share of the frames in `val` where `splits/` does not say.
@@ -66,7 +72,8 @@ class FolderDataset(SceneDataset):
 root/
   images/NAME.jpg         (or .png, .bmp, .webp, .tif; also in folders: images/train/NAME.jpg with
                           segmentation/train/NAME.png; train, val and test are splits then)
-  segmentation/NAME.png   8 bits, class index 0, 1, ...; 255 unknown
+  segmentation/NAME.png   class index 0, 1, ... of 8 or 16 bits (255 unknown), the colours of
+                          classes.txt, or 0 and 255 of two classes
   depth/NAME.npy          float metres, 0 unknown (or 16-bit .png, see `depth_scale`)
   normals/NAME.npy        (H, W, 3) unit vectors, 0 unknown (or 8-bit .png, 2 p / 255 - 1)
   edges/NAME.png          0 none, 255 edge, 127 unknown
@@ -85,6 +92,8 @@ Only images/ must be there.
         transform: Any = None,
         *,
         classes: int | ClassTable | None = None,
+        masks: str = "auto",
+        void: int = labels.VOID,
         depth_scale: float = 1000.0,
         axes: str = "camera",
         validation: float = 0.2,
@@ -96,19 +105,37 @@ Only images/ must be there.
                 f"expected a number above 0, one of {', '.join(CONVENTIONS)}, a share in (0, 1)"
             )
         self.depth_scale, self.axes, self.validation = depth_scale, axes, validation
-        self._classes = _class_table(classes, Path(root) / "classes.txt")
+        self._declared = declared_classes(classes, Path(root) / "classes.txt")
         super().__init__(root, split, modalities, transform, **options)
-        if "segmentation" in self.stored() and self._classes is None:
+        self._rule = None
+        if "segmentation" in self.stored():
+            self._rule = self._mask_rule(masks, void)
+
+    def _mask_rule(self, masks: str, void: int) -> MaskRule:
+        listing = self.root / "classes.txt"
+        if self._declared is None:
             raise DataError(
-                f"`classes` is None and {self.root / 'classes.txt'} does not exist; segmentation needs "
-                "one of them"
+                f"`classes` is None and {listing} does not exist; segmentation needs one of them"
             )
-        known = range(len(self._classes)) if self._classes is not None else range(0)
-        self._table = labels.lookup({i: i for i in known}, known=[*known, labels.VOID])
+        table = self._declared.table
+        if len(table) == 1:
+            raise DataError(
+                f"{listing} has one class, {table.names[0]!r}; expected two or more: a network of one "
+                "class is right everywhere. Give the rest a class of its own (`background` first, "
+                f"then `{table.names[0]}`; masks of 0 and 255 are read as these two), or put the masks "
+                "into saliency/"
+            )
+        if len(table) > MOST_CLASSES:
+            raise DataError(
+                f"{listing} has {len(table)} classes; expected at most {MOST_CLASSES}: merge classes"
+            )
+        folder = self.root / "segmentation"
+        files = [path for path in files_in(folder, nested=True) if path.is_file()]
+        return find_rule(files, table, self._declared.colored, masks, void)
 
     @property
     def classes(self) -> ClassTable | None:
-        return self._classes
+        return None if self._declared is None else self._declared.table
 
     def derivations(self) -> dict[str, str]:
         pairs = {"normals": "depth", "edges": "segmentation"}
@@ -167,10 +194,14 @@ Only images/ must be there.
         """A file's path within the folder of its kind, without the suffix."""
         return path.relative_to(self.root / kind).with_suffix("").as_posix()
 
-    def unread(self) -> list[Path]:
-        """Files of images/ that are no images and that nobody's system left behind."""
-        everything = files_in(self.root / "images", nested=True)
-        return [path for path in everything if path.suffix.lower() not in IMAGE_SUFFIXES]
+    def unread(self) -> list[Unread]:
+        """Entries of the root that no name of the tree covers, and files of images/ that are none."""
+        images = [
+            Unread(path, "is no image")
+            for path in files_in(self.root / "images", nested=True)
+            if path.suffix.lower() not in IMAGE_SUFFIXES
+        ]
+        return unread_entries(self.root) + images
 
     def _names(self, names: Sequence[str]) -> Sequence[str]:
         if self.split == "all":
@@ -215,8 +246,8 @@ Only images/ must be there.
 
     def load_segmentation(self, frame: Frame) -> Tensor:
         """(H,W) uint8 class index, void 255."""
-        path = frame.files["segmentation"]
-        return as_labels(labels.apply_lookup(read_ids(path), self._table, path))
+        assert self._rule is not None
+        return as_labels(self._rule.read(frame.files["segmentation"]))
 
     def load_depth(self, frame: Frame) -> Tensor:
         """(1,H,W) metres, 0 where unknown."""
@@ -237,16 +268,31 @@ Only images/ must be there.
 
     def load_edges(self, frame: Frame) -> Tensor:
         """(1,H,W): 0, 1, void 255."""
-        path = frame.files["edges"]
-        if path.suffix.lower() == ".npy":
-            stored = read_npy(path)
-            return as_map(stored.reshape(stored.shape[:2]) > 0.5)
-        ids = read_ids(path)
-        return as_map(np.where((ids == 127) | (ids == 128), 255, ids > 128))
+        return as_map(read_binary(frame.files["edges"], unknown=True))
 
     def load_saliency(self, frame: Frame) -> Tensor:
-        """(1,H,W): 0 or 1."""
-        return as_map(read_ids(frame.files["saliency"]) > 127)
+        """(1,H,W): 0 or 1; void 255 where a float is not finite."""
+        return as_map(read_binary(frame.files["saliency"], unknown=False))
+
+    def read_as(self) -> dict[str, str]:
+        """The rules of values that this folder's files are read by."""
+        told = {}
+        if self._rule is not None:
+            told["segmentation"] = str(self._rule)
+            if self._declared is not None and self._declared.ignored:
+                told["segmentation"] += f"; {IGNORED} of classes.txt is no class"
+        return told
+
+    def remark(self, frame: Frame, name: str) -> str | None:
+        """Grey values between the two of edges and saliency."""
+        if name in ("edges", "saliency") and name in frame.files:
+            share, values = soft_share(frame.files[name], name == "edges")
+            if share:
+                return (
+                    f"{frame.files[name]} holds grey values between the two ({values}; "
+                    f"{100 * share:.1f} % of the pixels), cut in the middle"
+                )
+        return None
 
     def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
         """`intrinsics/NAME.txt`, else `intrinsics.txt`, else unknown; in pixels of the image."""
@@ -269,25 +315,3 @@ def read_intrinsics(path: Path) -> Tensor:
             f"{path} holds {len(numbers)} numbers; expected fx fy cx cy or a 3x3 matrix"
         )
     return torch.tensor(numbers, dtype=torch.float32).view(3, 3)
-
-
-def _class_table(classes: int | ClassTable | None, path: Path) -> ClassTable | None:
-    if isinstance(classes, ClassTable):
-        return classes
-    if classes is not None:
-        return ClassTable.numbered(classes)
-    if not path.is_file():
-        return None
-    names, colors = [], []
-    for line in read_lines(path):
-        words = line.split()
-        if len(words) >= 4 and all(word.isdigit() and int(word) < 256 for word in words[-3:]):
-            colors.append((int(words[-3]), int(words[-2]), int(words[-1])))
-            words = words[:-3]
-        if words:
-            names.append(" ".join(words))
-    if colors and len(colors) != len(names):
-        raise DataError(
-            f"{path} gives colours for {len(colors)} of {len(names)} classes; all or none"
-        )
-    return ClassTable(tuple(names), tuple(colors))

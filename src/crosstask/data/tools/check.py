@@ -8,7 +8,7 @@ import numpy as np
 from crosstask.data.axes import axes_text
 from crosstask.data.dataset import SceneDataset
 from crosstask.data.sample import WrongRoot
-from crosstask.data.tools.inspection import DEPTH_EDGES, Findings, compare_normals
+from crosstask.data.tools.inspection import DEPTH_EDGES, POSITIVE, Findings, compare_normals
 
 
 def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> dict[str, Any]:
@@ -29,19 +29,23 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
         notes.append(f"looked at {findings.frames} of {len(dataset)} frames")
     if findings.grey_levels:
         notes.append(f"{len(findings.grey_levels)} images, such as {findings.grey_levels[0]}")
-    unread = dataset.unread()
-    if unread:
-        notes.append(f"{len(unread)} files are no images and are not read, such as {unread[0]}")
+    _tell_unread(dataset, defects, notes)
+    for name, texts in findings.remarks.items():
+        notes.append(f"{name}: {len(texts)} files, such as {texts[0]}")
     for name, pixels in findings.pixels.items():
         if pixels and findings.void[name] == pixels:
             withheld = notes if dataset.split == "test" else defects  # test labels often are
             withheld.append(f"no frame has a single labelled pixel of {name}")
+        elif name in POSITIVE and pixels and not findings.positive[name]:
+            defects.append(
+                f"no frame has a single positive pixel of {name}; are its files what they should be?"
+            )
     report: dict[str, Any] = {
         "frames": len(dataset),
         "official": official,
         "hash": dataset.describe()["hash"],
         "sizes": dict(findings.sizes),
-        "modalities": _modalities(findings),
+        "modalities": _modalities(dataset, findings),
     }
     if findings.depth.any():
         report["depth"] = depth_report(findings)
@@ -51,6 +55,7 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
         if absent:
             more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
             notes.append(f"classes without a pixel: {', '.join(absent[:8])}{more}")
+        _tell_one_class(dataset.classes.names, findings, defects, notes)
     axes = compare_normals(dataset, findings)
     if axes is not None:
         given, best = axes_text(axes.given), axes_text(axes.best)
@@ -68,6 +73,34 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
     return report | {"defects": defects, "notes": notes}
 
 
+def _tell_unread(dataset: SceneDataset, defects: list[str], notes: list[str]) -> None:
+    """Entries that look like labels are defects: they would be missing from the training."""
+    unread = dataset.unread()
+    defects += [str(entry) for entry in unread if entry.meant]
+    for why in dict.fromkeys(entry.why for entry in unread if not entry.meant):
+        some = [entry for entry in unread if entry.why == why and not entry.meant]
+        more = f" ({len(some) - 1} more)" if len(some) > 1 else ""
+        notes.append(f"{some[0]}{more}")
+
+
+def _tell_one_class(
+    names: tuple[str, ...], findings: Findings, defects: list[str], notes: list[str]
+) -> None:
+    """Where all labels are of one class, something is wrong, or at least nothing is learned."""
+    present = np.flatnonzero(findings.labels[: len(names)])
+    if len(present) != 1 or len(names) < 2:
+        return
+    if present[0] == 0 and findings.void["segmentation"]:
+        defects.append(
+            f"all stored values of segmentation are 0 ({names[0]}) and void, and {len(names)} classes "
+            "are declared; are the masks 0/255 of two classes, or is the list of classes another's?"
+        )
+    else:
+        notes.append(
+            f"every labelled pixel is {names[present[0]]}: any network that says so scores 1.000"
+        )
+
+
 def report_lines(split: str, entry: Mapping[str, Any]) -> list[str]:
     """A split's report as lines for a person."""
     sizes = ", ".join(f"{size} ({count})" for size, count in entry["sizes"].items())
@@ -75,7 +108,11 @@ def report_lines(split: str, entry: Mapping[str, Any]) -> list[str]:
     lines = [f"{split}: {facts if entry['frames'] else 'not there'}"]
     for name, values in entry["modalities"].items():
         labelled, void = values["labelled_frames"], 100 * values["void"]
-        lines.append(f"  {name}: {labelled} labelled frames, {void:.1f} % void")
+        positive = (
+            f", {100 * p:.2f} % positive" if (p := values.get("positive")) is not None else ""
+        )
+        rule = f"; read as {values['read_as']}" if "read_as" in values else ""
+        lines.append(f"  {name}: {labelled} labelled frames, {void:.1f} % void{positive}{rule}")
     if depth := entry.get("depth"):
         ends = f"{depth['min']} to {depth['max']} m"
         lines.append(f"  depth from {ends}, median about {depth['median_about']} m")
@@ -109,14 +146,20 @@ def absent_report(
     }
 
 
-def _modalities(findings: Findings) -> dict[str, dict[str, float]]:
-    return {
-        name: {
+def _modalities(dataset: SceneDataset, findings: Findings) -> dict[str, dict[str, Any]]:
+    rules = dataset.read_as()
+    report: dict[str, dict[str, Any]] = {}
+    for name, pixels in findings.pixels.items():
+        void = findings.void[name]
+        report[name] = {
             "labelled_frames": findings.labelled_frames[name],
-            "void": round(findings.void[name] / pixels, 4),
+            "void": round(void / pixels, 4),
         }
-        for name, pixels in findings.pixels.items()
-    }
+        if name in POSITIVE:
+            report[name]["positive"] = round(findings.positive[name] / max(1, pixels - void), 6)
+        if name in rules:
+            report[name]["read_as"] = rules[name]
+    return report
 
 
 def class_report(names: tuple[str, ...], counts: np.ndarray) -> dict[str, float]:

@@ -19,6 +19,7 @@ from crosstask.data.sample import DataError, target_of
 from crosstask.media.value_range import few_levels
 
 DEPTH_EDGES = np.geomspace(0.1, 1000.0, 41)  # metres: ten bins a decade
+POSITIVE = ("edges", "saliency")  # targets of which the share of ones is told
 _NORMALS_FRAMES, _NORMALS_PIXELS = 60, 2000
 
 
@@ -32,6 +33,8 @@ class Findings:
     pixels: Counter[str] = field(default_factory=Counter)  # by modality
     void: Counter[str] = field(default_factory=Counter)
     labelled_frames: Counter[str] = field(default_factory=Counter)
+    positive: Counter[str] = field(default_factory=Counter)  # pixels that are 1
+    remarks: dict[str, list[str]] = field(default_factory=dict)  # by modality, of single files
     labels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     depth: np.ndarray = field(default_factory=lambda: np.zeros(len(DEPTH_EDGES) + 1, np.int64))
     depth_range: tuple[float, float] = (np.inf, 0.0)
@@ -42,7 +45,7 @@ class Findings:
         """Take in another one."""
         self.frames += other.frames
         self.defects += other.defects
-        for name in ("sizes", "pixels", "void", "labelled_frames"):
+        for name in ("sizes", "pixels", "void", "labelled_frames", "positive"):
             # Counters of this class.
             getattr(self, name).update(getattr(other, name))
         self.labels += other.labels
@@ -51,6 +54,8 @@ class Findings:
         self.depth_range = (min(low), max(high))
         self.normals += other.normals
         self.grey_levels += other.grey_levels
+        for name, texts in other.remarks.items():
+            self.remarks[name] = [*self.remarks.get(name, []), *texts]
 
 
 def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
@@ -82,6 +87,8 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
     for name, value in loaded.items():
         if name != "intrinsics":
             _measure(findings, name, value)
+        if (text := dataset.remark(frame, name)) is not None:
+            findings.remarks.setdefault(name, []).append(text)
     every = max(1, len(dataset) // _NORMALS_FRAMES)
     if index % every == 0 and "normals" in loaded:
         _pair_normals(dataset, frame, loaded, size, findings)
@@ -93,6 +100,8 @@ def _measure(findings: Findings, name: str, value: Tensor) -> None:
     findings.pixels[name] += void.numel()
     findings.void[name] += int(void.sum())
     findings.labelled_frames[name] += not bool(void.all())
+    if name in POSITIVE:
+        findings.positive[name] += int((value == 1).sum())
     if name == "segmentation":
         findings.labels += np.bincount(value.numpy().ravel(), minlength=256)
     if name == "depth" and not bool(void.all()):

@@ -1,0 +1,69 @@
+"""Edges and saliency as people save them: 0/1, 0/255, booleans, or grey with soft borders."""
+
+from pathlib import Path
+
+import numpy as np
+
+from crosstask.data.files import read_npy
+from crosstask.data.sample import DataError
+from crosstask.media.images import read_map
+
+SUFFIXES = (".png", ".npy", ".bmp", ".tif", ".tiff", ".gif")
+_UNKNOWN = (127, 128)
+VOID = 255.0
+
+
+def read_binary(path: Path, unknown: bool) -> np.ndarray:
+    """(H,W) float32: 0, 1, and the void 255.
+
+    Values up to 1 are 0 and 1 (floats from above 0.5); otherwise the upper half of the range of the
+    data type is 1.
+
+    Args:
+        unknown: whether the middle grey 127 or 128 of 8 bits is void.
+
+    Raises:
+        DataError: unreadable, or channels that differ.
+    """
+    stored = _one_channel(path)
+    if stored.dtype == bool or stored.dtype.kind == "f" or stored.max(initial=0) <= 1:
+        if stored.dtype.kind == "f" and not (np.nanmax(stored, initial=0) <= 1):
+            stored = stored / 255
+        values = (stored > 0.5).astype(np.float32)
+        return np.where(np.isfinite(stored), values, VOID).astype(np.float32)
+    values = (stored > _middle(stored)).astype(np.float32)
+    if unknown and stored.max() < 256:
+        values[np.isin(stored, _UNKNOWN)] = VOID
+    return values
+
+
+def soft_share(path: Path, unknown: bool) -> tuple[float, str]:
+    """Share of the pixels that are neither of the two values nor unknown, and the values met."""
+    stored = _one_channel(path)
+    if stored.dtype == bool or stored.dtype.kind == "f":
+        return 0.0, ""
+    top = int(stored.max(initial=0))
+    ends = (0, 1) if top <= 1 else (0, 255 if top < 256 else 65535)
+    values, counts = np.unique(stored, return_counts=True)
+    known = np.isin(values, (*ends, *_UNKNOWN) if unknown else ends)
+    shown = ", ".join(str(value) for value in values[~known][:4])
+    return float(counts[~known].sum() / stored.size), shown
+
+
+def _middle(stored: np.ndarray) -> int:
+    return 128 if stored.max(initial=0) < 256 else 32767
+
+
+def _one_channel(path: Path) -> np.ndarray:
+    if path.suffix.lower() == ".npy":
+        array = read_npy(path)
+        if array.ndim not in (2, 3) or array.size != np.prod(array.shape[:2]):
+            raise DataError(f"{path} has the shape {array.shape}; expected (H, W)")
+        return array.reshape(array.shape[:2])
+    planes = read_map(path)
+    planes = planes[:3] if len(planes) == 4 else planes[:1] if len(planes) == 2 else planes
+    if (planes != planes[:1]).any():
+        raise DataError(
+            f"{path} has {len(planes)} channels that differ; expected one: 0 and 1, or 0 and 255"
+        )
+    return planes[0]

@@ -1,0 +1,114 @@
+"""`data check` on folders as people have them: what was assumed is told, what is wrong is a defect."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crosstask.cli import main
+from crosstask.data import FolderDataset
+from crosstask.data.sample import DataError
+
+FRAMES = 6
+
+
+def stored(root: Path, kind: str, array: np.ndarray, count: int = FRAMES) -> None:
+    (root / kind).mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        Image.fromarray(array).save(root / kind / f"{index}.png")
+
+
+def images(root: Path) -> Path:
+    grey = np.arange(16 * 24, dtype=np.uint8).reshape(16, 24)
+    stored(root, "images", np.repeat(grey[..., None], 3, axis=-1))
+    return root
+
+
+def check(root: Path, capsys: Any, *options: str) -> dict[str, Any]:
+    code = main(
+        ["data", "check", "folder", "--root", str(root), "--json", "--split", "all", *options]
+    )
+    report = json.loads(capsys.readouterr().out)
+    assert code == (0 if report["ok"] else 1)
+    return report["splits"]["all"]
+
+
+def half(value: int) -> np.ndarray:
+    array = np.zeros((16, 24), np.uint8)
+    array[:8] = value
+    return array
+
+
+def test_binary_masks_are_two_classes_and_check_says_so(tmp_path: Path, capsys: Any) -> None:
+    stored(images(tmp_path), "segmentation", half(255))
+    (tmp_path / "classes.txt").write_text("background\ncrack\n")
+    entry = check(tmp_path, capsys)
+    assert entry["classes"] == {"background": 0.5, "crack": 0.5} and not entry["defects"]
+    assert "binary" in entry["modalities"]["segmentation"]["read_as"]
+    main(["data", "check", "folder", "--root", str(tmp_path), "--split", "all"])
+    assert "read as binary masks" in capsys.readouterr().out
+
+
+def test_zero_and_255_of_three_classes_is_a_defect(tmp_path: Path, capsys: Any) -> None:
+    stored(images(tmp_path), "segmentation", half(255))
+    (tmp_path / "classes.txt").write_text("floor\nwall\nbox\n")
+    assert "3 classes are declared" in check(tmp_path, capsys)["defects"][0]
+
+
+def test_one_class_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    stored(images(tmp_path), "segmentation", half(255))
+    (tmp_path / "classes.txt").write_text("crack\n")
+    with pytest.raises(DataError, match=r"one class, 'crack'.*background"):
+        FolderDataset(tmp_path, "all")
+    with pytest.raises(DataError, match="255 classes; expected at most 254"):
+        FolderDataset(tmp_path, "all", classes=255)
+
+
+@pytest.mark.parametrize("top", [1, 255])
+def test_share_of_positives_is_told_and_none_is_a_defect(
+    tmp_path: Path, capsys: Any, top: int
+) -> None:
+    stored(images(tmp_path), "edges", half(top))
+    stored(tmp_path, "saliency", half(0))
+    entry = check(tmp_path, capsys)
+    assert entry["modalities"]["edges"]["positive"] == 0.5
+    assert ["saliency" in text for text in entry["defects"]] == [True]
+
+
+def test_grey_between_is_named(tmp_path: Path, capsys: Any) -> None:
+    soft = half(255)
+    soft[0] = 77
+    stored(images(tmp_path), "saliency", soft)
+    notes = check(tmp_path, capsys)["notes"]
+    assert any("6 files" in text and "77" in text for text in notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("masks/", "segmentation/"),
+        ("Labels/", "segmentation/"),
+        ("depths/", "depth/"),
+        ("depth_maps/", "depth/"),
+        ("normal/", "normals/"),
+        ("saliancy/", "saliency/"),
+        ("calib.txt", "intrinsics.txt"),
+        ("labels.txt", "classes.txt"),
+    ],
+)
+def test_what_is_not_read_is_named_with_what_it_looks_like(
+    tmp_path: Path, capsys: Any, name: str, meant: str
+) -> None:
+    path = images(tmp_path) / name
+    path.mkdir() if name.endswith("/") else path.write_text("x")
+    defects = check(tmp_path, capsys)["defects"]
+    assert len(defects) == 1 and path.name in defects[0] and f"was {meant} meant" in defects[0]
+
+
+def test_other_files_are_a_note(tmp_path: Path, capsys: Any) -> None:
+    (images(tmp_path) / "README.md").write_text("x")
+    entry = check(tmp_path, capsys)
+    assert not entry["defects"] and any("README.md" in text for text in entry["notes"])
