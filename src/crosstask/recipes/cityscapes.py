@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.recipes.recipe import recipe
+from crosstask.recipes.sets import S_D_N
 from crosstask.recipes.settings import (
     AdaptationSettings,
     NetworkSettings,
@@ -41,7 +42,7 @@ PHASES: dict[str, dict[str, Any]] = {
 def cityscapes_tasks(
     classes: int = 16, protocol: str = "correct", canonical_focal: float | None = None
 ) -> "dict[str, Task]":
-    """Segmentation, depth (1e-3 to 80 m), normals and edges."""
+    """S, D (1e-3 to 80 m), N and E."""
     from crosstask.data import labels
     from crosstask.recipes.tasks import scene_tasks
 
@@ -51,7 +52,7 @@ def cityscapes_tasks(
 
 @recipe
 def supervised(
-    tasks: str = "segmentation,depth,normals",
+    tasks: str = ",".join(S_D_N),
     classes: int = 16,
     canonical_focal: float | None = None,
     images: ReaderSettings = ReaderSettings(size="512x1024"),

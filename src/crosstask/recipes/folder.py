@@ -59,7 +59,7 @@ def supervised(
         masks: how segmentation/ is stored: ids, colors (those of classes.txt), binary (0 and 255 of
             two classes), or auto, which looks; `data check` tells what it found.
         void: stored id of unlabelled pixels of segmentation/.
-        root: folder with images/ and any of segmentation/, depth/, normals/, edges/, saliency/.
+        root: folder with images/ and a folder of each label that you have, named as its task.
     """
     from crosstask.data import FolderDataset
     from crosstask.recipes.supervised import reader_experiment

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from crosstask.recipes.recipe import recipe
+from crosstask.recipes.sets import S_D_N
 from crosstask.recipes.settings import (
     NetworkSettings,
     ReaderSettings,
@@ -31,7 +32,7 @@ def nyudv2_tasks(
 
 @recipe
 def supervised(
-    tasks: str = "segmentation,depth,normals",
+    tasks: str = ",".join(S_D_N),
     classes: int = 40,
     canonical_focal: float | None = None,
     images: ReaderSettings = ReaderSettings(size="448x576"),

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosstask.recipes.options import choose_tasks, parse_size
 from crosstask.recipes.recipe import recipe, variant
+from crosstask.recipes.sets import S_D_N, S_D_N_E
 from crosstask.recipes.settings import (
     AdaptationSettings,
     NetworkSettings,
@@ -55,7 +56,7 @@ def open_streets(
 
 @recipe
 def supervised(
-    tasks: str = "segmentation,depth,normals,edges",
+    tasks: str = ",".join(S_D_N_E),
     domain: str = "source",
     canonical_focal: float | None = None,
     labels_per_image: int | None = None,
@@ -161,7 +162,7 @@ def self_supervised(
 
 @recipe
 def adaptation(
-    tasks: str = "segmentation,depth,normals",
+    tasks: str = ",".join(S_D_N),
     gap: float = 1.0,
     canonical_focal: float | None = None,
     streets: StreetSettings = StreetSettings(size="64x128"),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.recipes.recipe import recipe_without
+from crosstask.recipes.sets import S_D_N, S_D_N_E
 from crosstask.recipes.settings import NetworkSettings, SupervisionSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 # What each set teaches.
 TEACHES = {
     "camvid": ("segmentation",),
-    "sevenscenes": ("depth", "normals"),
+    "sevenscenes": S_D_N[1:],
     "bsds500": ("edges",),
 }
 
@@ -22,7 +23,7 @@ TEACHES = {
 @recipe_without("val_batch_size")
 def supervised(
     root: str | None = None,
-    tasks: str = "segmentation,depth,normals,edges",
+    tasks: str = ",".join(S_D_N_E),
     size: str = "192x256",
     jitter: float = 0.5,
     network: NetworkSettings = NetworkSettings(encoder="resnet18", width=0.25),
@@ -36,7 +37,7 @@ def supervised(
     ),
     supervision: SupervisionSettings = SupervisionSettings(),
 ) -> "Experiment":
-    """Segmentation from CamVid, depth and normals from 7-Scenes, edges from BSDS500.
+    """Segmentation (S) from CamVid, depth and its surfaces (D-N) from 7-Scenes, edges (E) from BSDS500.
 
     Every batch holds images of all sets; each loss is normalised over the labelled pixels of its
     own task. Metrics are those of each task on the set that labels it.

@@ -13,20 +13,24 @@ def scene_tasks(
     canonical_focal: float | None = None,
     protocol: str = "correct",
 ) -> dict[str, Task]:
-    """Segmentation (where there are classes), depth, normals and edges.
+    """S (where there are classes), D, N and E.
 
     Args:
         near, far: of depth, metres.
         canonical_focal: focal length in pixels at which depth is predicted; None: the camera's.
     """
     p: Any = protocol
-    tasks: dict[str, Task] = {}
-    if classes is not None:
-        tasks["segmentation"] = Segmentation(classes=classes, protocol=p)
-    tasks["depth"] = Depth(near=near, far=far, canonical_focal=canonical_focal, protocol=p)
-    tasks["normals"] = Normals(protocol=p)
-    tasks["edges"] = Edges(protocol=p)
-    return tasks
+    return by_name(
+        *([] if classes is None else [Segmentation(classes=classes, protocol=p)]),
+        Depth(near=near, far=far, canonical_focal=canonical_focal, protocol=p),
+        Normals(protocol=p),
+        Edges(protocol=p),
+    )
+
+
+def by_name(*tasks: Task) -> dict[str, Task]:
+    """The tasks in order, by their names."""
+    return {task.name: task for task in tasks}
 
 
 def median_scaled(tasks: tuple[Task, ...]) -> tuple[Task, ...]:

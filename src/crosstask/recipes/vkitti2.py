@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from crosstask.recipes.cityscapes import PAPER
 from crosstask.recipes.recipe import recipe
+from crosstask.recipes.sets import S_D_N
 from crosstask.recipes.settings import (
     NetworkSettings,
     ReaderSettings,
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @recipe
 def supervised(
-    tasks: str = "segmentation,depth,normals",
+    tasks: str = ",".join(S_D_N),
     classes: int = 14,
     canonical_focal: float | None = None,
     split_by: str = "frame",
