@@ -12,9 +12,7 @@ from crosstask.tasks import Depth, Normals, Segmentation, Task, paper_weights
 TASKS: tuple[Task, ...] = (Segmentation(3), Depth(), Normals())
 # Networks without shared parameters, or with frozen ones, have nothing to balance.
 NAMES = [
-    name
-    for name in list_models()
-    if not name.startswith("single_task") and name != "linear_probe"
+    name for name in list_models() if not name.startswith("single_task") and name != "linear_probe"
 ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,9 +71,110 @@ def test_tampered_weights(model: SceneModel, tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_an_unknown_hub_id_says_what_to_do() -> None:
-    with pytest.raises(ModelFileError, match="as a hub id it cannot be downloaded"):
-        load("nobody/nothing-at-all")
+def test_only_an_address_of_the_hub_goes_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistyped path must not be asked for on the network, where anybody could serve it."""
+    import huggingface_hub
+
+    asked = []
+
+    def download(name: str, **options: Any) -> str:
+        asked.append(name)
+        raise OSError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(ModelFileError, match=r"no file or folder runs/typo.*is hf://runs/typo"):
+        load("runs/typo")
+    with pytest.raises(ModelFileError, match="expected hf://owner/model"):
+        load("hf://typo")
+    assert asked == []
+    with pytest.raises(ModelFileError, match="hf://nobody/nothing cannot be downloaded"):
+        load("hf://nobody/nothing")
+    assert asked == ["nobody/nothing"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model: SceneModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "a.ckpt"
+    state = {f"network.{k}": v for k, v in model.network.state_dict().items()}
+    text = json.dumps(model.description)
+    torch.save({"state_dict": state, "model_description": text, "global_step": 3}, path)
+    return path
+
+
+def test_a_flipped_bit_of_a_checkpoint_is_noticed(checkpoint: Path, tmp_path: Path) -> None:
+    content = checkpoint.read_bytes()
+    assert checkpoints.step_of(checkpoint) == 3
+    weights = checkpoints.read_checkpoint(checkpoint)["state_dict"]
+    damaged = tmp_path / "damaged.ckpt"
+    for number in range(40):
+        changed = bytearray(content)
+        changed[len(content) * number // 40 + number] ^= 1 << (number % 8)
+        damaged.write_bytes(changed)
+        try:
+            found = checkpoints.read_checkpoint(damaged)["state_dict"]
+        except ModelFileError:
+            continue
+        assert all(torch.equal(found[k], v) for k, v in weights.items()), number  # in a gap
+
+
+def test_weights_that_are_not_finite_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    name = next(k for k in content["state_dict"] if k.endswith("weight"))
+    content["state_dict"][name].view(-1)[0] = float("nan")
+    torch.save(content, tmp_path / "nan.ckpt")
+    with pytest.raises(ModelFileError, match=f"not finite.*{name.removeprefix('network.')}"):
+        load(tmp_path / "nan.ckpt")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1, 2],
+        torch.ones(3),
+        3.5,
+        None,
+        {1: 2},
+        {"state_dict": [1]},
+        {"state_dict": {"network.a": 3}},
+        {"state_dict": {"network.a": torch.ones(1)}, "model_description": 7},
+        {"state_dict": {"network.a": torch.ones(1)}, "model_description": "[" * 100_000},
+        {"state_dict": {"a": torch.ones(1)}, "model_description": "{}"},
+    ],
+)
+def test_checkpoints_of_odd_types(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "odd.ckpt")
+    with pytest.raises(ModelFileError, match=r"odd\.ckpt|the checkpoint"):
+        load(tmp_path / "odd.ckpt")
+
+
+@pytest.mark.parametrize("step", [None, -1, "3", True, 1.5])
+def test_a_step_that_is_none(step: Any, tmp_path: Path) -> None:
+    torch.save({"global_step": step}, tmp_path / "odd.ckpt")
+    with pytest.raises(ModelFileError, match="expected a whole number"):
+        checkpoints.step_of(tmp_path / "odd.ckpt")
+
+
+def test_files_without_a_digest_load_with_a_note(
+    model: SceneModel, checkpoint: Path, tmp_path: Path
+) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save(content, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+    with pytest.warns(UserWarning, match=r"old\.ckpt has no digest"):
+        load(tmp_path / "old.ckpt")
+    file = model.save_pretrained(tmp_path / "m") / "model.json"
+    file.write_text(json.dumps({k: v for k, v in model.description.items() if k != "sha256"}))
+    with pytest.warns(UserWarning, match="no digest"):
+        load(tmp_path / "m")
+
+
+def test_a_network_larger_than_its_weights_is_not_made(
+    model: SceneModel, checkpoint: Path, tmp_path: Path
+) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    wide = model.description | {"model": model.description["model"] | {"width": 16.0}}
+    torch.save(content | {"model_description": json.dumps(wide)}, tmp_path / "wide.ckpt")
+    with pytest.raises(ModelFileError, match="do not fit the described network"):
+        load(tmp_path / "wide.ckpt")
 
 
 def test_predictions_of_a_given_scene(model: SceneModel) -> None:

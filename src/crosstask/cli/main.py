@@ -1,12 +1,15 @@
 """The command line: a thin, lazy dispatcher. Heavy libraries load only where they are used.
 
-Exit codes: 0 done; 1 a check or comparison failed; 2 wrong use or bad input.
+Exit codes: 0 done; 1 a check or comparison failed; 2 wrong use or bad input; 130 interrupted, 143
+terminated.
 """
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
+from crosstask.engine.interruption import Stopped, stopping_at_once
 from crosstask.engine.threads import prepare_environment
 from crosstask.suggest import nearest
 
@@ -46,7 +49,8 @@ def usage() -> str:
         "usage: crosstask COMMAND [...]\n\n"
         f"{lines}\n\n"
         "crosstask COMMAND --help tells more; crosstask train RECIPE --help lists a recipe's options.\n"
-        "Exit codes: 0 done, 1 a check or comparison failed, 2 wrong use or bad input."
+        "Exit codes: 0 done, 1 a check or comparison failed, 2 wrong use or bad input,\n"
+        "130 interrupted (Ctrl-C), 143 terminated; training saves first."
     )
 
 
@@ -68,12 +72,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_environment()  # before torch is loaded
     module = importlib.import_module(COMMANDS[command][0])
     try:
-        return int(module.main(rest) or 0)
+        with stopping_at_once():
+            return int(module.main(rest) or 0)
     except SystemExit as stop:  # argument parsers
         return int(stop.code) if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        return 130
+        return 128 + signal.SIGINT
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return stop.exit_code
     except Exception as error:
         if not is_users(error):
             raise
@@ -83,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def is_users(error: Exception) -> bool:
     """Whether an error is about input (one message) rather than a defect (a stack trace)."""
-    if type(error).__name__ in ("NonFiniteLossError", "SampleError"):
+    if {"NonFiniteError", "SampleError"} & {kind.__name__ for kind in type(error).__mro__}:
         return True
     if isinstance(error, ImportError):  # an extra that is not installed, and says how to get it
         return "pip install" in str(error)

@@ -57,10 +57,14 @@ _NUMBERS = (
 # Of these the files that only store, describe or colour.
 _NOT_NUMBERS = (
     "engine/cores.py",
+    "engine/description.py",
     "engine/diagnosis.py",
     "engine/environment.py",
+    "engine/interruption.py",
     "engine/runs.py",
+    "engine/storing.py",
     "engine/threads.py",
+    "evaluation/finite.py",
     "media/colormap.py",
     "media/files.py",
 )

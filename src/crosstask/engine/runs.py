@@ -1,6 +1,6 @@
 """The run directory: what was run, and what came out. Everything is written atomically.
 
-config.yaml   the recipe and every resolved option
+config.yaml   the recipe and every resolved option, precision and number of processes
 env.json      versions, commit, device, data version
 metrics.csv   step,name,value; append-only
 metrics.json  final metrics on the validation split, trivial predictors beside them
@@ -19,10 +19,12 @@ from typing import Any
 
 import yaml
 
-from crosstask.media.files import atomic_path
+from crosstask.media.files import atomic_path, naming_full_disk
 
 # A resumed run may differ in these only.
-RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "devices", "root", "val_every")
+RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "root", "val_every")
+# Of config.yaml what is no option of the recipe: how the steps were computed.
+MACHINE = ("precision", "devices", "num_nodes")
 # Options that recipes no longer have, with the value that means what recipes do now.
 WITHDRAWN: dict[str, Any] = {"mixed_batches": False, "domain_norms": False}
 
@@ -122,11 +124,27 @@ class Run:
         if lost := [key for key in needed if key not in config]:
             raise RunError(f"{self.config_file} has no `{lost[0]}`; {_PUT_BACK}")
         absent = object()
-        return {k: v for k, v in config.items() if WITHDRAWN.get(k, absent) != v}
+        return {
+            k: v for k, v in config.items() if WITHDRAWN.get(k, absent) != v and k not in MACHINE
+        }
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
+    def read_machine(self) -> dict[str, Any]:
+        """Precision and number of processes, as far as config.yaml knows them (older ones do not).
+
+        Raises:
+            RunError: config.yaml is missing or damaged.
+        """
+        self.read_config()  # says what is wrong with the file
+        found = yaml.safe_load(self.config_file.read_text())
+        return {k: found[k] for k in MACHINE if k in found}
+
+    def write_config(
+        self, config: Mapping[str, Any], machine: Mapping[str, Any] | None = None
+    ) -> None:
+        """Writes the recipe's name and options, and of `machine` the keys of `MACHINE`."""
+        content = {**config, **(machine or {})}
         with atomic_path(self.config_file) as temporary:
-            temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+            temporary.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def read_metrics(self) -> dict[str, float]:
         """The final metrics.
@@ -222,5 +240,5 @@ class MetricsFile:
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
         rows = [(step, n, repr(float(v))) for n, v in values.items() if (step, n) not in self._rows]
-        with self.path.open("a", newline="") as file:
+        with naming_full_disk(self.path), self.path.open("a", newline="") as file:
             csv.writer(file).writerows(rows)

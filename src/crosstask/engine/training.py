@@ -21,7 +21,16 @@ from crosstask.engine.callbacks import Checkpoints, Panels, Progress, RunLogger
 from crosstask.engine.environment import environment
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware, check_compiler, choose
-from crosstask.engine.runs import RESUME_MAY_CHANGE, MetricsFile, Run, RunError, read_json
+from crosstask.engine.interruption import Watch
+from crosstask.engine.resuming import (
+    FollowSchedule,
+    Start,
+    kept_precision,
+    prepare,
+    start_of_others,
+)
+from crosstask.engine.runs import MetricsFile, Run, read_json
+from crosstask.engine.storing import DirectCheckpoints
 from crosstask.engine.threads import choose_workers, chosen_threads
 from crosstask.engine.training_camera import training_camera
 from crosstask.evaluation.evaluate import evaluate_constants
@@ -93,7 +102,9 @@ def train(
 
     Args:
         config: the recipe's name and resolved options; what a resume is compared with.
-        resume: continue from checkpoints/last.ckpt; bit-identical to an uninterrupted run on CPU.
+        resume: continue from checkpoints/last.ckpt, or begin where nothing is saved yet;
+            bit-identical to an uninterrupted run on CPU. See `crosstask.engine.resuming` for what a
+            resumed run may change.
         accelerator, precision: see `crosstask.engine.hardware.choose`.
         devices, num_nodes, strategy: handed to Lightning (several processes: strategy "ddp").
         trackers: any of "wandb", "mlflow", beside CSV and TensorBoard.
@@ -105,11 +116,14 @@ def train(
 
     Raises:
         RunError: the directory is in use, holds another run, or cannot be resumed.
+        Stopped: a signal came (Ctrl-C, SIGTERM); the step that it came in is saved.
+        NonFiniteError: loss, weights or outputs are not finite; the last good checkpoint is kept.
+        DiskFullError: no room; the last good checkpoint is kept.
         ValueError: `compile` and `recompute` together, or no compiler.
     """
     _quieten()
     place = Run(run)
-    hardware = choose(accelerator, precision)
+    hardware = choose(accelerator, kept_precision(place, precision) if resume else precision)
     if hardware.emulates:
         warnings.warn(
             "this CPU emulates bf16, ten to twenty times slower than float32; leave `--precision` out",
@@ -119,11 +133,15 @@ def train(
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
     description(experiment, settings)  # refuses, before anything is written, what nobody could load
     rank_zero = _rank() == 0
-    with place.lock() if rank_zero else _nothing():
-        start = _prepare(place, settings, resume) if rank_zero else _start(place, resume)
+    machine = {"precision": hardware.precision, "devices": devices, "num_nodes": num_nodes}
+    with Watch().handle() as watch, place.lock() if rank_zero else _nothing():
+        if rank_zero:
+            start = prepare(place, settings, machine, resume)
+        else:
+            start = start_of_others(place, resume)
         train_set, val_set = experiment.train_data(), experiment.val_data()
         regime = experiment.regime
-        if resume:  # as when it began, whatever is the default now
+        if start.checkpoint:  # as when it began, whatever is the default now
             take_over_input(regime, read_json(place.path / "model.json")["model"])
         regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
         camera = training_camera(experiment.tasks, train_set)
@@ -131,13 +149,14 @@ def train(
         described = description(experiment, settings, camera, value_range)
         regime.description = json.dumps(described)
         if rank_zero:
-            _record(place, experiment, hardware, train_set, val_set)
+            _record(place, experiment, hardware, train_set, val_set, start)
             write_json(place.path / "model.json", described)
         trainer = _trainer(
             place,
             experiment,
             hardware,
-            start if resume else None,
+            start,
+            watch,
             devices,
             num_nodes,
             strategy,
@@ -148,11 +167,11 @@ def train(
         threads = chosen_threads(trainer.num_devices)
         if threads is not None:  # the processes of this machine divide its cores
             torch.set_num_threads(threads)
-        data = RunData(experiment, train_set, val_set, start)
+        data = RunData(experiment, train_set, val_set, start.step)
         trainer.fit(
             regime,
             datamodule=data,
-            ckpt_path=str(place.last) if resume else None,
+            ckpt_path=None if start.checkpoint is None else str(start.checkpoint),
             weights_only=True,
         )
         regime.check_finite()
@@ -249,7 +268,8 @@ def _trainer(
     place: Run,
     experiment: Experiment,
     hardware: Hardware,
-    resumed_at: int | None,
+    start: Start,
+    watch: Watch,
     devices: int,
     num_nodes: int,
     strategy: str,
@@ -261,13 +281,15 @@ def _trainer(
     loggers: list[Any] = []
     if _rank() == 0:
         loggers = [
-            RunLogger(MetricsFile(place.metrics_file, resumed_at)),
+            RunLogger(MetricsFile(place.metrics_file, start.step if start.checkpoint else None)),
             TensorBoardLogger(place.path, name="", version="tensorboard"),
             *_trackers(trackers, place.path),
         ]
-    callbacks: list[pl.Callback] = [Checkpoints(place, e), Panels(e, val_set)]
+    callbacks: list[pl.Callback] = [Checkpoints(place, e, watch), Panels(e, val_set)]
+    if start.longer:
+        callbacks.append(FollowSchedule())
     if progress:
-        callbacks.append(Progress(e.steps, resumed_at or 0))
+        callbacks.append(Progress(e.steps, start.step))
     return pl.Trainer(
         accelerator=hardware.accelerator,
         devices=devices,
@@ -284,6 +306,7 @@ def _trainer(
         log_every_n_steps=max(1, min(50, e.steps // 20)),
         logger=loggers,
         callbacks=callbacks,
+        plugins=[DirectCheckpoints()],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -307,38 +330,9 @@ def _trackers(names: tuple[str, ...], path: Path) -> list[Any]:
     return loggers
 
 
-def _prepare(place: Run, config: dict[str, Any], resume: bool) -> int:
-    """Checks the directory against what is asked; returns the optimiser step to start from."""
-    if not resume:
-        if place.last.is_file() or place.metrics_file.is_file():
-            raise RunError(
-                f"{place.path} already holds a run; continue it with `--resume`, or choose another `--run`"
-            )
-        place.write_config(config)
-        return 0
-    if not place.last.is_file():
-        raise RunError(
-            f"{place.path} has no checkpoints/last.ckpt to resume from; leave out `--resume`"
-        )
-    before = whole_paths(place.read_config())
-    keys = [k for k in dict.fromkeys([*before, *config]) if k not in RESUME_MAY_CHANGE]
-    differing = [k for k in keys if before.get(k) != config.get(k)]
-    if differing:
-        lines = "\n".join(
-            f"  {k}: {before.get(k)!r} then, {config.get(k)!r} now" for k in differing
-        )
-        raise RunError(
-            f"{place.path} was started with other settings:\n{lines}\nGive the same, or start a new run"
-        )
-    return _start(place, resume)
-
-
-def _start(place: Run, resume: bool) -> int:
-    """The optimiser step to start from; the only thing that further processes ask."""
-    return int(checkpoints.read_checkpoint(place.last)["global_step"]) if resume else 0
-
-
-def _record(place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_set: Any) -> None:
+def _record(
+    place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_set: Any, start: Start
+) -> None:
     described = {split: data.describe() for split, data in (("train", train_set), ("val", val_set))}
     write_json(
         place.path / "env.json",
@@ -349,6 +343,7 @@ def _record(place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_s
             "precision": hardware.precision,
             "protocol": e.protocol,
             **e.notes,
+            **({"lengths": start.lengths} if start.lengths else {}),
         },
     )
 

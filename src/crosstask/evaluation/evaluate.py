@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from crosstask.data.loading import evaluation_loader
 from crosstask.data.spacing import evenly
 from crosstask.evaluation.by_source import SourceMetrics
+from crosstask.evaluation.finite import OutputWatch
 from crosstask.losses import precise
 from crosstask.tasks import Task
 
@@ -44,6 +45,7 @@ class Evaluator(nn.Module):
         self.tasks = tuple(tasks)
         given = metrics or {}
         self.metrics = nn.ModuleDict({t.name: given.get(t.name) or t.metric() for t in self.tasks})
+        self.outputs = OutputWatch()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Evaluator":
         if fn(torch.zeros(0)).device.type in self.without_float64:
@@ -56,6 +58,7 @@ class Evaluator(nn.Module):
         predictions = {}
         for task in self.tasks:
             output = resize_output(outputs[task.name][-1].float(), _target_size(task, batch))
+            self.outputs.see(task.name, output, batch)
             decoded, target = task.decode(output, batch.get("intrinsics")), batch[task.name]
             predictions[task.name] = decoded
             if decoded.device.type in self.without_float64:
@@ -68,7 +71,11 @@ class Evaluator(nn.Module):
 
         `score` is the mean over the tasks of miou, delta1, 1 - mean/90 and f1; tasks whose
         evaluation set has no labels are left out of it.
+
+        Raises:
+            NonFiniteError: an output was NaN or infinite.
         """
+        self.outputs.check()
         flat: dict[str, float] = {}
         scores = []
         for task in self.tasks:
@@ -82,6 +89,7 @@ class Evaluator(nn.Module):
         return flat
 
     def reset(self) -> None:
+        self.outputs = OutputWatch()
         for metric in self.metrics.values():
             cast(Metric, metric).reset()
 

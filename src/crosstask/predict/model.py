@@ -323,8 +323,8 @@ def load(
     """A trained model from a run directory, a model directory or a checkpoint file.
 
     Args:
-        place: run directory, directory with model.safetensors + model.json, *.ckpt, or a hub id
-            "owner/model".
+        place: run directory, directory with model.safetensors + model.json, *.ckpt, or a model
+            of the hub, "hf://owner/model".
         checkpoint: "best" (by validation `score`) or "last", for run directories.
         device: where the weights go.
         trust: Python files of somebody's own (architecture, exchange, task, recipe) that the model
@@ -338,6 +338,7 @@ def load(
     place = checkpoints.local_copy(place)
     description, weights = checkpoints.find(place, checkpoint)
     description = checkpoints.cleared(description, place, trust)
-    network, tasks = checkpoints.build(description, place, trust=True)  # `cleared` was asked
+    # `cleared` was asked
+    network, tasks = checkpoints.build(description, place, trust=True, weights=weights)
     checkpoints.load_weights(network, weights, str(place))
     return SceneModel(network, tasks, description).eval().to(device)

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from crosstask.balancing import Balancer
 from crosstask.data.loading import mix_seed
 from crosstask.evaluation.evaluate import Evaluator, evaluate
+from crosstask.evaluation.finite import NonFiniteError
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.regimes.optimization import (
     OptimizerSettings,
@@ -24,7 +25,7 @@ from crosstask.tasks import Task
 Batch = Mapping[str, Any]
 
 
-class NonFiniteLossError(RuntimeError):
+class NonFiniteLossError(NonFiniteError):
     """A loss became NaN or infinite; says at which step, in which task, on which samples."""
 
 
@@ -168,9 +169,10 @@ class Regime(pl.LightningModule):
         return image.contiguous(memory_format=torch.channels_last) if self.channels_last else image
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(
-            mix_seed(self.seed_value, 1 + self.global_step, batch_idx, self.global_rank)
-        )
+        # The batch's number in the whole run: a run that goes on longer counts its batches anew.
+        group = self.trainer.accumulate_grad_batches
+        number = self.global_step * group + batch_idx % group
+        torch.manual_seed(mix_seed(self.seed_value, 1 + self.global_step, number, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         losses = self.losses(batch)

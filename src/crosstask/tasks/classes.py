@@ -5,6 +5,9 @@ from typing import Any
 
 from crosstask.media.colormap import palette
 
+# 255 is void, so class indices end at 254.
+MOST_CLASSES = 255
+
 
 @dataclass(frozen=True)
 class ClassTable:
@@ -21,6 +24,7 @@ class ClassTable:
     def __post_init__(self) -> None:
         if not self.names:
             raise ValueError("`names` is empty; expected at least one class")
+        _check_number(len(self.names))
         repeated = [name for i, name in enumerate(self.names) if name in self.names[:i]]
         if repeated:
             raise ValueError(f"`names` has {repeated[0]!r} twice; expected distinct class names")
@@ -37,6 +41,7 @@ class ClassTable:
         """A table of `number` classes without names of their own."""
         if number < 1:
             raise ValueError(f"`classes` is {number}; expected a positive number of classes")
+        _check_number(number)
         return cls(tuple(f"class_{index}" for index in range(number)))
 
     def __len__(self) -> int:
@@ -52,5 +57,14 @@ class ClassTable:
     @classmethod
     def from_spec(cls, spec: list[dict[str, Any]]) -> "ClassTable":
         """The table that `to_spec` described."""
+        _check_number(len(spec))
         colors = tuple((int(r), int(g), int(b)) for r, g, b in (entry["color"] for entry in spec))
         return cls(tuple(str(entry["name"]) for entry in spec), colors)
+
+
+def _check_number(classes: int) -> None:
+    if classes > MOST_CLASSES:
+        raise ValueError(
+            f"`classes` has {classes} entries; expected 1 to {MOST_CLASSES} ({MOST_CLASSES} is void): "
+            "merge classes, or leave out rare ones"
+        )

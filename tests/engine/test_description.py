@@ -1,0 +1,124 @@
+"""model.json as a stranger may have written it: every entry has a type and a limit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crosstask.engine import checkpoints
+from crosstask.engine.description import ModelFileError, check_description, read_description
+from crosstask.models import create_model
+from fakes.scenes import scene_tasks
+
+
+@pytest.fixture(scope="module")
+def good() -> dict[str, Any]:
+    tasks = scene_tasks(("segmentation", "depth"))
+    network = create_model("densemtl", tasks, encoder="resnet10t", pretrained=False, width=0.0625)
+    described = checkpoints.describe(network, tasks, size=[32, 64])
+    return json.loads(json.dumps(described))
+
+
+def changed(description: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
+    copy = json.loads(json.dumps(description))
+    *folders, name = place.split("/")
+    inside = copy
+    for folder in folders:
+        inside = inside[int(folder) if isinstance(inside, list) else folder]
+    inside[name] = value
+    return copy
+
+
+def test_what_this_program_writes_passes(good: dict[str, Any]) -> None:
+    assert check_description(good) == good
+    checkpoints.build(good)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("schema_version", "1"),
+        ("schema_version", True),
+        ("schema_version", None),
+        ("schema_version", 0),
+        ("schema_version", 1.5),
+        ("model", None),
+        ("model", [1]),
+        ("model/architecture", 3),
+        ("model/encoder", None),
+        ("model/encoder", "hf-hub:somebody/something"),
+        ("model/encoder", "../../resnet18"),
+        ("model/width", "1"),
+        ("model/width", -1.0),
+        ("model/width", 0),
+        ("model/width", 1e9),
+        ("model/width", float("nan")),
+        ("model/width", 10**400),
+        ("model/normalization", 2),
+        ("model/output_stride", 10**9),
+        ("model/options", None),
+        ("model/options", {"levels": [10**9]}),
+        ("model/options", {"levels": float("inf")}),
+        ("tasks", {}),
+        ("tasks", []),
+        ("tasks", [None]),
+        ("tasks", [{"type": 3}]),
+        ("tasks", [{"type": "Depth"}] * 100_000),
+        ("size", [0, 64]),
+        ("size", [10**9, 10**9]),
+        ("size", "32x64"),
+        ("size", [32]),
+        ("size", [32.5, 64]),
+        ("units", "x" * 100_000),
+        ("notes", list(range(100_000))),
+    ],
+)
+def test_impossible_entries_are_named(good: dict[str, Any], place: str, value: Any) -> None:
+    with pytest.raises(ModelFileError, match=r"expected|holds|incomplete or damaged"):
+        checkpoints.build(changed(good, place, value))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("model/architecture", "densmtl"),
+        ("model/normalization", "x"),
+        ("model/options", {"levels": "x"}),
+        ("model/options", {"fusion": 3}),
+        ("model/options", {"nothing": 3}),
+        ("model/encoder", "resnet10000"),
+        ("tasks/0/classes", 7.5),
+        ("tasks/0/classes", [{"name": "a", "color": [0, 0, 0]}] * 300),
+        ("tasks/0/classes", 100_000),
+        ("tasks/0/type", "Nothing"),
+        ("tasks/1/near", "x"),
+    ],
+)
+def test_entries_that_no_part_knows_are_refused(
+    good: dict[str, Any], place: str, value: Any
+) -> None:
+    with pytest.raises(ValueError):
+        checkpoints.build(changed(good, place, value))
+
+
+def test_nesting_and_size_are_bounded(tmp_path: Path) -> None:
+    file = tmp_path / "model.json"
+    nested: Any = {}
+    for _ in range(50):
+        nested = {"a": nested}
+    start = {"library": "crosstask", "schema_version": 1}
+    file.write_text(json.dumps(start | {"x": nested}))
+    with pytest.raises(ModelFileError, match="nested deeper"):
+        read_description(file)
+    file.write_text("[" * 200_000)
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_description(file)
+    file.write_text('"' + "x" * 9_000_000 + '"')
+    with pytest.raises(ModelFileError, match="expected at most"):
+        read_description(file)
+    file.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_description(file)
+    with pytest.raises(ModelFileError, match=r"no model\.json"):
+        read_description(tmp_path / "absent.json")
