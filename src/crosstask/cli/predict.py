@@ -46,7 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("inputs", nargs="+", help="images, videos, folders, patterns, or -")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
     parser.add_argument("--fx", type=float, help="focal length in pixels of the images")
-    parser.add_argument("--intrinsics", help="fx,fy,cx,cy or a text file with them or a 3x3 matrix")
+    parser.add_argument(
+        "--intrinsics",
+        help="fx,fy,cx,cy, or a file with them or a matrix, or of ROS, RealSense, Open3D, COLMAP",
+    )
     parser.add_argument(
         "--camera-height",
         type=metres,
@@ -76,15 +79,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:
+    from crosstask.geometry.camera import camera_matrix
+    from crosstask.geometry.camera_files import given_camera
     from crosstask.predict.streams import Settings
-    from crosstask.predict.writing import read_intrinsics
     from crosstask.recipes.options import parse_size
 
     size = parse_size(args.size) if args.size and args.size != "native" else args.size
     window = parse_size(args.window) if args.window else None
     if window is not None and size is None:
         size = "native"
-    intrinsics = read_intrinsics(args.intrinsics) if args.intrinsics else None
+    given = given_camera(args.intrinsics) if args.intrinsics else None
+    if given is not None and given.note:
+        print(f"note: {given.note}", file=sys.stderr)
+    intrinsics = None if given is None else given.matrix
+    if args.fx is not None:
+        camera_matrix((args.fx, args.fx, 0, 0), "`fx`")
     settings = Settings(
         intrinsics,
         args.fx,

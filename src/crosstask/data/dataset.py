@@ -35,6 +35,7 @@ from crosstask.data.sample import (
 from crosstask.data.samples import Samples
 from crosstask.data.tensor_types import unwrap, wrap
 from crosstask.data.unread import Unread
+from crosstask.geometry.camera import check_camera
 from crosstask.media.images import image_facts
 from crosstask.media.orientation import stored_size, swaps_sides
 from crosstask.media.value_range import ValueRange, few_levels, parse_value_range, range_text
@@ -97,6 +98,7 @@ class SceneDataset(Samples, ABC):
     homepage: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     value_range: ValueRange | None = None  # of the images' stored values; None is the data type's
+    deepest: float | None = None  # metres beyond which half of the depth is taken for a wrong unit
     smoothing: int = 0  # pixels around, for normals from the depth of noisy sensors
 
     def __init__(
@@ -196,6 +198,8 @@ class SceneDataset(Samples, ABC):
         turned = self.orientation(frame)
         stored = stored_size(size, turned)
         matrix = self.load_intrinsics(frame, stored)
+        if float(matrix[0, 0]) != 0:  # 0 stands for an unknown camera
+            check_camera(matrix, f"the camera of {frame.name} ({self.root})", stored)
         return geometry.turn_intrinsics(matrix, turned, *stored)
 
     def neighbour(self, frame: Frame, offset: int) -> Path | None:
@@ -249,14 +253,28 @@ class SceneDataset(Samples, ABC):
         Raises:
             DataError: The file is missing or damaged, or differs in size from the image.
         """
+        return self.cut_far(name, self.stored_target(frame, name, size))
+
+    def stored_target(self, frame: Frame, name: str, size: tuple[int, int]) -> Tensor:
+        """`load_target` before what lies beyond `far` is void."""
         target = self.targets[name]
         if name not in frame.files:
             return target.void_map(size)
         value = getattr(self, f"load_{name}")(frame)  # the reader's own, by the target's name
+        value = self.fitted(name, value, size)
         if tuple(value.shape[-2:]) != size:
             raise self.wrong_size(frame, name, value.shape[-2:], size)
+        return value
+
+    def cut_far(self, name: str, value: Tensor) -> Tensor:
+        """A target, where it is a distance void beyond `far`; in place."""
+        target = self.targets[name]
         if target.distance and self.far is not None and self.protocol == "correct":
             value.masked_fill_(value > self.far, target.void)
+        return value
+
+    def fitted(self, name: str, value: Tensor, size: tuple[int, int]) -> Tensor:
+        """A stored target brought to the image's size, where a reader allows another."""
         return value
 
     def finish(self, sample: Sample) -> Sample:

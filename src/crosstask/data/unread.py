@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from crosstask.geometry.camera_files import NAMES
 from crosstask.media.listing import files_in
 
 KNOWN = (
@@ -52,12 +53,14 @@ class Unread:
 def unread_entries(root: Path) -> list[Unread]:
     """Entries of a folder dataset's root that its tree does not know."""
     here = {path.name for path in files_in(root)}
+    camera = next((name for name in NAMES if name in here), None)
     found = []
     for path in files_in(root):
-        if path.name in KNOWN:
+        if path.name in KNOWN or path.name == camera:
             continue
         meant = _meant(path)
-        absent = meant not in here and not (meant == "intrinsics.txt" and "intrinsics" in here)
+        of_camera = meant in ("intrinsics", "intrinsics.txt")
+        absent = meant not in here and not (of_camera and (camera or "intrinsics" in here))
         kind = "folder" if path.is_dir() else "file"
         why = f"is a {kind} that the tree does not know"
         found.append(

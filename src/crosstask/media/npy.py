@@ -25,7 +25,11 @@ def read_npy(path: Path) -> np.ndarray:
         DataError: missing, empty, no .npy file, damaged or cut, or an array of something else
             than booleans, integers or floats.
     """
-    data = read_bytes(path)
+    return parse_npy(path, read_bytes(path))
+
+
+def parse_npy(path: Path, data: bytes) -> np.ndarray:
+    """`read_npy` of bytes that have been read; `path` is for errors."""
     dtype, fortran, shape, start = _header(path, data)
     expected, found = prod(shape) * dtype.itemsize, len(data) - start
     if expected != found:

@@ -175,6 +175,14 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
 
+def texts(path: Path, data: bytes) -> dict[str, str]:
+    """Uncompressed texts of a PNG by keyword."""
+    found = [
+        bytes(content).partition(b"\0") for kind, content in _chunks(path, data) if kind == b"tEXt"
+    ]
+    return {key.decode("latin-1"): text.decode("latin-1") for key, _, text in found}
+
+
 def find_exif(file: BufferedIOBase) -> bytes | None:
     """The content of a PNG's eXIf chunk, wherever it lies, reading nothing but chunk heads."""
     file.seek(len(SIGNATURE))

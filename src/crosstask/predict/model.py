@@ -1,5 +1,6 @@
 """A trained network with its tasks: image in, named quantities with units out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from crosstask import geometry
 from crosstask.engine import checkpoints
 from crosstask.evaluation.evaluate import flip_average, resize_output
+from crosstask.geometry.camera import check_camera
 from crosstask.geometry.ground_plane import rescale
 from crosstask.media.images import StoredImage, as_float, from_pil, read_upright
 from crosstask.media.orientation import stored_size
@@ -303,12 +305,11 @@ def turned_camera(intrinsics: Tensor | None, image: StoredImage) -> Tensor | Non
 
 def _camera(intrinsics: Tensor | None, fx: float | None, height: int, width: int) -> Tensor | None:
     if intrinsics is not None:
-        if tuple(intrinsics.shape) != (3, 3):
-            raise ValueError(f"`intrinsics` is {tuple(intrinsics.shape)}; expected (3, 3)")
+        check_camera(intrinsics.float(), "`intrinsics`", (height, width))
         return intrinsics.float()
     if fx is None:
         return None
-    if fx <= 0:
+    if not (math.isfinite(fx) and fx > 0):
         raise ValueError(f"`fx` is {fx}; expected a focal length in pixels, above 0")
     return torch.tensor([[fx, 0.0, (width - 1) / 2], [0.0, fx, (height - 1) / 2], [0.0, 0.0, 1.0]])
 

@@ -13,7 +13,6 @@ from PIL.PngImagePlugin import PngInfo
 
 from crosstask.drawing import panels
 from crosstask.media.files import atomic_path, write_json
-from crosstask.media.reading import read_text
 from crosstask.predict.model import Prediction, SceneModel
 from crosstask.tasks import PredictionFile
 
@@ -101,21 +100,3 @@ def _write(path: Path, file: PredictionFile) -> Path:
                 chunks.add_text(key, text)
             Image.fromarray(file.array).save(temporary, format="PNG", pnginfo=chunks)
     return path
-
-
-def read_intrinsics(text: str) -> torch.Tensor:
-    """(3,3) from "fx,fy,cx,cy", or from a text file of 4 or 9 numbers."""
-    path = Path(text)
-    content = read_text(path) if path.is_file() else text
-    try:
-        numbers = [float(x) for x in content.replace(",", " ").split()]
-    except ValueError:
-        numbers = []
-    if len(numbers) == 9:
-        return torch.tensor(numbers).reshape(3, 3)
-    if len(numbers) == 4:
-        fx, fy, cx, cy = numbers
-        return torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
-    raise ValueError(
-        f"`intrinsics` is {text!r}; expected fx,fy,cx,cy or a text file with these four numbers or a 3x3 matrix"
-    )

@@ -112,3 +112,52 @@ def test_other_files_are_a_note(tmp_path: Path, capsys: Any) -> None:
     (images(tmp_path) / "README.md").write_text("x")
     entry = check(tmp_path, capsys)
     assert not entry["defects"] and any("README.md" in text for text in entry["notes"])
+
+
+# Depth and cameras ----------------------------------------------------------------------------------
+
+
+def depths(root: Path, array: np.ndarray) -> None:
+    (root / "depth").mkdir(parents=True, exist_ok=True)
+    for index in range(FRAMES):
+        np.save(root / "depth" / f"{index}.npy", array)
+
+
+def test_smaller_depth_is_enlarged_and_told(tmp_path: Path, capsys: Any) -> None:
+    depths(images(tmp_path), np.arange(1, 7, dtype=np.float32).reshape(2, 3))
+    depth = FolderDataset(tmp_path, "all")[0]["depth"]
+    assert depth.shape == (1, 16, 24) and (depth[0, :8, :8] == 1).all() and depth[0, 15, 23] == 6
+    assert any("enlarged" in text for text in check(tmp_path, capsys)["notes"])
+    depths(tmp_path, np.ones((2, 4), np.float32))
+    with pytest.raises(DataError, match="must agree"):
+        FolderDataset(tmp_path, "all")[0]
+
+
+def test_wrong_units_and_empty_files_are_defects(tmp_path: Path, capsys: Any) -> None:
+    depths(images(tmp_path), np.full((16, 24), 1500.0, np.float32))  # millimetres as floats
+    assert "beyond 80 m" in check(tmp_path, capsys)["defects"][0]
+    assert not check(tmp_path, capsys, "--option", "far=2000")["defects"]
+    np.save(tmp_path / "depth" / "3.npy", np.full((16, 24), np.nan, np.float32))
+    defects = check(tmp_path, capsys, "--option", "far=2000")["defects"]
+    assert len(defects) == 1 and "3.npy has no valid pixel" in defects[0]
+
+
+def test_a_camera_file_of_ros_is_read_and_its_distortion_told(tmp_path: Path, capsys: Any) -> None:
+    depths(images(tmp_path), np.ones((16, 24), np.float32))
+    (tmp_path / "camera.yaml").write_text(
+        "image_width: 48\nimage_height: 32\nK: [40, 0, 23.5, 0, 40, 15.5, 0, 0, 1]\nD: [0.1, 0]\n"
+    )
+    data = FolderDataset(tmp_path, "all")
+    assert data[0]["intrinsics"].tolist() == [[20, 0, 11.5], [0, 20, 7.5], [0, 0, 1]]
+    assert "normals" in data.modalities
+    entry = check(tmp_path, capsys)
+    assert not entry["defects"] and any("not applied" in text for text in entry["notes"])
+
+
+def test_an_impossible_camera_is_one_defect_and_an_error(tmp_path: Path, capsys: Any) -> None:
+    depths(images(tmp_path), np.ones((16, 24), np.float32))
+    (tmp_path / "intrinsics.txt").write_text("0.58 1.92 0.5 0.5")
+    defects = check(tmp_path, capsys)["defects"]
+    assert len(defects) == 1 and "divided by the size" in defects[0]
+    with pytest.raises(DataError, match="divided by the size"):
+        FolderDataset(tmp_path, "all")[0]

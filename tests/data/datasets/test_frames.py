@@ -112,10 +112,10 @@ def test_intrinsics_are_asked_for_and_checked(tmp_path: Path) -> None:
     write_frames(tmp_path, range(4))
     with pytest.raises(DataError, match=r"give `intrinsics` as fx,fy,cx,cy.*intrinsics\.txt"):
         FrameFolder(tmp_path, "all")
-    with pytest.raises(DataError, match="fx, fy > 0"):
+    with pytest.raises(DataError, match="focal lengths in pixels, above 0"):
         FrameFolder(tmp_path, "all", intrinsics=(0.0, 1.0, 2.0, 3.0))
     (tmp_path / "intrinsics.txt").write_text("1 2 3")
-    with pytest.raises(DataError, match="3 numbers; expected 4"):
+    with pytest.raises(DataError, match="3 numbers; expected fx fy cx cy"):
         FrameFolder(tmp_path, "all")
     (tmp_path / "intrinsics.txt").write_text("1, 2, 3, 4")
     assert FrameFolder(tmp_path, "all")[0]["intrinsics"][1, 2] == 4

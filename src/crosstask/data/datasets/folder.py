@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from crosstask.data import labels
@@ -13,26 +12,31 @@ from crosstask.data.axes import CONVENTIONS, to_camera_axes
 from crosstask.data.binary_maps import SUFFIXES as BINARY_SUFFIXES
 from crosstask.data.binary_maps import read_binary, soft_share
 from crosstask.data.dataset import Frame, SceneDataset, as_map
+from crosstask.data.depth_maps import SUFFIXES as DEPTH_SUFFIXES
+from crosstask.data.depth_maps import read_depth
 from crosstask.data.files import (
     IMAGE_SUFFIXES,
     as_labels,
+    image_size,
     list_images,
     read_normals,
-    read_npy,
-    read_numbers,
-    read_png,
 )
 from crosstask.data.masks import IGNORED, MOST_CLASSES, MaskRule, declared_classes, find_rule
 from crosstask.data.masks import SUFFIXES as MASK_SUFFIXES
 from crosstask.data.sample import DataError, unknown_intrinsics
 from crosstask.data.splits import random_split, read_split
 from crosstask.data.unread import Unread, unread_entries
+from crosstask.geometry.camera import off_the_middle
+from crosstask.geometry.camera_files import NAMES as CAMERA_NAMES
+from crosstask.geometry.camera_files import SUFFIXES as CAMERA_SUFFIXES
+from crosstask.geometry.camera_files import read_camera
 from crosstask.media.listing import files_in
+from crosstask.media.orientation import stored_size
 from crosstask.tasks.classes import ClassTable
 
 _SUFFIXES = {
     "segmentation": MASK_SUFFIXES,
-    "depth": (".npy", ".png"),
+    "depth": DEPTH_SUFFIXES,
     "normals": (".npy", ".png"),
     "edges": BINARY_SUFFIXES,
     "saliency": BINARY_SUFFIXES,
@@ -54,7 +58,7 @@ class FolderDataset(SceneDataset):
         masks: How `segmentation/` is stored: "ids", "colors" (those of classes.txt), "binary" (0 and
             255 of two classes), or "auto", which looks; see `crosstask.data.masks`.
         void: Stored id of unlabelled pixels.
-        depth_scale: Units a metre of depth PNGs: 1000 for millimetres, 256 for KITTI's.
+        depth_scale: Units a metre of depth stored as integers: 1000 for millimetres, 256 for KITTI's.
         axes: Axes of stored normals; `camera` is ours: x right, y down, z forward.
         validation: Share of the frames in `val` where `splits/` does not say.
         options: See `SceneDataset`.
@@ -64,6 +68,7 @@ class FolderDataset(SceneDataset):
     """
 
     source = "folder"
+    deepest = 80.0
     supported = ("segmentation", "depth", "normals", "edges", "saliency")
     splits = ("train", "val", "test", "all")
     homepage = "your own disk"
@@ -74,11 +79,13 @@ root/
                           segmentation/train/NAME.png; train, val and test are splits then)
   segmentation/NAME.png   class index 0, 1, ... of 8 or 16 bits (255 unknown), the colours of
                           classes.txt, or 0 and 255 of two classes
-  depth/NAME.npy          float metres, 0 unknown (or 16-bit .png, see `depth_scale`)
+  depth/NAME.npy          float metres, 0 unknown; integers (.npy, 16-bit .png) by `depth_scale`;
+                          also .npz, .tif, .pfm, .h5
   normals/NAME.npy        (H, W, 3) unit vectors, 0 unknown (or 8-bit .png, 2 p / 255 - 1)
   edges/NAME.png          0 none, 255 edge, 127 unknown
   saliency/NAME.png       0 or 255
-  intrinsics.txt          fx fy cx cy in pixels (or 3x3), or intrinsics/NAME.txt per image
+  intrinsics.txt          fx fy cx cy in pixels (or 3x3, 3x4), or intrinsics/NAME.txt per image; also
+                          camera_info.yaml (ROS), .json (RealSense, Open3D), cameras.txt (COLMAP)
   classes.txt             one class a line: name [red green blue]
   splits/train.txt, val.txt, test.txt   one NAME a line; a fixed random split without them
 Only images/ must be there.
@@ -153,7 +160,11 @@ Only images/ must be there.
         return f"the folder {self.root / modality}{extra}"
 
     def _has_camera(self) -> bool:
-        return (self.root / "intrinsics.txt").is_file() or (self.root / "intrinsics").is_dir()
+        return self._shared_camera() is not None or (self.root / "intrinsics").is_dir()
+
+    def _shared_camera(self) -> Path | None:
+        paths = [self.root / name for name in CAMERA_NAMES]
+        return next((path for path in paths if path.is_file()), None)
 
     def index(self) -> list[Frame]:
         """Every image of `images/`, in the part that the split gives it."""
@@ -251,12 +262,15 @@ Only images/ must be there.
 
     def load_depth(self, frame: Frame) -> Tensor:
         """(1,H,W) metres, 0 where unknown."""
-        path = frame.files["depth"]
-        if path.suffix.lower() == ".png":
-            return as_map(read_png(path, bits=16)[0].numpy() / np.float32(self.depth_scale))
-        depth = read_npy(path)
-        depth = depth.reshape(depth.shape[:2])
-        return as_map(np.where(np.isfinite(depth) & (depth > 0), depth, 0))
+        return as_map(read_depth(frame.files["depth"], self.depth_scale).metres)
+
+    def fitted(self, name: str, value: Tensor, size: tuple[int, int]) -> Tensor:
+        """Depth of fewer pixels and the same aspect is enlarged: each pixel takes the nearest one."""
+        height, width = value.shape[-2:]
+        smaller = height < size[0] and width < size[1]
+        if name != "depth" or not smaller or abs(width * size[0] / (height * size[1]) - 1) > 0.01:
+            return value
+        return F.interpolate(value[None], size=size, mode="nearest-exact")[0]
 
     def load_normals(self, frame: Frame) -> Tensor:
         """(3,H,W) unit vectors, 0 where unknown."""
@@ -281,10 +295,16 @@ Only images/ must be there.
             told["segmentation"] = str(self._rule)
             if self._declared is not None and self._declared.ignored:
                 told["segmentation"] += f"; {IGNORED} of classes.txt is no class"
+        if "depth" in self.stored():
+            told["depth"] = f"floats in metres, integers {self.depth_scale:g} a metre"
         return told
 
     def remark(self, frame: Frame, name: str) -> str | None:
-        """Grey values between the two of edges and saliency."""
+        """Grey values of edges and saliency, depth of another size or scale, a lens that bends."""
+        if name == "intrinsics":
+            return self._camera_remark(frame)
+        if name == "depth" and name in frame.files:
+            return self._depth_remark(frame)
         if name in ("edges", "saliency") and name in frame.files:
             share, values = soft_share(frame.files[name], name == "edges")
             if share:
@@ -294,24 +314,42 @@ Only images/ must be there.
                 )
         return None
 
+    def _depth_remark(self, frame: Frame) -> str | None:
+        path = frame.files["depth"]
+        stored = read_depth(path, self.depth_scale)
+        size, found = image_size(frame.files["image"]), stored.metres.shape
+        texts = [stored.note] if stored.note else []
+        if found != size:
+            texts.append(
+                f"it is {found[0]}x{found[1]} and enlarged to its image's {size[0]}x{size[1]}, each "
+                "pixel from the nearest one"
+            )
+        return f"{path}: {'; '.join(texts)}" if texts else None
+
+    def _camera_remark(self, frame: Frame) -> str | None:
+        path = self._camera_file(frame)
+        if path is None:
+            return None
+        camera, size = read_camera(path), image_size(frame.files["image"])
+        stored = stored_size(size, self.orientation(frame))
+        texts = [camera.note] if camera.note else []
+        if camera.size not in (None, stored):
+            texts.append(f"{path} is of {camera.size} (height, width) and scaled to {stored}")
+        if off_the_middle(camera.for_image(stored), stored):
+            texts.append(
+                f"the principal point of {path} lies far off the middle, alike in both directions: is "
+                "it the camera of another resolution?"
+            )
+        return "; ".join(texts) or None
+
     def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
-        """`intrinsics/NAME.txt`, else `intrinsics.txt`, else unknown; in pixels of the image."""
-        path = self.root / "intrinsics" / f"{frame.name}.txt"
-        if not path.parent.is_dir():
-            path = self.root / "intrinsics.txt"
-            if not path.is_file():
-                return unknown_intrinsics()
-        return read_intrinsics(path)
+        """`intrinsics/NAME.txt`, else the folder's camera file, else unknown; in pixels."""
+        path = self._camera_file(frame)
+        return unknown_intrinsics() if path is None else read_camera(path).for_image(size)
 
-
-def read_intrinsics(path: Path) -> Tensor:
-    """(3,3) from a text file with `fx fy cx cy` or the nine numbers of the matrix."""
-    numbers = read_numbers(path)
-    if len(numbers) == 4:
-        fx, fy, cx, cy = numbers
-        numbers = [fx, 0, cx, 0, fy, cy, 0, 0, 1]
-    if len(numbers) != 9 or numbers[0] <= 0 or numbers[4] <= 0:
-        raise DataError(
-            f"{path} holds {len(numbers)} numbers; expected fx fy cx cy or a 3x3 matrix"
-        )
-    return torch.tensor(numbers, dtype=torch.float32).view(3, 3)
+    def _camera_file(self, frame: Frame) -> Path | None:
+        folder = self.root / "intrinsics"
+        if not folder.is_dir():
+            return self._shared_camera()
+        paths = [folder / f"{frame.name}{suffix}" for suffix in CAMERA_SUFFIXES]
+        return next((path for path in paths if path.is_file()), paths[0])

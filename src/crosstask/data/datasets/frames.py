@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from crosstask.data.dataset import Frame, SceneDataset, Transform
-from crosstask.data.files import IMAGE_SUFFIXES, list_images, read_image, read_numbers
-from crosstask.data.sample import DataError, intrinsics_matrix
+from crosstask.data.files import IMAGE_SUFFIXES, list_images, read_image
+from crosstask.data.sample import DataError
+from crosstask.geometry.camera import camera_matrix
+from crosstask.geometry.camera_files import read_camera
 from crosstask.media.images import image_facts
 from crosstask.media.video import VIDEO_SUFFIXES, frame_times, read_frames, video_orientation
 from crosstask.tasks import declared
@@ -123,16 +125,12 @@ class FrameFolder(SceneDataset):
 
     def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
         """The given camera, or that of the nearest intrinsics.txt above the frame."""
-        numbers = self.camera
-        if isinstance(numbers, (str, Path)):
-            numbers = read_numbers(Path(numbers), 4)
-        if numbers is None:
-            numbers = read_numbers(self._camera_file(frame), 4)
-        if len(numbers) != 4 or min(numbers[:2]) <= 0:
-            raise DataError(
-                f"`intrinsics` is {tuple(numbers)}; expected fx, fy > 0 and cx, cy in pixels of the stored images"
-            )
-        return intrinsics_matrix(*(float(number) for number in numbers))
+        given = self.camera
+        path = self._camera_file(frame) if given is None else given
+        if isinstance(path, str | Path):
+            camera = read_camera(Path(path))
+            return camera.for_image(size) if size[0] else camera.matrix
+        return camera_matrix(path)
 
     def orientation(self, frame: Frame) -> int:
         """That of the image, or of the video (its display matrix)."""

@@ -19,7 +19,7 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
         findings: Of all its frames, or of some.
         partial: Whether fewer frames than the official split has are a note, no defect.
     """
-    defects: list[str] = list(findings.defects)
+    defects: list[str] = list(dict.fromkeys(findings.defects))
     notes: list[str] = []
     official = dataset.official_size(dataset.split)
     if official is not None and official != len(dataset):
@@ -30,6 +30,13 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
     if findings.grey_levels:
         notes.append(f"{len(findings.grey_levels)} images, such as {findings.grey_levels[0]}")
     _tell_unread(dataset, defects, notes)
+    for name, measured in findings.measured.items():
+        if 2 * findings.too_deep[name] > measured:
+            limit = dataset.far or dataset.deepest
+            defects.append(
+                f"half of {name} lies beyond {limit:g} m: is its unit right (integers by "
+                "`depth_scale`, floats in metres)? Give `far` for scenes that are deeper"
+            )
     for name, texts in findings.remarks.items():
         notes.append(f"{name}: {len(texts)} files, such as {texts[0]}")
     for name, pixels in findings.pixels.items():

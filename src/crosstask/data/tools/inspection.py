@@ -34,6 +34,8 @@ class Findings:
     void: Counter[str] = field(default_factory=Counter)
     labelled_frames: Counter[str] = field(default_factory=Counter)
     positive: Counter[str] = field(default_factory=Counter)  # pixels that are 1
+    measured: Counter[str] = field(default_factory=Counter)  # pixels of distances, before `far`
+    too_deep: Counter[str] = field(default_factory=Counter)  # of these, beyond it
     remarks: dict[str, list[str]] = field(default_factory=dict)  # by modality, of single files
     labels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     depth: np.ndarray = field(default_factory=lambda: np.zeros(len(DEPTH_EDGES) + 1, np.int64))
@@ -45,7 +47,15 @@ class Findings:
         """Take in another one."""
         self.frames += other.frames
         self.defects += other.defects
-        for name in ("sizes", "pixels", "void", "labelled_frames", "positive"):
+        for name in (
+            "sizes",
+            "pixels",
+            "void",
+            "labelled_frames",
+            "positive",
+            "measured",
+            "too_deep",
+        ):
             # Counters of this class.
             getattr(self, name).update(getattr(other, name))
         self.labels += other.labels
@@ -73,7 +83,7 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
     findings.sizes[f"{size[0]}x{size[1]}"] += 1
     loaded: dict[str, Tensor] = {}
     steps: dict[str, Callable[[], Any]] = {
-        name: partial(dataset.load_target, frame, name, size)
+        name: partial(dataset.stored_target, frame, name, size)
         for name in dataset.stored()
         if name in dataset.targets
     }
@@ -86,13 +96,30 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
                 findings.defects.append(str(error))
     for name, value in loaded.items():
         if name != "intrinsics":
-            _measure(findings, name, value)
+            _measure_depth_range(findings, dataset, frame, name, value)
+            _measure(findings, name, dataset.cut_far(name, value))
         if (text := dataset.remark(frame, name)) is not None:
             findings.remarks.setdefault(name, []).append(text)
     every = max(1, len(dataset) // _NORMALS_FRAMES)
     if index % every == 0 and "normals" in loaded:
         _pair_normals(dataset, frame, loaded, size, findings)
     return findings
+
+
+def _measure_depth_range(
+    findings: Findings, dataset: SceneDataset, frame: Frame, name: str, value: Tensor
+) -> None:
+    """Of a distance, before `far` cuts it: how much lies too deep, and whether anything is known."""
+    target = target_of(name)
+    if not target.distance or name not in frame.files:
+        return
+    known = value[~target.void_mask(value)[None].expand_as(value)]
+    if known.numel() == 0:
+        findings.defects.append(f"{frame.files[name]} has no valid pixel: every value is unknown")
+    limit = dataset.far or dataset.deepest
+    if limit is not None:
+        findings.measured[name] += known.numel()
+        findings.too_deep[name] += int((known > limit).sum())
 
 
 def _measure(findings: Findings, name: str, value: Tensor) -> None:

@@ -1,0 +1,216 @@
+"""Files that cameras, calibration and reconstruction programs write about a pinhole camera."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from crosstask.geometry.camera import CameraError, camera_matrix, check_camera
+from crosstask.geometry.pinhole import scale_intrinsics
+from crosstask.media.reading import read_lines, read_text
+
+SUFFIXES = (".txt", ".yaml", ".yml", ".json")
+# Names in a folder of images, the first that is there counts.
+NAMES = (
+    "intrinsics.txt", "intrinsics.yaml", "intrinsics.yml", "intrinsics.json", "camera_info.yaml",
+    "camera_info.yml", "camera.yaml", "camera.yml", "camera.json", "cameras.txt",
+)  # fmt: skip
+# COLMAP's models: places of fx, fy, cx, cy among the parameters; what follows is distortion.
+_COLMAP = {
+    "SIMPLE_PINHOLE": (0, 0, 1, 2), "PINHOLE": (0, 1, 2, 3), "SIMPLE_RADIAL": (0, 0, 1, 2),
+    "RADIAL": (0, 0, 1, 2), "OPENCV": (0, 1, 2, 3), "FULL_OPENCV": (0, 1, 2, 3),
+    "OPENCV_FISHEYE": (0, 1, 2, 3), "SIMPLE_RADIAL_FISHEYE": (0, 0, 1, 2), "RADIAL_FISHEYE": (0, 0, 1, 2),
+    "FOV": (0, 1, 2, 3), "THIN_PRISM_FISHEYE": (0, 1, 2, 3),
+}  # fmt: skip
+_HALF = 0.5  # COLMAP's integer coordinates lie at the corners of pixels, ours at their centres
+
+
+@dataclass(frozen=True)
+class CameraFile:
+    """What a file says about a camera.
+
+    Attributes:
+        matrix: (3,3) in pixels, integer coordinates at pixel centres.
+        size: (height, width) of the images that it belongs to, None where the file names none.
+        distortion: coefficients of the lens, those that are not all 0; they are not applied.
+    """
+
+    path: Path
+    matrix: Tensor
+    size: tuple[int, int] | None = None
+    distortion: tuple[float, ...] = ()
+
+    def for_image(self, size: tuple[int, int]) -> Tensor:
+        """The matrix for images of (height, width) `size`: scaled where the file names another one.
+
+        Raises:
+            CameraError: another aspect than the file's, or no camera of such an image.
+        """
+        matrix = self.matrix
+        if self.size is not None and self.size != size:
+            down, across = size[0] / self.size[0], size[1] / self.size[1]
+            if abs(down / across - 1) > 0.02:
+                raise CameraError(
+                    f"{self.path} is of images of {self.size[1]} x {self.size[0]} pixels (width x "
+                    f"height), but the image is {size[1]} x {size[0]}, of another aspect; give the "
+                    "camera of the image as it is stored"
+                )
+            matrix = scale_intrinsics(matrix, across, down)
+        check_camera(matrix, str(self.path), size)
+        return matrix
+
+    @property
+    def note(self) -> str:
+        """What is told of a file whose lens bends lines; empty for a pinhole."""
+        if not self.distortion:
+            return ""
+        shown = ", ".join(f"{value:g}" for value in self.distortion)
+        return (
+            f"{self.path} has the distortion {shown}, which is not applied: undistort the images (and "
+            "labels) first, or expect bent geometry near their borders"
+        )
+
+
+def read_camera(path: Path) -> CameraFile:
+    """A camera from a file.
+
+    Text of fx fy cx cy, of a 3x3 or a 3x4 matrix; COLMAP's cameras.txt with one camera; ROS'
+    camera_info.yaml and OpenCV's; the JSON of RealSense, of Open3D, or of fx, fy, cx, cy.
+
+    Raises:
+        DataError: unreadable, or no camera; names the file and what to do.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return _mapping(path, _parsed(path, json.loads))
+    if suffix in (".yaml", ".yml"):
+        return _mapping(path, _parsed(path, _yaml))
+    lines = [line.split("#")[0].split() for line in read_lines(path)]
+    rows = [words for words in lines if len(words) > 4 and words[1] in _COLMAP]
+    if rows:
+        return _colmap(path, rows)
+    words = " ".join(" ".join(line) for line in lines).replace(",", " ").replace(";", " ").split()
+    return CameraFile(path, camera_matrix(_numbers(path, words), str(path)))
+
+
+def _numbers(path: Path, values: Any) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise CameraError(
+            f"{path} holds something that is no number ({error}); expected fx fy cx cy, a 3x3 or a "
+            "3x4 matrix"
+        ) from error
+
+
+def _parsed(path: Path, parse: Any) -> Mapping[str, Any]:
+    try:
+        found = parse(read_text(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, CameraError):
+            raise
+        first = str(error).split("\n")[0]
+        raise CameraError(f"{path} is no sound {path.suffix[1:]} file ({first})") from error
+    if not isinstance(found, Mapping):
+        raise CameraError(f"{path} holds no names with values; expected fx, fy, cx, cy")
+    return found
+
+
+def _yaml(text: str) -> Any:
+    import yaml
+
+    plain = [line for line in text.split("\n") if not line.startswith("%YAML")]
+    try:
+        return yaml.safe_load("\n".join(plain).replace("!!opencv-matrix", ""))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _mapping(path: Path, found: Mapping[str, Any]) -> CameraFile:
+    inner = found.get("intrinsic", found)
+    found = inner if isinstance(inner, Mapping) else found
+    size = _size(found)
+    matrix = next((found[k] for k in ("camera_matrix", "K", "k", "intrinsics") if k in found), None)
+    if isinstance(matrix, Mapping):
+        matrix = matrix.get("data")
+    if matrix is None and "intrinsic_matrix" in found:  # Open3D: column by column
+        values = _numbers(path, _flat(found["intrinsic_matrix"]))
+        matrix = [values[place] for place in (0, 3, 6, 1, 4, 7, 2, 5, 8)] if len(values) == 9 else values  # fmt: skip
+    if matrix is None:
+        keys = ("fx", "fy", "ppx" if "ppx" in found else "cx", "ppy" if "ppy" in found else "cy")
+        missing = [key for key in keys if key not in found]
+        if missing:
+            raise CameraError(
+                f"{path} has no {missing[0]}; expected fx, fy, cx, cy (or ppx, ppy), camera_matrix, K, "
+                f"or intrinsic_matrix; it has {', '.join(map(str, list(found)[:8]))}"
+            )
+        matrix = [found[key] for key in keys]
+    lens = next(
+        (found[k] for k in ("distortion_coefficients", "coeffs", "D", "d") if k in found), ()
+    )
+    lens = lens.get("data", ()) if isinstance(lens, Mapping) else lens
+    return CameraFile(
+        path,
+        camera_matrix(_numbers(path, _flat(matrix)), str(path), size),
+        size,
+        _distortion(_numbers(path, _flat(lens or ()))),
+    )
+
+
+def _size(found: Mapping[str, Any]) -> tuple[int, int] | None:
+    for high, wide in (("image_height", "image_width"), ("height", "width")):
+        sides = (found.get(high), found.get(wide))
+        if all(isinstance(side, int) and side > 0 for side in sides):
+            return sides  # type: ignore[return-value]
+    return None
+
+
+def _flat(value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        return [value]
+    return [inner for item in value for inner in _flat(item)]
+
+
+def _distortion(values: list[float]) -> tuple[float, ...]:
+    return tuple(values) if any(values) else ()
+
+
+def _colmap(path: Path, rows: list[list[str]]) -> CameraFile:
+    if len(rows) > 1:
+        raise CameraError(
+            f"{path} holds {len(rows)} cameras; expected one, or a file for each image, "
+            "intrinsics/NAME.txt"
+        )
+    _, model, width, height, *rest = rows[0]
+    parameters, places = _numbers(path, rest), _COLMAP[model]
+    if len(parameters) <= max(places) or not (width.isdigit() and height.isdigit()):
+        raise CameraError(f"{path} has too few numbers for COLMAP's camera {model}")
+    fx, fy, cx, cy = (parameters[place] for place in places)
+    size = (int(height), int(width))
+    matrix = camera_matrix([fx, fy, cx - _HALF, cy - _HALF], str(path), size)
+    return CameraFile(path, matrix, size, _distortion(parameters[max(places) + 1 :]))
+
+
+def given_camera(text: str) -> CameraFile:
+    """A camera from the command line: "fx,fy,cx,cy", a matrix, or the path of a file."""
+    path = Path(text)
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # too long a name
+        there = False
+    if there:
+        return read_camera(path)
+    words = text.replace(",", " ").split()
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (4, 9, 12):
+        raise CameraError(
+            f"`intrinsics` is {text!r}; expected fx,fy,cx,cy, a file with these four numbers or a 3x3 "
+            "or 3x4 matrix, or a camera file of ROS, RealSense, Open3D or COLMAP"
+        )
+    return CameraFile(path, camera_matrix(numbers))
