@@ -240,7 +240,9 @@ def declared_classes(classes: int | ClassTable | None, path: Path) -> DeclaredCl
         return DeclaredClasses(ClassTable.numbered(classes), False)
     if not path.is_file():
         return None
-    names, colors, ignored = [], [], False
+    names: list[str] = []
+    colors: list[tuple[int, int, int]] = []
+    ignored = False
     for line in read_lines(path):
         words = line.split()
         if words[0] == IGNORED and not names:
