@@ -136,9 +136,11 @@ def test_partial_is_supervised_with_two_fields_changed() -> None:
 def test_reading_options_imports_no_torch() -> None:
     code = (
         "import sys\n"
+        "from crosstask.cli import main\n"
         "from crosstask.cli.parsing import recipe_parser\n"
         "from crosstask.recipes.catalogue import RECIPES\n"
         "for name in RECIPES: recipe_parser(name, 'train')[1].format_help()\n"
+        "assert main(['study', 'table1', '--dataset', 'cityscapes', '--help']) == 0\n"
         "assert not {'torch', 'lightning', 'timm'} & {*sys.modules}\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

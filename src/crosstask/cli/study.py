@@ -20,11 +20,12 @@ def main(argv: list[str]) -> int:
     study = find_study(argv[0])
     dataset, rest = _dataset(rest)
 
-    from crosstask.experiments.studies import running
+    settings, options, given = _read(study.recipe(dataset), rest, study.optimizer)
+
+    from crosstask.experiments.studies import running  # loads torch, which help does without
     from crosstask.experiments.studies.study import Setting
     from crosstask.recipes.options import parse_names, parse_size
 
-    settings, options, given = _read(study.recipe(dataset), rest, study.optimizer)
     setting = Setting(
         dataset=dataset,
         seeds=tuple(_seed(s) for s in parse_names(settings.seeds)),
