@@ -14,20 +14,23 @@ from crosstask.recipes.settings import (
 
 if TYPE_CHECKING:
     from crosstask.engine.experiment import Experiment
-    from crosstask.tasks import Task
+    from crosstask.tasks import ClassTable, Task
 
 
 def folder_tasks(
-    root: str, near: float, far: float, canonical_focal: float | None, protocol: str
+    classes: "ClassTable | None",
+    near: float,
+    far: float,
+    canonical_focal: float | None,
+    protocol: str,
 ) -> "dict[str, Task]":
     """The tasks that the folder's own labels can teach."""
-    from crosstask.data import FolderDataset
     from crosstask.recipes.tasks import scene_tasks
     from crosstask.tasks import Saliency
 
     p: Any = protocol
     tasks = scene_tasks(
-        FolderDataset(root, "all", ()).classes,
+        classes,
         near=near,
         far=far,
         canonical_focal=canonical_focal,
@@ -45,12 +48,15 @@ def supervised(
     masks: str = "auto",
     void: int = 255,
     canonical_focal: float | None = None,
+    dataset: str = "folder",
     images: ReaderSettings = ReaderSettings(size="256x512"),
     network: NetworkSettings = NetworkSettings(encoder="resnet18", width=0.5),
     training: TrainingSettings = TrainingSettings(steps=10_000, batch_size=4, optimizer="matched"),
     supervision: SupervisionSettings = SupervisionSettings(),
 ) -> "Experiment":
     """Your own images, with whatever labels you have (see `crosstask.data.FolderDataset`).
+
+    Files that lie otherwise are read by a class of yours, `--dataset mine.py:MySet`.
 
     Args:
         near: least depth in metres.
@@ -59,25 +65,37 @@ def supervised(
         masks: how segmentation/ is stored: ids, colors (those of classes.txt), binary (0 and 255 of
             two classes), or auto, which looks; `data check` tells what it found.
         void: stored id of unlabelled pixels of segmentation/.
+        dataset: folder, another name of `crosstask data list`, or FILE.py:NAME, a class of
+            `crosstask.data.SceneDataset`.
         root: folder with images/ and a folder of each label that you have, named as its task.
     """
-    from crosstask.data import FolderDataset
+    from crosstask.data.datasets.catalogue import find_reader, own_options
     from crosstask.recipes.supervised import reader_experiment
 
-    place = needed_root(images.root, "folder")
+    reader: Any = find_reader(dataset)
+    place = Path(needed_root(images.root, reader.source))
+    stored = {"depth_scale": depth_scale, "masks": masks, "void": void}
+    options = {"far": far, **_taken(stored, own_options(reader), reader.__name__)}
+    classes = reader(place, reader.splits[0], ()).classes
     return reader_experiment(
-        FolderDataset,
-        folder_tasks(str(Path(place)), near, far, canonical_focal, supervision.protocol),
-        name="folder",
+        reader,
+        folder_tasks(classes, near, far, canonical_focal, supervision.protocol),
+        name=reader.source,
         tasks=tasks,
-        reader_options={
-            "depth_scale": depth_scale,
-            "far": far,
-            "masks": masks,
-            "void": void,
-        },
+        reader_options=options,
         images=images,
         network=network,
         training=training,
         supervision=supervision,
     )
+
+
+def _taken(given: dict[str, Any], options: dict[str, Any], reader: str) -> dict[str, Any]:
+    """How labels are stored, as far as a reader asks for it; what it would leave unread is refused."""
+    usual = {"depth_scale": 1000.0, "masks": "auto", "void": 255}
+    for name, value in given.items():
+        if name not in options and value != usual[name]:
+            raise ValueError(
+                f"`{name}` is {value!r}, which {reader} has no option for; leave it out"
+            )
+    return {name: value for name, value in given.items() if name in options}

@@ -1,0 +1,88 @@
+"""A study is an object: its fields decide recipe, optimiser and baseline; a file of one's own can hold one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crosstask.cli import main
+from crosstask.experiments.studies import STUDIES, Row, Setting, Study, find_study
+
+TASKS = ("segmentation", "depth")
+
+
+def rows(setting: Setting) -> list[Row]:
+    """One line.
+
+    And more.
+    """
+    return [
+        Row(name="alone", architecture="single_task_matched", tasks=TASKS, apart=True),
+        Row(name="both", architecture="densemtl", tasks=TASKS, options={"levels": [2]}),
+    ]
+
+
+def test_fields_decide() -> None:
+    study = Study(name="mine", rows=rows, regime="adaptation", baseline="alone")
+    assert study.description == "One line." and study.recipe("synthia") == "synthia.adaptation"
+    assert Study(name="mine", rows=rows, regime="mine.py:run").recipe("x") == "mine.py:run"
+    runs = study(Setting(dataset="synthia", seeds=(4, 5)))
+    assert [(r.row, r.tasks, r.seed) for r in runs[:3]] == [
+        ("alone", ("segmentation",), 4),
+        ("alone", ("depth",), 4),
+        ("both", TASKS, 4),
+    ]
+    assert len(runs) == 6 and runs[2].options["options"] == {"levels": [2]}
+    assert find_study(study) is study
+
+
+def test_the_studies_of_the_package_declare_what_lists_said() -> None:
+    matched = [name for name, study in STUDIES.items() if study.optimizer == "matched"]
+    assert matched == ["balancing", "sca_ablation", "architectures", "linear_designs"]
+    assert {n: s.baseline for n, s in STUDIES.items() if s.baseline} == {
+        "table5": "none",
+        "table6": "single_task-adversarial",
+    }
+    assert STUDIES["table5"].recipe("cityscapes") == "cityscapes.self_supervised"
+    assert STUDIES["table5"].optimizer == "paper_self_supervised"
+    assert STUDIES["table6"].recipe("procedural") == "procedural.adaptation"
+    assert all(study.description.endswith(".") for study in STUDIES.values())
+
+
+def test_a_study_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "from crosstask.experiments.studies import Row, Study\n"
+        "from crosstask.models.architectures.matched import multi_task_matched\n"
+        "def net(encoder, tasks, width=1.0):\n"
+        "    return multi_task_matched(encoder, tasks, width)\n"
+        "def rows(setting):\n"
+        "    'Mine.'\n"
+        "    return [Row(name='net', architecture='mine.py:net', tasks=('segmentation', 'depth'))]\n"
+        "NETS = Study(name='nets', rows=rows, optimizer='matched', baseline='none')\n"
+    )
+    tiny = [
+        "--seeds",
+        "0",
+        "--size",
+        "32x64",
+        "--steps",
+        "1",
+        "--width",
+        "0.0625",
+        "--train-length",
+        "2",
+        "--val-length",
+        "2",
+    ]
+    quick = [*tiny, "--workers", "0", "--output", "out", "--quiet", "--accelerator", "cpu"]
+    assert main(["study", "mine.py:NETS", *quick]) == 0
+    listed = json.loads(Path("out/nets.json").read_text())
+    assert listed == {"study": "nets", "runs": ["net.S-D.seed0"], "baseline": "none"}
+    assert main(["study", "mine.py:NETS", *quick, "--list"]) == 0
+    assert "finished" in capsys.readouterr().out
+    assert main(["study", "mine.py:rows", "--list"]) == 2
+    assert "expected a Study" in capsys.readouterr().err
+    assert main(["table", "out/nets.json"]) == 2 and "--trust" in capsys.readouterr().err
+    assert main(["table", "out/nets.json", "--trust"]) == 0
