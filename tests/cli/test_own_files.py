@@ -222,6 +222,72 @@ def test_a_network_that_nobody_could_load_is_not_trained(tmp_path: Path) -> None
     assert not (tmp_path / "run").exists()
 
 
+ROOMS = """
+
+from crosstask.data import Frame, SceneDataset
+from crosstask.tasks import ClassTable
+import numpy as np
+from PIL import Image
+
+
+class Rooms(SceneDataset):
+    source = "rooms"
+    supported = ("segmentation", "heat")
+    tree = "root/SPLIT/NAME.png"
+
+    def index(self):
+        found = sorted((self.root / self.split).glob("*.png"))
+        return [Frame(p.stem, {"image": p, "segmentation": p, "heat": p}) for p in found]
+
+    @property
+    def classes(self):
+        return ClassTable(names=("dark", "bright"), colors=((0, 0, 0), (255, 255, 255)))
+
+    def red(self, frame):
+        return torch.from_numpy(np.array(Image.open(frame.files["image"]))[..., 0])
+
+    def load_segmentation(self, frame):
+        return (self.red(frame) > 127).to(torch.uint8)
+
+    def load_heat(self, frame):
+        return self.red(frame)[None] / 255.0
+"""
+
+
+def test_a_task_of_a_new_kind_on_a_dataset_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Both in one file; nothing of this package knows either."""
+    import fakes.heat_map
+
+    monkeypatch.chdir(tmp_path)
+    Path("rooms.py").write_text(Path(fakes.heat_map.__file__).read_text() + ROOMS)
+    for number, split in enumerate(("train", "train", "val")):
+        (tmp_path / "data" / split).mkdir(parents=True, exist_ok=True)
+        noise = torch.randint(0, 255, (32, 64, 3), dtype=torch.uint8).numpy()
+        Image.fromarray(noise).save(tmp_path / "data" / split / f"{number}.png")
+    for command in ("check", "stats", "preview"):
+        words = ["data", command, "rooms.py:Rooms", "--root", "data"]
+        assert main([*words, *(["--output", "sheets"] if command == "preview" else [])]) == 0
+    assert sorted(p.name for p in Path("sheets").glob("*.png")) == [
+        "rooms_train.png",
+        "rooms_val.png",
+    ]
+    small = "--size 32x64 --width 0.0625 --steps 1 --workers 0 --encoder resnet10t --no-pretrained"
+    words = ["train", "folder.supervised", "--dataset", "rooms.py:Rooms", "--root", "data"]
+    words += ["--tasks", "segmentation,rooms.py:HeatMap", "--run", "run", *small.split(), *LOOP]
+    assert main(words) == 0
+    capsys.readouterr()
+    predict = ["predict", "run", "data/val/2.png", "--output", "out", "--device", "cpu"]
+    assert main(predict) == 2 and "rooms.py" in capsys.readouterr().err
+    assert main([*predict, "--trust"]) == 0 and Path("out/2_heat.npy").is_file()
+    assert main(["evaluate", "run", "--device", "cpu", "--json", "--trust"]) == 0
+    assert "heat/spread" in json.loads(capsys.readouterr().out)
+    for option in (["--depth-scale", "500"], ["--masks", "colors"]):
+        assert main([*words[:-6], *option, "--run", "other"]) == 2
+        assert "which Rooms has no option for" in capsys.readouterr().err
+
+
 # ---- a stranger's run ---------------------------------------------------------------------------
 
 EVIL = """
