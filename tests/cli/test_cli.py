@@ -1,6 +1,8 @@
 """The command line: quick help, exit codes, errors that name the nearest thing, predictions."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -253,3 +255,29 @@ def test_a_run_without_checkpoint(
         (tmp_path / "r" / name).write_text((run / name).read_text())
     assert main(["evaluate", str(tmp_path / "r")]) == 2
     assert "holds no model" in capsys.readouterr().err
+
+
+def test_a_run_that_is_there_already_brings_the_command_that_continues_it() -> None:
+    from crosstask.cli.train import exact_command
+    from crosstask.engine.resuming import RunExists
+
+    found = "runs/a b already holds a run of x, stopped at step 3 of 6"
+    argv = ["x", "--run", "runs/a b"]
+    with (
+        pytest.raises(ValueError, match="crosstask train x --run 'runs/a b' --resume\n"),
+        exact_command(argv),
+    ):
+        raise RunExists(found, "continue it with `--resume`", same=True)
+    with pytest.raises(RunExists, match="choose another"), exact_command(argv):
+        raise RunExists(found, "choose another `--run`", same=False)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_the_exit_code_of_any_command(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import crosstask.cli.models
+
+    monkeypatch.setattr(crosstask.cli.models, "main", lambda argv: os.kill(os.getpid(), number))
+    assert main(["models"]) == code
+    assert capsys.readouterr().err == "stopped\n"

@@ -204,6 +204,7 @@ def test_the_code_version_leaves_out_only_what_shows_numbers_or_words_errors() -
         "engine/description.py",
         "engine/environment.py",
         "engine/interruption.py",
+        "engine/limits.py",
         "engine/runs.py",
         "engine/storing.py",
         "engine/threads.py",

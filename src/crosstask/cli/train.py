@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from crosstask.cli.arguments import add_trust, checked_options
@@ -42,21 +44,22 @@ def main(argv: list[str]) -> int:
     from crosstask.recipes.options import parse_names
 
     experiment = function(**options)
-    metrics = train(
-        experiment,
-        namespace.run,
-        config={"recipe": name, **options},
-        resume=namespace.resume,
-        accelerator=namespace.accelerator,
-        precision=namespace.precision,
-        devices=namespace.devices,
-        num_nodes=namespace.num_nodes,
-        strategy=namespace.strategy,
-        trackers=parse_names(namespace.trackers),
-        progress=not namespace.quiet,
-        compile=namespace.compile,
-        recompute=namespace.recompute,
-    )
+    with exact_command(argv):
+        metrics = train(
+            experiment,
+            namespace.run,
+            config={"recipe": name, **options},
+            resume=namespace.resume,
+            accelerator=namespace.accelerator,
+            precision=namespace.precision,
+            devices=namespace.devices,
+            num_nodes=namespace.num_nodes,
+            strategy=namespace.strategy,
+            trackers=parse_names(namespace.trackers),
+            progress=not namespace.quiet,
+            compile=namespace.compile,
+            recompute=namespace.recompute,
+        )
     if metrics:
         metrics_table(metrics, experiment.tasks, title=str(namespace.run))
         print(f"\nimages: {namespace.run / 'panel.png'}")
@@ -64,6 +67,22 @@ def main(argv: list[str]) -> int:
         if namespace.next_steps:
             print(next_steps(namespace.run))
     return 0
+
+
+@contextlib.contextmanager
+def exact_command(argv: list[str]) -> Iterator[None]:
+    """Where a run lies already that these options continue, the error ends with the command that does."""
+    from crosstask.engine.resuming import RunExists
+
+    try:
+        yield
+    except RunExists as error:
+        if not error.same:
+            raise
+        command = shlex.join(["crosstask", "train", *argv, "--resume"])
+        raise ValueError(
+            f"{error.found}. Continue it with\n  {command}\nor choose another `--run`"
+        ) from error
 
 
 def _tell_skipped(file: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from crosstask.data.sample import DataError
+from crosstask.media.files import atomic_path
 from crosstask.media.reading import read_lines, read_text
 
 _HEADER = "# crosstask split"
@@ -83,10 +84,8 @@ def digest(names: Iterable[str]) -> str:
 def write_split(path: Path, names: Sequence[str]) -> str:
     """Write one name a line under a header with their number and hash; returns the hash."""
     value = digest(names)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text("\n".join([f"{_HEADER} {len(names)} {value}", *names]) + "\n")
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join([f"{_HEADER} {len(names)} {value}", *names]) + "\n")
     return value
 
 

@@ -61,6 +61,7 @@ _NOT_NUMBERS = (
     "engine/diagnosis.py",
     "engine/environment.py",
     "engine/interruption.py",
+    "engine/limits.py",
     "engine/runs.py",
     "engine/storing.py",
     "engine/threads.py",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.data import Dataset
 
 from crosstask.data.samples import Samples, as_samples
+from crosstask.engine.limits import check_numbers
 from crosstask.engine.threads import Workers, check_workers
 from crosstask.models.networks.separate import SeparateNetworks
 from crosstask.tasks import Task
@@ -56,6 +57,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_workers(self.workers)
+        check_numbers(self)
         _check_balancing(self.regime)
         self._open_train, self._open_val = self.train_data, self.val_data
         self.train_data, self.val_data = self._open_train_data, self._open_val_data

@@ -9,6 +9,7 @@ from collections.abc import Sized
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
+from crosstask.engine.limits import check_numbers
 from crosstask.engine.threads import Workers
 
 S = TypeVar("S")
@@ -89,6 +90,9 @@ class TrainingSettings:
     channels_last: bool = True
     init_from: str | None = None
     skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def length(self) -> tuple[int, int]:
         """Steps and images a batch.

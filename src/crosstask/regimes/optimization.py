@@ -1,5 +1,6 @@
 """Optimisers, parameter groups and learning-rate schedules, all counted in optimiser steps."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -42,9 +43,9 @@ class OptimizerSettings:
     def __post_init__(self) -> None:
         if self.name not in ("adam", "adamw", "sgd"):
             raise ValueError(f"`name` is {self.name!r}; expected adam, adamw or sgd")
-        if self.lr <= 0 or self.encoder_lr < 0:
+        if not 0 < self.lr < math.inf or not 0 <= self.encoder_lr < math.inf:
             raise ValueError(
-                f"`lr` is {self.lr}, `encoder_lr` is {self.encoder_lr}; expected positive rates"
+                f"`lr` is {self.lr}, `encoder_lr` is {self.encoder_lr}; expected finite positive rates"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ a finished one.
 
 import io
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,6 +20,7 @@ from PIL import Image
 from crosstask.data.datasets.nyudv2 import CROP, FULL
 from crosstask.data.files import IMAGE_SUFFIXES, read_image, read_mat
 from crosstask.data.sample import DataError
+from crosstask.media.files import atomic_path
 
 LABELED, SPLITS, MAPPING = "nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat"
 _RAW_CLASSES = 894
@@ -32,8 +34,12 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[bool]:
             yield job()
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
+    with ProcessPoolExecutor(workers, context, _leave_interrupts_to_the_parent) as pool:
         yield from pool.map(_call, jobs, chunksize=4)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _call(job: Job) -> bool:
@@ -42,10 +48,8 @@ def _call(job: Job) -> bool:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """The file is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    with atomic_path(path, size=len(data)) as temporary:
+        temporary.write_bytes(data)
 
 
 def _png(array: np.ndarray) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crosstask.engine.interruption import Stopped
 from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError
 from crosstask.engine.training import train
 from crosstask.experiments.studies.study import StudyRun
@@ -200,6 +201,10 @@ def run_study(
                 say(f"[{number}/{len(planned)}] {name}")
                 train_one(item, _prepare(item))
                 trained = True
+            except Stopped as stop:
+                raise Stopped(
+                    stop.signal, f"{name}: {stop}: the same command goes on with the study"
+                ) from stop
             except RunError as error:
                 if is_free(item.place):  # not a race for the directory: the run itself is wrong
                     failed[name] = None
