@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         type=metres,
         metavar="METRES",
         help="depth scaled to this height of the camera above the ground, scored beside the other as "
-        "depth/height_scaled/...; depth/ground/... is the height that the network believes in",
+        "depth/height_scaled/...; depth/ground/... is the height that the prediction implies",
     )
     parser.add_argument(
         "--submission",

@@ -124,11 +124,6 @@ def train(
     _quieten()
     place = Run(run)
     hardware = choose(accelerator, kept_precision(place, precision) if resume else precision)
-    if hardware.emulates:
-        warnings.warn(
-            "this CPU emulates bf16, ten to twenty times slower than float32; leave `--precision` out",
-            stacklevel=2,
-        )
     _prepare_network(experiment.regime, hardware, compile, recompute)
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
     description(experiment, settings)  # refuses, before anything is written, what nobody could load
@@ -140,14 +135,7 @@ def train(
         else:
             start = start_of_others(place, resume)
         train_set, val_set = experiment.train_data(), experiment.val_data()
-        regime = experiment.regime
-        if start.checkpoint:  # as when it began, whatever is the default now
-            take_over_input(regime, read_json(place.path / "model.json")["model"])
-        regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
-        camera = training_camera(experiment.tasks, train_set)
-        value_range = trained_range(train_set)
-        described = description(experiment, settings, camera, value_range)
-        regime.description = json.dumps(described)
+        described = _set_out(place, experiment, settings, train_set, start)
         if rank_zero:
             _record(place, experiment, hardware, train_set, val_set, start)
             write_json(place.path / "model.json", described)
@@ -164,31 +152,59 @@ def train(
             progress,
             val_set,
         )
-        threads = chosen_threads(trainer.num_devices)
-        if threads is not None:  # the processes of this machine divide its cores
-            torch.set_num_threads(threads)
-        data = RunData(experiment, train_set, val_set, start.step)
-        trainer.fit(
-            regime,
-            datamodule=data,
-            ckpt_path=None if start.checkpoint is None else str(start.checkpoint),
-            weights_only=True,
-        )
-        regime.check_finite()
+        _fit(trainer, experiment, RunData(experiment, train_set, val_set, start.step), start)
         unreadable = _gathered(trainer, train_set)
         rank = trainer.global_rank
-        if dist.is_available() and dist.is_initialized():
-            # What follows is the first process's alone; no metric may wait for the others.
-            dist.barrier()
-            dist.destroy_process_group()
+        _leave_the_other_processes()
         if rank != 0:
             return {}
         if unreadable:
             write_json(place.path / "skipped.json", joined_report(unreadable))
-        saved = next(c for c in trainer.callbacks if isinstance(c, Checkpoints))  # type: ignore[attr-defined]
-        if saved.validated_step != trainer.global_step:
-            _score_the_end(place, experiment, hardware, val_set, saved.best)
+        _consider_the_end(trainer, place, experiment, hardware, val_set)
         return finish(place, experiment, hardware, train_set, val_set)
+
+
+def _set_out(
+    place: Run, experiment: Experiment, settings: dict[str, Any], train_set: Any, start: Start
+) -> dict[str, Any]:
+    """Tells the regime what it has to know of its data and its past; returns the run's model.json."""
+    regime = experiment.regime
+    if start.checkpoint:  # as when it began, whatever is the default now
+        take_over_input(regime, read_json(place.path / "model.json")["model"])
+    regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
+    camera = training_camera(experiment.tasks, train_set)
+    described = description(experiment, settings, camera, trained_range(train_set))
+    regime.description = json.dumps(described)
+    return described
+
+
+def _fit(trainer: pl.Trainer, experiment: Experiment, data: RunData, start: Start) -> None:
+    threads = chosen_threads(trainer.num_devices)
+    if threads is not None:  # the processes of this machine divide its cores
+        torch.set_num_threads(threads)
+    trainer.fit(
+        experiment.regime,
+        datamodule=data,
+        ckpt_path=None if start.checkpoint is None else str(start.checkpoint),
+        weights_only=True,
+    )
+    experiment.regime.check_finite()
+
+
+def _consider_the_end(
+    trainer: pl.Trainer, place: Run, experiment: Experiment, hardware: Hardware, val_set: Any
+) -> None:
+    """Scores the last step where no validation fell on it."""
+    saved = next(c for c in trainer.callbacks if isinstance(c, Checkpoints))  # type: ignore[attr-defined]
+    if saved.validated_step != trainer.global_step:
+        _score_the_end(place, experiment, hardware, val_set, saved.best)
+
+
+def _leave_the_other_processes() -> None:
+    """What follows training is the first process's alone; no metric may wait for the others."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 def _gathered(trainer: pl.Trainer, train_set: Dataset[Any]) -> list[SkipBad]:
@@ -204,6 +220,11 @@ def _gathered(trainer: pl.Trainer, train_set: Dataset[Any]) -> list[SkipBad]:
 
 def _prepare_network(regime: Regime, hardware: Hardware, compile: bool, recompute: bool) -> None:
     """How the network runs; neither changes what it computes, nor the keys of its weights."""
+    if hardware.emulates:
+        warnings.warn(
+            "this CPU emulates bf16, ten to twenty times slower than float32; leave `--precision` out",
+            stacklevel=3,
+        )
     if compile and recompute:
         raise ValueError(
             "`--compile` plans what to recompute itself; leave out `--recompute` or `--compile`"

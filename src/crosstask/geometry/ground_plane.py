@@ -2,7 +2,7 @@
 
 One image shows angles, not lengths. A network takes its metres from what it was trained on: mostly from
 how far below the horizon a thing stands, which is right only for cameras at the height of the training
-camera. The ground in a predicted depth map tells which height the network believes in; the true one, which
+camera. The ground in a predicted depth map tells which height the network implies; the true one, which
 is easy to measure on a vehicle, sets the scale right.
 """
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from crosstask.data.sample import DataError
 
 _BYTES = ("segmentation", "edges")
-_PICTURES = ("image", "neighbours")
+_IMAGES = ("image", "neighbours")
 
 
 class FrameCache:
@@ -69,7 +69,7 @@ class FrameCache:
             return None
         if "image" not in values or "intrinsics" not in values:
             return None
-        for name in _PICTURES:
+        for name in _IMAGES:
             if name in values:
                 values[name] = values[name].float().div_(255)
         values["segmentation"] = values["segmentation"].to(torch.int64)
@@ -80,10 +80,10 @@ class FrameCache:
         """Keep a frame; another process may do so at the same time."""
         arrays: dict[str, Any] = {}
         for name, value in frame.items():
-            if name in _PICTURES:
+            if name in _IMAGES:
                 value = (value * 255).round()
             arrays[name] = (
-                value.to(torch.uint8).numpy() if name in (*_PICTURES, *_BYTES) else value.numpy()
+                value.to(torch.uint8).numpy() if name in (*_IMAGES, *_BYTES) else value.numpy()
             )
         path = self.path(number)
         partial = path.with_suffix(f".{os.getpid()}.partial")

@@ -1,4 +1,4 @@
-"""STL and MTL with DenseMTL's own decoder: what is left of DenseMTL when the tasks do not talk."""
+"""STL and MTL with DenseMTL's own decoder: DenseMTL without its exchange."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

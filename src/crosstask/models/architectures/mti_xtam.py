@@ -1,6 +1,6 @@
 """DenseMTL's cross-task attention inside MTI-Net's multi-scale scheme.
 
-A combination that DenseMTL (Lopes et al., WACV 2023) names as future work and nobody published.
+A combination that DenseMTL (Lopes et al., WACV 2023) names as future work; not published.
 """
 
 from collections.abc import Mapping
@@ -69,5 +69,5 @@ def mti_xtam(
     )
 
 
-# Nobody published it: trained as MTI-Net.
+# Not published: trained as MTI-Net.
 MTI_XTAM = replace(MTI_NET, build=mti_xtam)

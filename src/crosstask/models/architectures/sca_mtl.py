@@ -84,14 +84,14 @@ def sca_mtl(
         ValueError: an unknown choice, choices that exclude each other, one task, a missing stride.
     """
     _check_choices(
-        self_attention=(self_attention, ("window", "duplicate", None)),
-        task_exchange=(task_exchange, ("linear", "gated", "xtam", None)),
-        propagation=(propagation, ("attention", "convolution", None)),
-        propagate_from=(propagate_from, ("exchanged", "initial")),
-        order=(order, ("tasks_first", "scales_first")),
-        pairs=(pairs, ("sequential", "all")),
-        all_pairs_stride=(all_pairs_stride, STRIDES),
-        grouping=(grouping, ("released", "intended")),
+        self_attention=self_attention,
+        task_exchange=task_exchange,
+        propagation=propagation,
+        propagate_from=propagate_from,
+        order=order,
+        pairs=pairs,
+        all_pairs_stride=all_pairs_stride,
+        grouping=grouping,
     )
     _check_tasks(tasks, task_exchange, propagation, auxiliary_tasks, deep_supervision)
     _check_exclusions(
@@ -101,18 +101,15 @@ def sca_mtl(
     maps = PyramidMaps(encoder, neck, width)
     channels = tuple(c * (1 if self_attention is None else 2) for c in maps.channels)
     together = STRIDES.index(all_pairs_stride) if pairs == "all" else 4
-    queries = tuple(k for k in range(3) if k < together)
-    inputs = channels
-    if propagation is not None:
-        inputs = tuple(c + (channels[k + 1] if k < 3 else 0) for k, c in enumerate(channels))
+    queries = tuple(range(min(3, together)))
+    inputs = _decoder_inputs(channels, propagation)
+    readers = [] if not scale_attention else [t for t in tasks if t not in auxiliary_tasks]
     decoders = {
         task: TaskScales(
             inputs,
             channels,
             outputs,
-            ScaleAttention(channels, queries)
-            if scale_attention and queries and task not in auxiliary_tasks
-            else None,
+            ScaleAttention(channels, queries) if queries and task in readers else None,
             scales_first,
             head_channels,
             deep_supervision,
@@ -165,10 +162,29 @@ def _exchange_maker(
     return None
 
 
-def _check_choices(**choices: tuple[Any, tuple]) -> None:
-    for name, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise ValueError(f"`{name}` is {value!r}; expected one of {allowed}.")
+_CHOICES: Mapping[str, tuple[Any, ...]] = {
+    "self_attention": ("window", "duplicate", None),
+    "task_exchange": ("linear", "gated", "xtam", None),
+    "propagation": ("attention", "convolution", None),
+    "propagate_from": ("exchanged", "initial"),
+    "order": ("tasks_first", "scales_first"),
+    "pairs": ("sequential", "all"),
+    "all_pairs_stride": STRIDES,
+    "grouping": ("released", "intended"),
+}
+
+
+def _check_choices(**choices: Any) -> None:
+    for name, value in choices.items():
+        if value not in _CHOICES[name]:
+            raise ValueError(f"`{name}` is {value!r}; expected one of {_CHOICES[name]}.")
+
+
+def _decoder_inputs(channels: Sequence[int], propagation: str | None) -> tuple[int, ...]:
+    """Channels that reach the decoders: with propagation also those of the next coarser scale."""
+    if propagation is None:
+        return tuple(channels)
+    return tuple(c + (channels[k + 1] if k < 3 else 0) for k, c in enumerate(channels))
 
 
 def _check_exclusions(
