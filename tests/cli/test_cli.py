@@ -76,7 +76,7 @@ def test_python_runs_the_package() -> None:
         ("train procedural.supervised --run x --options.fusoin add", "fusion"),
         ("train camvid.supervised --run x --no-pretrained --encoder resnet10t", "--root DIR"),
         ("train nothing.py:f --run x", "no file nothing.py"),
-        ("evaluate nowhere", "no run directory"),
+        ("evaluate nowhere", "not a run directory"),
         ("predict nowhere nothing.png --output o", "no file or folder nothing.png"),
     ],
 )
@@ -210,7 +210,7 @@ class TestPredict:
 
     @pytest.mark.parametrize(
         ("content", "words"),
-        [(b"", "zero bytes"), (b"hello", "no image"), (None, "cut or damaged")],
+        [(b"", "zero bytes"), (b"hello", "not an image"), (None, "cut or damaged")],
     )
     def test_bad_files_are_named_and_the_others_done(
         self,

@@ -270,7 +270,7 @@ def test_prepare_says_what_is_missing(tmp_path: Path) -> None:
     (source / "nyu_depth_v2_labeled.mat").write_bytes(b"no hdf5 at all")
     fakes.nyudv2.write_mat(tmp_path / "again")
     (tmp_path / "again" / "classMapping40.mat").replace(source / "classMapping40.mat")
-    with pytest.raises(DataError, match="no readable HDF5"):
+    with pytest.raises(DataError, match="not a readable HDF5"):
         main(["prepare", "nyudv2", "--source", str(source), "--root", str(tmp_path / "nyu")])
 
 

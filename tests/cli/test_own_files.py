@@ -403,7 +403,7 @@ def test_a_strangers_model_runs_nothing(
     with pytest.raises(TrustError):
         crosstask.load(run)
     with pytest.raises(TrustError):
-        crosstask.load(run, trust=trained / "mine.py")  # another file is no permission
+        crosstask.load(run, trust=trained / "mine.py")  # another file is not permission
     assert not marker.exists()
 
 

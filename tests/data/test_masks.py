@@ -116,7 +116,7 @@ def test_another_void_and_what_cannot_be_one(tmp_path: Path) -> None:
     assert find_rule([path], TABLE, True, void=99).read(path).tolist() == [[0, 2, 255]]
     with pytest.raises(DataError, match="label value 99"):
         find_rule([path], TABLE, True).read(path)
-    with pytest.raises(DataError, match="`void` is 2; expected an id that is no class"):
+    with pytest.raises(DataError, match="`void` is 2; expected an id that is not a class"):
         find_rule([path], TABLE, True, void=2)
     with pytest.raises(DataError, match="`masks` is 'colours'"):
         find_rule([path], TABLE, True, "colours")

@@ -224,7 +224,7 @@ def test_the_declaration_survives_copies_and_processes() -> None:
 
 
 def test_a_map_of_bytes_gets_its_void() -> None:
-    """-1 is no byte: the map is brought to its declared type before anything is filled in."""
+    """-1 is not a byte: the map is brought to its declared type before anything is filled in."""
     stored = same() | {"own_albedo": torch.ones(3, 32, 64, dtype=torch.uint8)}
     out = transforms.JointTransform([v2.Pad(1)])(stored)
     assert out["own_albedo"].dtype == torch.float32

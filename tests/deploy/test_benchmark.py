@@ -157,7 +157,7 @@ class Clock:
 def test_parts_of_a_forward_pass_are_counted_once(
     recompute: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checkpointed exchanges run again in the backward pass, which is no part of the forward pass."""
+    """Checkpointed exchanges run again in the backward pass, which is not part of the forward pass."""
     made, clock = small("densemtl_linear"), Clock()
     monkeypatch.setattr(benchmark.time, "perf_counter", clock.perf_counter)
     if recompute:

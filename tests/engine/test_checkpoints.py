@@ -43,7 +43,7 @@ def test_a_model_goes_round(model: SceneModel, tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"schema_version": 99}, "newer crosstask"),
-        ({"library": "other"}, "no crosstask model"),
+        ({"library": "other"}, "not a crosstask model"),
         ({"tasks": [{"type": "Telepathy"}]}, "Telepathy"),
         ({"sha256": "0" * 64}, "do not belong together"),
         ({"model": {}}, "incomplete or damaged"),

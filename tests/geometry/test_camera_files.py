@@ -59,12 +59,12 @@ def test_a_named_size_is_scaled_to_the_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.json", "{", "no sound json file"),
+        ("a.json", "{", "not a sound json file"),
         ("a.json", "[1, 2]", "no names"),
         ("a.json", '{"fx": 1, "fy": 2}', "has no cx"),
-        ("a.yaml", "a: [", "no sound yaml file"),
-        ("a.yaml", "K: [a, b]", "no number"),
-        ("a.txt", "60 60 x 3", "no number"),
+        ("a.yaml", "a: [", "not a sound yaml file"),
+        ("a.yaml", "K: [a, b]", "not a number"),
+        ("a.txt", "60 60 x 3", "not a number"),
         ("a.txt", "1 PINHOLE 96 48 60 58 48 24\n2 PINHOLE 96 48 60 58 48 24", "2 cameras"),
         ("a.txt", "0 0 0 0", "above 0"),
     ],

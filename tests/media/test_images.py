@@ -202,7 +202,7 @@ def test_colour_that_would_lose_bits_is_named(tmp_path: Path) -> None:
         read_upright(tmp_path / "a.ppm")
 
 
-# What is no usable image --------------------------------------------------------------------------
+# What is not a usable image --------------------------------------------------------------------------
 
 
 def test_a_limit_of_pixels_before_decoding(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_program_in_an_image_s_name_is_not_run(tmp_path: Path) -> None:
     """PostScript and the like are no images here, whatever Pillow could do with them."""
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\nshowpage\n")
-    with pytest.raises(ImageError, match="no image that can be read"):
+    with pytest.raises(ImageError, match="not an image that can be read"):
         read_upright(path)
 
 

@@ -296,7 +296,7 @@ def test_weights_of_the_wider_family():
 def test_unknown_specs_say_what_is_known():
     with pytest.raises(ValueError, match="Segmentation"):
         from_spec({"type": "Segmentatoin"})
-    with pytest.raises(ValueError, match="`farr` is no option of Depth"):
+    with pytest.raises(ValueError, match="`farr` is not an option of Depth"):
         from_spec({"type": "Depth", "farr": 3})
 
 

@@ -185,7 +185,7 @@ def test_the_scene_in_space_and_its_file(site: Site, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("text.png", b"no image", "text.png is no image that can be read"),
+        ("text.png", b"no image", "text.png is not an image that can be read"),
         ("zero.jpg", b"", "empty"),
         ("large.png", b"x" * 300_000, "exceed the maximum"),
     ],

@@ -26,7 +26,7 @@ def noise(width: int = 60, height: int = 40) -> Image.Image:
 
 
 def write(kind: str, path: Path) -> None:
-    """Every kind of image that is no plain RGB file."""
+    """Every kind of image that is not a plain RGB file."""
     if kind == "cmyk":
         noise().convert("CMYK").save(path.with_suffix(".jpg"))
     elif kind == "sixteen":
@@ -67,7 +67,7 @@ def test_unusual_images_are_read_and_deleted(
     ("content", "words"),
     [
         (b"", "empty"),
-        (b"no image at all", "no image that can be read"),
+        (b"no image at all", "not an image that can be read"),
         (b"x" * 600_000, "at most 0.5"),
         ("cut", "cut or damaged"),
         ("wide", "1200 x 1000 pixels; shrink it below 1 megapixels"),

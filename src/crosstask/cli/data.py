@@ -48,7 +48,7 @@ def add_data_parser(commands: Any) -> None:
         parser.add_argument("--limit", type=int, help="look at this many evenly spaced frames")
         parser.add_argument("--workers", **WORKERS)
         if command == "check":
-            text = "a smaller number of frames than the official split has is no defect"
+            text = "a smaller number of frames than the official split has is not a defect"
             parser.add_argument("--partial", action="store_true", help=text)
             text = "write the frames of every split into this folder, one file each, with a hash"
             parser.add_argument("--write-splits", type=Path, metavar="DIR", help=text)
@@ -331,5 +331,5 @@ def _progress(items: Iterable[Any], total: int, title: str, quiet: bool) -> Iter
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.partition("x")
     if not (height.isdigit() and width.isdigit() and int(height) > 0 and int(width) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH such as 512x1024")
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH such as 512x1024")
     return int(height), int(width)

@@ -145,7 +145,7 @@ def _pfm(path: Path) -> np.ndarray:
         return values.reshape(height, width)[::-1].astype(np.float32)
     except (ValueError, IndexError) as error:
         raise DataError(
-            f"{path} is no sound grey .pfm file ({error}); expected `Pf`, width and height, scale, "
+            f"{path} is not a sound grey .pfm file ({error}); expected `Pf`, width and height, scale, "
             "and 32-bit floats"
         ) from error
 

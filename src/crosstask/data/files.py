@@ -100,7 +100,7 @@ def read_mat(path: Path) -> dict[str, Any]:
     try:
         return loadmat(io.BytesIO(data), squeeze_me=True, struct_as_record=False)
     except Exception as error:  # scipy raises several unrelated types on damaged files
-        raise DataError(f"{path} is no readable .mat file ({error})") from error
+        raise DataError(f"{path} is not a readable .mat file ({error})") from error
 
 
 def read_numbers(path: Path, count: int | None = None) -> list[float]:
@@ -110,7 +110,7 @@ def read_numbers(path: Path, count: int | None = None) -> list[float]:
     try:
         numbers = [float(word) for word in words]
     except ValueError as error:
-        raise DataError(f"{path} holds something that is no number ({error})") from error
+        raise DataError(f"{path} holds something that is not a number ({error})") from error
     if count is not None and len(numbers) != count:
         raise DataError(f"{path} holds {len(numbers)} numbers; expected {count}")
     return numbers

@@ -140,7 +140,7 @@ def find_rule(
         )
     if not len(table) <= void <= _DEEP_VOID and masks != "colors":
         raise DataError(
-            f"`void` is {void}; expected an id that is no class: {len(table)} to {_DEEP_VOID}"
+            f"`void` is {void}; expected an id that is not a class: {len(table)} to {_DEEP_VOID}"
         )
     if masks == "binary" and len(table) != 2:
         raise DataError(f"`masks` is 'binary', but there are {len(table)} classes; expected 2")
@@ -218,7 +218,7 @@ class DeclaredClasses:
 
     Attributes:
         colored: whether its colours are declared, and distinct (a palette of ours stands otherwise).
-        ignored: whether the first line was labelme's `__ignore__`, which is no class: its tools
+        ignored: whether the first line was labelme's `__ignore__`, which is not a class: its tools
             write these pixels as 255.
     """
 

@@ -26,7 +26,7 @@ class WrongRoot(DataError):
 
 @dataclass(frozen=True)
 class Key:
-    """One entry of a sample that is no label map.
+    """One entry of a sample that is not a label map.
 
     Attributes:
         name: Key in the dictionary.
@@ -96,7 +96,7 @@ def stray(sample: Mapping[str, Any], key: str) -> DataError:
     """The error for a map under a key that nobody declared."""
     return DataError(
         f"{where(sample)} has a map under {key!r}, {undeclared(key)}; or leave it out of the sample "
-        "(an array that is no map: flatten it)"
+        "(an array that is not a map: flatten it)"
     )
 
 

@@ -37,7 +37,7 @@ class Unread:
     """An entry that is not read.
 
     Attributes:
-        why: a phrase such as "is no image".
+        why: a phrase such as "is not an image".
         meant: name that is read and that it looks like, "" without one.
     """
 

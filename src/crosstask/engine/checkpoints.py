@@ -181,7 +181,7 @@ def step_of(path: Path) -> int:
     step = read_checkpoint(path).get("global_step")
     if isinstance(step, bool) or not isinstance(step, int) or step < 0:
         raise ModelFileError(
-            f"{path} says step {step!r}; expected a whole number. It is no checkpoint that training "
+            f"{path} says step {step!r}; expected a whole number. It is not a checkpoint that training "
             "wrote: put the run's own back, or start a new run"
         )
     return step
@@ -225,7 +225,7 @@ def network_weights(checkpoint: Mapping[str, Any], averaged: bool = True) -> dic
     wrong = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
     if wrong:
         raise ModelFileError(
-            f"the checkpoint's `state_dict` holds {wrong[0]!r}, which is no named tensor; is it one of "
+            f"the checkpoint's `state_dict` holds {wrong[0]!r}, which is not a named tensor; is it one of "
             "this program?"
         )
     prefixes = ("ema.module.", "network.") if averaged else ("network.",)
@@ -308,14 +308,14 @@ def local_copy(place: Path | str) -> Path:
     Nothing but `hf://` goes to the hub: a mistyped path stays here.
 
     Raises:
-        ModelFileError: the model cannot be downloaded, or the address is no such address.
+        ModelFileError: the model cannot be downloaded, or the address is not such a address.
     """
     text = str(place)
     if not text.startswith(HUB):
         return Path(place)
     name = text.removeprefix(HUB)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise ModelFileError(f"`{text}` is no address of the hub; expected hf://owner/model")
+        raise ModelFileError(f"`{text}` is not an address of the hub; expected hf://owner/model")
     from huggingface_hub import snapshot_download
 
     try:

@@ -74,7 +74,7 @@ def check_description(value: object, origin: str = "the model") -> dict[str, Any
     """
     if not isinstance(value, Mapping) or value.get("library") != "crosstask":
         raise ModelFileError(
-            f"{origin} is no crosstask model description (no `library: crosstask`)"
+            f"{origin} is not a crosstask model description (no `library: crosstask`)"
         )
     try:
         _check_schema(value.get("schema_version"))

@@ -23,7 +23,7 @@ from crosstask.media.files import atomic_path, naming_full_disk
 
 # A resumed run may differ in these only.
 RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "root", "val_every")
-# Of config.yaml what is no option of the recipe: how the steps were computed.
+# Of config.yaml what is not an option of the recipe: how the steps were computed.
 MACHINE = ("precision", "devices", "num_nodes")
 # Options that recipes no longer have, with the value that means what recipes do now.
 WITHDRAWN: dict[str, Any] = {"mixed_batches": False, "domain_norms": False}
@@ -110,7 +110,7 @@ class Run:
         """
         if not self.config_file.is_file():
             raise RunError(
-                f"{self.path} is no run directory (no config.yaml); train one with "
+                f"{self.path} is not a run directory (no config.yaml); train one with "
                 f"`crosstask train RECIPE --run {self.path}`"
             )
         try:
@@ -214,7 +214,7 @@ def read_rows(path: Path) -> list[tuple[int, str, float]]:
                 rows.append((int(step), name, float(value)))
             except ValueError:
                 raise RunError(
-                    f"{path}, line {number}: {','.join(row)!r} is no `step,name,value`; was the file "
+                    f"{path}, line {number}: {','.join(row)!r} is not a `step,name,value`; was the file "
                     "edited or cut? Mend or remove the line"
                 ) from None
     return rows

@@ -101,7 +101,7 @@ def _numbers(path: Path, values: Any) -> list[float]:
         return [float(value) for value in values]
     except (TypeError, ValueError) as error:
         raise CameraError(
-            f"{path} holds something that is no number ({error}); expected fx fy cx cy, a 3x3 or a "
+            f"{path} holds something that is not a number ({error}); expected fx fy cx cy, a 3x3 or a "
             "3x4 matrix"
         ) from error
 
@@ -113,7 +113,7 @@ def _parsed(path: Path, parse: Any) -> Mapping[str, Any]:
         if isinstance(error, CameraError):
             raise
         first = str(error).split("\n")[0]
-        raise CameraError(f"{path} is no sound {path.suffix[1:]} file ({first})") from error
+        raise CameraError(f"{path} is not a sound {path.suffix[1:]} file ({first})") from error
     if not isinstance(found, Mapping):
         raise CameraError(f"{path} holds no names with values; expected fx, fy, cx, cy")
     return found

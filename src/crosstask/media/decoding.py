@@ -40,7 +40,7 @@ def open_image(path: Path, file: io.BufferedIOBase) -> Image.Image:
         return Image.open(cast(IO[bytes], file), formats=_FORMATS)
     except UnidentifiedImageError:
         raise ImageError(
-            f"{path} is no image that can be read (it is cut, damaged, or of another format); "
+            f"{path} is not an image that can be read (it is cut, damaged, or of another format); "
             f"expected one of {', '.join(SUFFIXES)}; convert it, or fetch it again"
         ) from None
     except Image.DecompressionBombError as error:

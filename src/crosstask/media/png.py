@@ -64,7 +64,7 @@ def png_header(path: Path, data: bytes) -> PngHeader:
         ImageError: no PNG, or a header that no PNG can have.
     """
     if not data.startswith(SIGNATURE):
-        raise ImageError(f"{path} is no PNG file (it begins with {data[:8]!r}); fetch it again")
+        raise ImageError(f"{path} is not a PNG file (it begins with {data[:8]!r}); fetch it again")
     if len(data) < 33 or data[8:16] != b"\0\0\0\x0dIHDR":
         raise ImageError(f"{path} is cut off or damaged: its PNG header is missing; fetch it again")
     width, height, bits, colour, packing, filters, interlace = struct.unpack(

@@ -25,7 +25,7 @@ class DataError(ValueError):
 
 
 class ImageError(DataError):
-    """A file is no usable image; names it."""
+    """A file is not a usable image; names it."""
 
 
 def check_file(path: Path, most: int = MOST_BYTES) -> None:

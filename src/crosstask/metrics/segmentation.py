@@ -34,7 +34,7 @@ class SegmentationMetric(TaskMetric):
         """Class indices.
 
         Raises:
-            ValueError: a label or prediction that is no class (and no void label), by value.
+            ValueError: a label or prediction that is not a class (and no void label), by value.
         """
         number = len(self.names)
         known = target != self.void

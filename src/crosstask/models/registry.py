@@ -213,7 +213,7 @@ def _pairs(tasks: Collection[Any]) -> list[tuple[str, int]]:
     for given in tasks:
         if not isinstance(given, NamedOutput):
             raise ValueError(
-                f"`tasks` holds {given!r}, which is no task; expected task objects, such as "
+                f"`tasks` holds {given!r}, which is not a task; expected task objects, such as "
                 "crosstask.Depth(), or a mapping from name to output channels, such as "
                 '{"segmentation": 19, "depth": 1}.'
             )

@@ -60,7 +60,7 @@ def trusted(
     if refused:
         told = ", ".join(f"{file} (for {', '.join(names)})" for file, names in refused.items())
         raise TrustError(
-            f"{place} needs code that is no part of crosstask: {told}. It does not run "
+            f"{place} needs code that is not part of crosstask: {told}. It does not run "
             "unless you say so: read it, then pass `--trust`, or `--trust-file FILE` to use your "
             "own copy (in Python `trust=True` or `trust=FILE`)"
         )

@@ -126,7 +126,7 @@ def point_cloud(prediction: Prediction, tasks: Sequence[Task], color: str = "ima
         color: "image", or the name of the task whose colours the points get.
 
     Raises:
-        ValueError: no task measures depth, or `color` is no task.
+        ValueError: no task measures depth, or `color` is not a task.
     """
     measured = depth_task(tasks)
     if measured is None:

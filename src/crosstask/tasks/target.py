@@ -170,7 +170,7 @@ def declare(key: str, target: Target, *, owner: type | None = None) -> None:
             key anew (a notebook cell that runs again).
 
     Raises:
-        ValueError: the key is no name, or already another kind of target's; or a rule of the target
+        ValueError: the key is not a name, or already another kind of target's; or a rule of the target
             makes labels out of holes (a mirrored void vector, say).
     """
     if not key.isidentifier() or key in _RESERVED:

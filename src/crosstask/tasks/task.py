@@ -298,7 +298,9 @@ class Task(Presentation, ABC):
         known = [field.name for field in fields(cls)]
         for key in spec:
             if key not in known:
-                raise ValueError(f"`{key}` is no option of {cls.__name__}; expected one of {known}")
+                raise ValueError(
+                    f"`{key}` is not an option of {cls.__name__}; expected one of {known}"
+                )
         return cls(**spec)
 
 
@@ -317,7 +319,7 @@ def from_spec(spec: dict[str, Any]) -> Task:
         own = load(reference, "task")
         if not isinstance(own, type) or not issubclass(own, Task):
             raise ValueError(
-                f"`type` is {kind}, which is no kind of task; expected a class of tasks"
+                f"`type` is {kind}, which is not a kind of task; expected a class of tasks"
             )
         return own.build(fields_of)
     types = {cls.__name__: cls for cls in _subclasses(Task)}  # type: ignore[type-abstract]

@@ -172,7 +172,7 @@ def test_video_of_odd_size_is_padded_by_one(tmp_path: Path) -> None:
 
 def test_a_video_that_cannot_be_decoded(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    (tmp_path / "broken.mp4").write_bytes(b"this is no video" * 100)
+    (tmp_path / "broken.mp4").write_bytes(b"this is not a video" * 100)
     with pytest.raises(ValueError, match=r"broken\.mp4.*cannot be decoded.*ffmpeg"):
         FrameFolder(tmp_path / "broken.mp4", "all", intrinsics=CAMERA)
     noise = [torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8) for _ in range(12)]

@@ -134,7 +134,7 @@ def test_cityscapes_malformed_camera(tmp_path: Path, content: str) -> None:
     root = fakes.cityscapes.write(tmp_path, train=1, val=0)
     path = next((root / "camera" / "train").rglob("*.json"))
     path.write_text(content)
-    with pytest.raises(DataError, match=f"{path.name} is no camera file"):
+    with pytest.raises(DataError, match=f"{path.name} is not a camera file"):
         data.Cityscapes(root)[0]
     good = {"extrinsic": {"baseline": 0}, "intrinsic": {"fx": 1, "fy": 1, "u0": 0, "v0": 0}}
     path.write_text(json.dumps(good))

@@ -109,7 +109,7 @@ def test_units() -> None:
 
 def test_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["report", str(tmp_path)]) == 2
-    assert "no run directory" in capsys.readouterr().err
+    assert "not a run directory" in capsys.readouterr().err
 
 
 def test_steps_that_the_recipe_chose_are_read_off_the_curves() -> None:

@@ -160,7 +160,7 @@ class Runs:
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"not a checkpoint", "damaged"), (b"", "damaged"), ({"a": Runs()}, "could run code"),
-     ({"a": 3}, "no state_dict"), ([torch.zeros(1)], "no state_dict")],
+     ({"a": 3}, "not a state_dict"), ([torch.zeros(1)], "not a state_dict")],
     ids=("text", "empty", "code", "numbers", "list"),
 )  # fmt: skip
 def test_files_that_are_no_weights_are_refused(content, message, tmp_path, capsys):

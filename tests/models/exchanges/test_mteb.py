@@ -150,7 +150,7 @@ VARIANTS = [
 def test_values_and_gradients_equal_the_equations(options, training, economical):
     exchange = make(**options).train(training)
     exchange.economical = economical
-    features = make_features((7, 10))  # 7 is no multiple of 2, 10 no multiple of 4
+    features = make_features((7, 10))  # 7 is not a multiple of 2, 10 no multiple of 4
     weights = {t: torch.randn_like(f) for t, f in features.items()}
     ours, truth = exchange(features), naive_exchange(features, exchange, training)
     for task in TASKS:

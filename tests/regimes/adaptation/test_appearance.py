@@ -8,7 +8,7 @@ from crosstask.regimes.adaptation.appearance import match_colors, match_noise, n
 def test_noise_is_measured_and_matched() -> None:
     torch.manual_seed(0)
     ramp = torch.linspace(0.3, 0.7, 64).expand(2, 3, 64, 64)
-    assert float(noise_level(ramp).max()) < 1e-6  # a gradient is no noise
+    assert float(noise_level(ramp).max()) < 1e-6  # a gradient is not noise
     noisy = ramp + 0.05 * torch.randn(2, 3, 64, 64)
     assert noisy.shape == (2, 3, 64, 64)
     torch.testing.assert_close(

@@ -247,7 +247,7 @@ def read_camera(path: Path) -> dict[str, float]:
         numbers = {key: float(value) for key, value in values.items()}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} is no camera file ({type(error).__name__}: {error}); expected JSON with "
+            f"{path} is not a camera file ({type(error).__name__}: {error}); expected JSON with "
             "extrinsic.baseline and intrinsic.fx, fy, u0, v0"
         ) from error
     if not (numbers["baseline"] > 0 and numbers["fx"] > 0 and numbers["fy"] > 0):

@@ -208,7 +208,7 @@ Only images/ must be there.
     def unread(self) -> list[Unread]:
         """Entries of the root that no name of the tree covers, and files of images/ that are none."""
         images = [
-            Unread(path, "is no image")
+            Unread(path, "is not an image")
             for path in files_in(self.root / "images", nested=True)
             if path.suffix.lower() not in IMAGE_SUFFIXES
         ]
@@ -294,7 +294,7 @@ Only images/ must be there.
         if self._rule is not None:
             told["segmentation"] = str(self._rule)
             if self._declared is not None and self._declared.ignored:
-                told["segmentation"] += f"; {IGNORED} of classes.txt is no class"
+                told["segmentation"] += f"; {IGNORED} of classes.txt is not a class"
         if "depth" in self.stored():
             told["depth"] = f"floats in metres, integers {self.depth_scale:g} a metre"
         return told

@@ -138,7 +138,7 @@ root/                                (PASCAL_MT)
             for part in np.atleast_1d(person.parts):
                 if part.part_name not in _PART_INDEX:
                     raise DataError(
-                        f"{path} has the part {part.part_name!r}, which is no human part"
+                        f"{path} has the part {part.part_name!r}, which is not a human part"
                     )
                 parts[np.asarray(part.mask, dtype=bool)] = _PART_INDEX[part.part_name]
         return as_labels(parts)

@@ -94,7 +94,7 @@ def nyudv2_jobs(source: Path, root: Path, raw_depth: bool = False) -> list[Job]:
         with h5py.File(source / LABELED, "r") as file:
             count = _frame_count(source / LABELED, file, ("images", "labels", depth))
     except OSError as error:
-        raise DataError(f"{source / LABELED} is no readable HDF5 file ({error})") from error
+        raise DataError(f"{source / LABELED} is not a readable HDF5 file ({error})") from error
     return [partial(_nyudv2_frame, source / LABELED, root, i, mapping, depth) for i in range(count)]
 
 

@@ -88,7 +88,7 @@ class Chart:
         )
 
     def line(self, points: Points, color: str = BLUE, dashed: bool = False) -> "Chart":
-        """A line through (x, y); a value that is no number interrupts it."""
+        """A line through (x, y); a value that is not a number interrupts it."""
         pieces: list[list[str]] = [[]]
         for x, y in points:
             if math.isfinite(y):

@@ -51,7 +51,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not isinstance(content, dict) or not all(isinstance(x, Tensor) for x in content.values()):
-        raise WeightsError(f"{path} is no state_dict; expected names with a tensor each.")
+        raise WeightsError(f"{path} is not a state_dict; expected names with a tensor each.")
     return dict(content)
 
 

@@ -24,7 +24,7 @@ def recompute_activations(network: nn.Module, enabled: bool = True) -> list[str]
     """
     if not isinstance(network, SceneNetwork):
         raise ValueError(
-            f"{type(network).__name__} is no `SceneNetwork`; leave activation checkpointing out"
+            f"{type(network).__name__} is not a `SceneNetwork`; leave activation checkpointing out"
         )
     network.recompute = enabled
     for exchange in network.exchanges.values():

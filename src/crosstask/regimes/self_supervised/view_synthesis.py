@@ -97,7 +97,7 @@ class Synthesis(NamedTuple):
 
 
 def check_batch(batch: Batch, offsets: Sequence[int]) -> None:
-    """Raises `ValueError` for a batch that is no sequence with known cameras."""
+    """Raises `ValueError` for a batch that is not a sequence with known cameras."""
     if "neighbours" not in batch:
         raise ValueError(
             "the batch has no `neighbours`; expected sequences: give the dataset the modality "
