@@ -279,5 +279,10 @@ def test_a_signal_is_the_exit_code_of_any_command(
     import crosstask.cli.models
 
     monkeypatch.setattr(crosstask.cli.models, "main", lambda argv: os.kill(os.getpid(), number))
-    assert main(["models"]) == code
+    # A shell starts what runs in the background with Ctrl-C ignored; here it is not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["models"]) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "stopped\n"

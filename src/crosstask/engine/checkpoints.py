@@ -222,7 +222,14 @@ def network_weights(checkpoint: Mapping[str, Any], averaged: bool = True) -> dic
     state = checkpoint.get("state_dict")
     if not isinstance(state, Mapping):
         raise ModelFileError("the checkpoint has no `state_dict`; is it one of this program?")
-    wrong = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
+    # A module's own `get_extra_state` (a balancer's history) may be of any type; no weight is.
+    named = [isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()]
+    extra = [isinstance(k, str) and k.endswith("._extra_state") for k in state]
+    wrong = [
+        k
+        for k, is_named, is_extra in zip(state, named, extra, strict=True)
+        if not is_named | is_extra
+    ]
     if wrong:
         raise ModelFileError(
             f"the checkpoint's `state_dict` holds {wrong[0]!r}, which is not a named tensor; is it one of "

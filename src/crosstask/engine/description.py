@@ -114,11 +114,22 @@ def _check_model(model: Mapping[str, Any]) -> None:
             f"`model.encoder` is {_shown(model['encoder'])}; expected the name of a timm model"
         )
     _number("model.width", model.get("width"), *WIDTHS)
-    _text("model.normalization", model.get("normalization"))
+    _check_normalization(model.get("normalization"))
     if model.get("output_stride") is not None:
         _whole("model.output_stride", model["output_stride"], 1, 64)
     options = _of("model.options", model.get("options"), Mapping, "an object")
     _check_options("model.options", options)
+
+
+def _check_normalization(value: object) -> None:
+    """A name, or mean and standard deviation of every channel."""
+    if not isinstance(value, Mapping):
+        _text("model.normalization", value)
+        return
+    for key in ("mean", "std"):
+        name = f"model.normalization.{key}"
+        for number in _of(name, value.get(key), list, "a list of numbers"):
+            _number(name, number, 0 if key == "mean" else 1e-6, 1e6)
 
 
 def _check_options(name: str, value: object) -> None:
