@@ -102,6 +102,7 @@ def sca_mtl(
     channels = tuple(c * (1 if self_attention is None else 2) for c in maps.channels)
     together = STRIDES.index(all_pairs_stride) if pairs == "all" else 4
     queries = tuple(range(min(3, together)))
+    by_level = list(zip(LEVELS, channels, strict=True))
     inputs = _decoder_inputs(channels, propagation)
     readers = [] if not scale_attention else [t for t in tasks if t not in auxiliary_tasks]
     decoders = {
@@ -123,19 +124,19 @@ def sca_mtl(
         maps,
         decoders,
         _self_attention(self_attention, maps.channels),
-        {
-            level: exchange(level, channels[k])
-            for k, level in enumerate(LEVELS)
-            if exchange is not None and k < together
-        },
-        {
-            level: FeaturePropagation(tuple(tasks), channels[k], propagation, grouping)
-            for k, level in enumerate(LEVELS)
-            if propagation is not None and k > 0
-        },
+        {} if exchange is None else {k: exchange(k, c) for k, c in by_level[:together]},
+        _propagation(propagation, tuple(tasks), by_level[1:], grouping),
         propagate_from == "exchanged",
         AllPairsAttention(tuple(tasks), channels[together:]) if pairs == "all" else None,
     )
+
+
+def _propagation(
+    kind: str | None, tasks: tuple[str, ...], by_level: Sequence[tuple[Any, int]], grouping: str
+) -> dict[Any, nn.Module]:
+    if kind is None:
+        return {}
+    return {level: FeaturePropagation(tasks, c, kind, grouping) for level, c in by_level}
 
 
 def _self_attention(kind: str | None, channels: Sequence[int]) -> nn.ModuleList | None:
