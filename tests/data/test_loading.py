@@ -1,5 +1,8 @@
 """The training stream is a function of (seed, position), wherever it starts."""
 
+import signal
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -102,3 +105,18 @@ def test_several_sizes_in_a_batch_are_named() -> None:
 def test_an_empty_training_set_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         StreamSampler(0, 2, 2)
+
+
+class _Signals(Dataset):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        return {"image": torch.zeros(3, 2, 2), "name": str(index), "ignored": torch.tensor(ignored)}
+
+
+def test_loader_processes_leave_ctrl_c_to_the_main_process() -> None:
+    """A terminal sends it to all; a loader process that dies of it would end training with an error."""
+    loader = train_loader(_Signals(), batch_size=2, batches=1, seed=0, workers=1)
+    assert bool(next(iter(loader))["ignored"].all())

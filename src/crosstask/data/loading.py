@@ -8,6 +8,7 @@ then nothing but starting the stream at another position.
 
 import itertools
 import random
+import signal
 from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import Any, cast
 
@@ -167,7 +168,7 @@ def train_loader(
         batch_sampler=sampler,
         num_workers=workers,
         pin_memory=pin_memory,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_start_worker,
         multiprocessing_context=_context(workers),
         prefetch_factor=4 if workers else None,
         collate_fn=collate,
@@ -194,7 +195,7 @@ def evaluation_loader(
         batch_size=batch_size,
         num_workers=workers,
         pin_memory=pin_memory,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_start_worker,
         multiprocessing_context=_context(workers),
         collate_fn=collate,
     )
@@ -215,5 +216,7 @@ def _context(workers: int) -> str | None:
     return "fork" if workers and "fork" in torch.multiprocessing.get_all_start_methods() else None
 
 
-def _one_thread(_: int) -> None:
+def _start_worker(_: int) -> None:
+    """One thread; Ctrl-C, which a terminal sends to every process, is for the main process to act on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
