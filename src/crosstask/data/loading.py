@@ -168,7 +168,7 @@ def train_loader(
         batch_sampler=sampler,
         num_workers=workers,
         pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         multiprocessing_context=_context(workers),
         prefetch_factor=4 if workers else None,
         collate_fn=collate,
@@ -195,7 +195,7 @@ def evaluation_loader(
         batch_size=batch_size,
         num_workers=workers,
         pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         multiprocessing_context=_context(workers),
         collate_fn=collate,
     )
@@ -216,7 +216,7 @@ def _context(workers: int) -> str | None:
     return "fork" if workers and "fork" in torch.multiprocessing.get_all_start_methods() else None
 
 
-def _start_worker(_: int) -> None:
+def start_worker(number: int = 0) -> None:
     """One thread; Ctrl-C, which a terminal sends to every process, is for the main process to act on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

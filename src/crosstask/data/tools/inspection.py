@@ -15,6 +15,7 @@ from torch import Tensor
 from crosstask.data.axes import CONVENTIONS, AxesReport, compare_axes, paired_normals
 from crosstask.data.dataset import Frame, SceneDataset
 from crosstask.data.derive import depth_to_normals
+from crosstask.data.loading import start_worker
 from crosstask.data.sample import DataError, target_of
 from crosstask.media.value_range import few_levels
 
@@ -174,7 +175,7 @@ def inspect(dataset: SceneDataset, indices: Sequence[int], workers: int = 0) -> 
             yield inspect_frame(dataset, index)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _one_thread) as pool:
+    with ProcessPoolExecutor(workers, context, start_worker) as pool:
         chunks = [indices[start : start + 8] for start in range(0, len(indices), 8)]
         yield from pool.map(partial(_inspect_chunk, dataset), chunks)
 
@@ -184,7 +185,3 @@ def _inspect_chunk(dataset: SceneDataset, indices: Sequence[int]) -> Findings:
     for index in indices:
         total.add(inspect_frame(dataset, index))
     return total
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)

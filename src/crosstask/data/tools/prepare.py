@@ -7,7 +7,6 @@ a finished one.
 
 import io
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,6 +18,7 @@ from PIL import Image
 
 from crosstask.data.datasets.nyudv2 import CROP, FULL
 from crosstask.data.files import IMAGE_SUFFIXES, read_image, read_mat
+from crosstask.data.loading import start_worker
 from crosstask.data.sample import DataError
 from crosstask.media.files import atomic_path
 
@@ -34,12 +34,8 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[bool]:
             yield job()
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _leave_interrupts_to_the_parent) as pool:
+    with ProcessPoolExecutor(workers, context, start_worker) as pool:
         yield from pool.map(_call, jobs, chunksize=4)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _call(job: Job) -> bool:
