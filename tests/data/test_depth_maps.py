@@ -76,3 +76,22 @@ def test_types_and_shapes_that_are_no_depth(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", x=METRES, y=METRES)
     with pytest.raises(DataError, match="2 arrays"):
         read_depth(tmp_path / "b.npz", 1000)
+
+
+def test_openexr_is_read_by_its_channel(tmp_path: Path) -> None:
+    package = pytest.importorskip("OpenEXR")
+    stored = np.where(METRES == 0, np.inf, METRES).astype(np.float32)
+    header = {"compression": package.ZIP_COMPRESSION, "type": package.scanlineimage}
+    for name, channels in {
+        "z.exr": {"Z": stored, "R": stored + 1},
+        "grey.exr": {"R": stored, "G": stored, "B": stored},
+    }.items():
+        package.File(header, channels).write(str(tmp_path / name))
+        assert np.array_equal(read_depth(tmp_path / name, 1000).metres, METRES)
+    package.File(header, {"R": stored, "G": stored + 1}).write(str(tmp_path / "two.exr"))
+    with pytest.raises(DataError, match="which differ; expected one, or one called Z"):
+        read_depth(tmp_path / "two.exr", 1000)
+    data = (tmp_path / "z.exr").read_bytes()
+    (tmp_path / "cut.exr").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match=r"cut\.exr is damaged"):
+        read_depth(tmp_path / "cut.exr", 1000)

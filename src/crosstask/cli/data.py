@@ -3,18 +3,14 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crosstask.cli.prepare import WORKERS, add_prepare, run_prepare
+from crosstask.cli.progress import progress
 from crosstask.data.spacing import evenly
-from crosstask.engine.threads import choose_processes, whole_or_auto
-
-WORKERS: dict[str, Any] = {
-    "type": whole_or_auto,
-    "default": "auto",
-    "help": "processes; 0 is this one, auto (the default) one a core where there are 200 frames or more",
-}
+from crosstask.engine.threads import choose_processes
 
 
 def main(argv: list[str]) -> int:
@@ -52,7 +48,7 @@ def add_data_parser(commands: Any) -> None:
             parser.add_argument("--partial", action="store_true", help=text)
             text = "write the frames of every split into this folder, one file each, with a hash"
             parser.add_argument("--write-splits", type=Path, metavar="DIR", help=text)
-    _add_prepare(commands)
+    add_prepare(commands)
 
 
 def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
@@ -74,26 +70,10 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
-def _add_prepare(commands: Any) -> None:
-    text = "turn official archives into folders that the readers take; can be taken up again"
-    parser = commands.add_parser("prepare", help=text, description=text)
-    names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    nyu = names.add_parser("nyudv2", help="nyu_depth_v2_labeled.mat to images, labels and depth")
-    nyu.add_argument("--source", type=Path, required=True, help="folder with the .mat files")
-    nyu.add_argument("--raw-depth", action="store_true", help="sensor depth with its holes")
-    city = names.add_parser("cityscapes", help="shrink the images into leftImg8bit_small")
-    city.add_argument("--source", type=Path, help="folder with leftImg8bit; default: --root")
-    city.add_argument("--size", type=_size, default=(512, 1024), help="HEIGHTxWIDTH")
-    for one in (nyu, city):
-        one.add_argument("--root", type=Path, required=True, help="folder to write")
-        one.add_argument("--workers", **WORKERS)
-        one.add_argument("--json", action="store_true")
-
-
 def run_data(args: argparse.Namespace) -> int:
     """Dispatch parsed arguments; returns the exit code."""
     commands = {"list": _list, "check": _check, "stats": _stats, "preview": _preview}
-    return commands.get(args.command, _prepare)(args)
+    return commands.get(args.command, run_prepare)(args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -228,22 +208,6 @@ def _sheet_paths(output: Path, datasets: Mapping[str, Any]) -> dict[str, Path]:
     return {split: output.with_stem(f"{output.stem}_{split}") for split in datasets}
 
 
-def _prepare(args: argparse.Namespace) -> int:
-    from crosstask.data.tools import prepare
-
-    if args.name == "nyudv2":
-        jobs = prepare.nyudv2_jobs(args.source, args.root, args.raw_depth)
-    else:
-        jobs = prepare.cityscapes_jobs(args.source or args.root, args.root, args.size)
-    done = prepare.run_jobs(jobs, choose_processes(args.workers, len(jobs)))
-    wrote = sum(_progress(done, len(jobs), f"prepare {args.name}", args.json))
-    result: dict[str, Any] = {"frames": len(jobs), "written": wrote, "kept": len(jobs) - wrote}
-    if args.name == "nyudv2":
-        result["splits"] = prepare.nyudv2_lists(args.source, args.root)
-    print(json.dumps(result) if args.json else ", ".join(f"{k}: {v}" for k, v in result.items()))
-    return 0
-
-
 def _present(args: argparse.Namespace) -> dict[str, Any]:
     """The splits that can be opened; says on standard error which of train and val cannot."""
     found, failures = open_splits(args)
@@ -314,22 +278,6 @@ def _look(dataset: Any, args: argparse.Namespace, title: str) -> Any:
     workers = choose_processes(args.workers, len(indices))
     found = inspect(dataset, indices, workers)
     chunks = len(indices) if workers < 1 else -(-len(indices) // 8)
-    for part in _progress(found, chunks, title, args.json):
+    for part in progress(found, chunks, title, args.json):
         total.add(part)
     return total
-
-
-def _progress(items: Iterable[Any], total: int, title: str, quiet: bool) -> Iterable[Any]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    silent = quiet or not sys.stderr.isatty()
-    return track(items, description=title, total=total, console=console, disable=silent)
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) > 0 and int(width) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH such as 512x1024")
-    return int(height), int(width)

@@ -14,12 +14,14 @@ import numpy as np
 from crosstask.data.files import read_png
 from crosstask.data.sample import DataError
 from crosstask.media import png
+from crosstask.media.decoding import MOST_PIXELS
 from crosstask.media.images import read_map
 from crosstask.media.npy import parse_npy, read_npy
-from crosstask.media.reading import MOST_BYTES, read_bytes
+from crosstask.media.reading import MOST_BYTES, check_file, read_bytes
 
 SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff", ".pfm", ".h5", ".hdf5", ".exr")
 _SENTINEL = 65535
+_EXR_NAMES = ("Z", "depth.Z", "depth.V", "Depth.Z", "depth", "Depth")
 _NAME = "depth"  # of the array in files that may hold several
 
 
@@ -151,8 +153,35 @@ def _pfm(path: Path) -> np.ndarray:
 
 
 def _exr(path: Path) -> np.ndarray:
+    """Channel Z, or the one that there is (three equal ones count as one)."""
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise DataError(
+            f"{path} is OpenEXR, which needs a further package: pip install 'crosstask[exr]'"
+        ) from error
+    check_file(path)
+    try:
+        with OpenEXR.File(str(path), header_only=True) as file:
+            low, high = file.header()["dataWindow"]
+        width, height = (int(high[i]) - int(low[i]) + 1 for i in (0, 1))
+        if not 0 < width * height <= MOST_PIXELS:
+            raise DataError(f"{path} claims {width} x {height} pixels; expected 1 to {MOST_PIXELS}")
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            planes = {name: channel.pixels for name, channel in file.channels().items()}
+    except DataError:
+        raise
+    except Exception as error:  # the package raises RuntimeError and several others
+        raise DataError(
+            f"{path} is damaged, or no OpenEXR file ({error}); save it again"
+        ) from error
+    for name in (*_EXR_NAMES, *planes):
+        if name in planes and (name in _EXR_NAMES or _all_equal(list(planes.values()))):
+            return np.asarray(planes[name])
     raise DataError(
-        f"{path} is OpenEXR, which is not read here; convert it: "
-        "numpy.save('NAME.npy', cv2.imread('NAME.exr', cv2.IMREAD_UNCHANGED)) with "
-        "OPENCV_IO_ENABLE_OPENEXR=1, in metres"
+        f"{path} has the channels {', '.join(planes)}, which differ; expected one, or one called Z"
     )
+
+
+def _all_equal(planes: list[np.ndarray]) -> bool:
+    return all(np.array_equal(plane, planes[0], equal_nan=True) for plane in planes)

@@ -18,11 +18,10 @@ from crosstask.data.sample import DataError
 from crosstask.data.spacing import evenly
 from crosstask.media.images import read_map, read_palette
 from crosstask.media.reading import read_lines
-from crosstask.tasks.classes import ClassTable
+from crosstask.tasks.classes import ClassTable, void_label
 
 RULES = ("auto", "ids", "colors", "binary")
 SUFFIXES = (".png", ".npy", ".tif", ".tiff", ".bmp", ".gif")
-MOST_CLASSES = 254  # a label is one byte in training: 255 is void, 254 marks unknown values
 UNLABELLED_COLORS = ((0, 0, 0), (224, 224, 192))  # black, and PASCAL VOC's border, unless declared
 IGNORED = "__ignore__"
 _DEEP_VOID = 65535  # what 255 is in files of 16 bits
@@ -53,8 +52,13 @@ class MaskRule:
             return "RGB colours of classes.txt" + (f"; {void} are void" if void else "")
         return f"class ids 0 to {len(self.table) - 1}; {self.void} is void"
 
+    @property
+    def result_void(self) -> int:
+        """Void of what `read` returns."""
+        return void_label(len(self.table))
+
     def read(self, path: Path) -> np.ndarray:
-        """Class indices (H,W) uint8 of a file, void 255.
+        """Class indices (H,W) of a file, void `result_void`; uint8, int32 of more than 254 classes.
 
         Raises:
             DataError: unreadable, or a value that the rule does not know.
@@ -73,19 +77,24 @@ class MaskRule:
 
     @cached_property
     def _from_colors(self) -> labels.ColorLookup:
-        undeclared = dict.fromkeys(UNLABELLED_COLORS, labels.VOID)
+        undeclared = dict.fromkeys(UNLABELLED_COLORS, self.result_void)
         return labels.ColorLookup(undeclared | {c: i for i, c in enumerate(self.table.colors)})
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        """Class index of every id of 16 bits."""
+        known = [*range(len(self.table)), self.void, _DEEP_VOID]
+        index = {i: i for i in range(len(self.table))}
+        return labels.lookup(index, known, 1 << 16, self.result_void)
 
     def _ids(self, ids: np.ndarray, path: Path) -> np.ndarray:
         if ids.dtype == np.uint8:
-            void = [self.void] if self.void < 256 else []
-            return labels.apply_lookup(ids, _table(len(self.table), void, 256), path)
+            return labels.apply_lookup(ids, self._table[:256], path)
         if ids.min(initial=0) < -1:
             raise DataError(f"{path} holds the label value {ids.min()}; expected ids from 0")
         if ids.dtype.kind == "i":
             ids = np.where(ids == -1, _DEEP_VOID, ids.astype(np.int64))
-        table = _table(len(self.table), [self.void, _DEEP_VOID], 1 << 16)
-        return labels.apply_lookup(ids, table, path)
+        return labels.apply_lookup(ids, self._table, path)
 
     def _from_binary(self, ids: np.ndarray, path: Path) -> np.ndarray:
         top = _DEEP_VOID if ids.dtype != np.uint8 and ids.max(initial=0) > 255 else 255
@@ -258,9 +267,9 @@ def declared_classes(classes: int | ClassTable | None, path: Path) -> DeclaredCl
         )
     if not names:
         raise DataError(f"{path} names no class; expected one a line: name [red green blue]")
-    repeated = [color for place, color in enumerate(colors) if color in colors[:place]]
     table = ClassTable(tuple(names), tuple(colors))
-    return DeclaredClasses(table, bool(colors) and not repeated, ignored)
+    distinct = bool(colors) and len(set(colors)) == len(colors)
+    return DeclaredClasses(table, distinct, ignored)
 
 
 def _no_colors(what: str) -> DataError:
@@ -283,7 +292,3 @@ def _one_channel(stored: StoredMask, path: Path) -> np.ndarray:
     if stored.values.dtype.kind not in "ui":
         raise DataError(f"{path} holds {stored.values.dtype}; expected integers, class ids")
     return stored.values[0]
-
-
-def _table(classes: int, void: Sequence[int], size: int) -> np.ndarray:
-    return labels.lookup({i: i for i in range(classes)}, known=[*range(classes), *void], size=size)

@@ -10,7 +10,7 @@ from crosstask.media.listing import files_in
 
 KNOWN = (
     "images", "segmentation", "depth", "normals", "edges", "saliency", "intrinsics", "intrinsics.txt",
-    "classes.txt", "splits",
+    "classes.txt", "folder.yaml", "splits",
 )  # fmt: skip
 # What others call these, in small letters.
 _MEANT = {

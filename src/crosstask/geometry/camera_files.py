@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from crosstask.geometry.camera import CameraError, camera_matrix, check_camera
+from crosstask.geometry.lens import LENGTHS
 from crosstask.geometry.pinhole import scale_intrinsics
 from crosstask.media.reading import read_lines, read_text
 
@@ -25,6 +26,12 @@ _COLMAP = {
     "OPENCV_FISHEYE": (0, 1, 2, 3), "SIMPLE_RADIAL_FISHEYE": (0, 0, 1, 2), "RADIAL_FISHEYE": (0, 0, 1, 2),
     "FOV": (0, 1, 2, 3), "THIN_PRISM_FISHEYE": (0, 1, 2, 3),
 }  # fmt: skip
+# OpenCV's order is k1 k2 p1 p2 k3 ...; these models have no p1 and p2.
+_RADIAL_ONLY = ("SIMPLE_RADIAL", "RADIAL")
+_BENT_OTHERWISE = (
+    "fisheye", "equidistant", "kannala", "ftheta", "f-theta", "fov", "omni", "inverse", "modified",
+    "double_sphere",
+)  # fmt: skip
 _HALF = 0.5  # COLMAP's integer coordinates lie at the corners of pixels, ours at their centres
 
 
@@ -35,20 +42,28 @@ class CameraFile:
     Attributes:
         matrix: (3,3) in pixels, integer coordinates at pixel centres.
         size: (height, width) of the images that it belongs to, None where the file names none.
-        distortion: coefficients of the lens, those that are not all 0; they are not applied.
+        distortion: OpenCV's coefficients of the lens, 4, 5, 8, 12 or 14; empty where all are 0.
+        lens: name of a model that is not supported, such as a fisheye's; empty otherwise.
     """
 
     path: Path
     matrix: Tensor
     size: tuple[int, int] | None = None
     distortion: tuple[float, ...] = ()
+    lens: str = ""
 
     def for_image(self, size: tuple[int, int]) -> Tensor:
         """The matrix for images of (height, width) `size`: scaled where the file names another one.
 
         Raises:
-            CameraError: another aspect than the file's, or no camera of such an image.
+            CameraError: another aspect than the file's, no camera of such an image, or a fisheye.
         """
+        if self.lens:
+            raise CameraError(
+                f"{self.path} is of a lens of the model {self.lens!r}, which is not supported: expected a "
+                "pinhole with OpenCV's coefficients (plumb_bob, rational); undistort images and labels "
+                "first (cv2.fisheye.undistortImage) and give the camera of the result"
+            )
         matrix = self.matrix
         if self.size is not None and self.size != size:
             down, across = size[0] / self.size[0], size[1] / self.size[1]
@@ -64,14 +79,17 @@ class CameraFile:
 
     @property
     def note(self) -> str:
-        """What is told of a file whose lens bends lines; empty for a pinhole."""
+        """What is told where the images of a lens that bends lines are taken as they are."""
         if not self.distortion:
             return ""
-        shown = ", ".join(f"{value:g}" for value in self.distortion)
         return (
-            f"{self.path} has the distortion {shown}, which is not applied: undistort the images (and "
-            "labels) first, or expect bent geometry near their borders"
+            f"{self.path} has the distortion {self.coefficients}, which is not applied: undistort the "
+            "images (and labels) first, or expect bent geometry near their borders"
         )
+
+    @property
+    def coefficients(self) -> str:
+        return ", ".join(f"{value:g}" for value in self.distortion)
 
 
 def read_camera(path: Path) -> CameraFile:
@@ -152,11 +170,13 @@ def _mapping(path: Path, found: Mapping[str, Any]) -> CameraFile:
         (found[k] for k in ("distortion_coefficients", "coeffs", "D", "d") if k in found), ()
     )
     lens = lens.get("data", ()) if isinstance(lens, Mapping) else lens
+    other = _unsupported(found, lens)
     return CameraFile(
         path,
         camera_matrix(_numbers(path, _flat(matrix)), str(path), size),
         size,
-        _distortion(_numbers(path, _flat(lens or ()))),
+        () if other else _distortion(path, _numbers(path, _flat(lens or ()))),
+        other,
     )
 
 
@@ -174,8 +194,22 @@ def _flat(value: Any) -> list[Any]:
     return [inner for item in value for inner in _flat(item)]
 
 
-def _distortion(values: list[float]) -> tuple[float, ...]:
-    return tuple(values) if any(values) else ()
+def _distortion(path: Path, values: list[float]) -> tuple[float, ...]:
+    if not any(values):
+        return ()
+    length = next((length for length in LENGTHS if length >= len(values)), None)
+    if length is None:
+        raise CameraError(f"{path} has {len(values)} distortion coefficients; expected at most 14")
+    return tuple(values) + (0.0,) * (length - len(values))
+
+
+def _unsupported(found: Mapping[str, Any], lens: Any) -> str:
+    model = next((found[k] for k in ("distortion_model", "model") if k in found), "")
+    model = str(model).lower().removeprefix("distortion.").replace(" ", "_")
+    # RealSense's cameras say "inverse", and have coefficients of 0.
+    if model.startswith(("inverse", "modified")) and not any(_flat(lens or ())):
+        return ""
+    return model if any(word in model for word in _BENT_OTHERWISE) else ""
 
 
 def _colmap(path: Path, rows: list[list[str]]) -> CameraFile:
@@ -191,7 +225,13 @@ def _colmap(path: Path, rows: list[list[str]]) -> CameraFile:
     fx, fy, cx, cy = (parameters[place] for place in places)
     size = (int(height), int(width))
     matrix = camera_matrix([fx, fy, cx - _HALF, cy - _HALF], str(path), size)
-    return CameraFile(path, matrix, size, _distortion(parameters[max(places) + 1 :]))
+    lens = parameters[max(places) + 1 :]
+    if model in _RADIAL_ONLY:
+        lens = [*lens, *[0.0] * (4 - len(lens))]
+    elif len(lens) > 4:  # FULL_OPENCV: k3 to k6 follow p1 and p2, as in OpenCV
+        lens = lens[:8]
+    other = model.lower() if any(word in model.lower() for word in _BENT_OTHERWISE) else ""
+    return CameraFile(path, matrix, size, () if other else _distortion(path, lens), other)
 
 
 def given_camera(text: str) -> CameraFile:

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 VOID_COLOR = (52, 52, 58)
 """Dark grey of pixels without ground truth, in every image."""
 
+MOST_COLORS = 65_534
+_SPREAD = 10_368_889  # about 0.618 of all 24-bit colours
+
 # Near to far: warm and bright to cold and dark; lightness falls steadily along the scale.
 _SCALE = (
     (252, 246, 184),
@@ -25,7 +28,8 @@ _SCALE = (
 
 
 def palette(number: int) -> tuple[tuple[int, int, int], ...]:
-    """`number` (up to 324) RGB colours, each as far as possible from void and from those before."""
+    """`number` RGB colours: 324 that are each as far as possible from void and from those before, then
+    colours that merely differ."""
     rgb = [
         colorsys.hsv_to_rgb(hue / 36, saturation, value)
         for hue in range(36)
@@ -33,14 +37,23 @@ def palette(number: int) -> tuple[tuple[int, int, int], ...]:
         for value in (0.55, 0.75, 0.95)
     ]
     candidates = (torch.tensor(rgb, dtype=torch.float64) * 255).round()
-    if not 0 < number <= len(candidates):
-        raise ValueError(f"`number` is {number}; expected 1 to {len(candidates)} colours")
+    if not 0 < number <= MOST_COLORS:
+        raise ValueError(f"`number` is {number}; expected 1 to {MOST_COLORS} colours")
     distance = torch.cdist(candidates, torch.tensor([VOID_COLOR], dtype=torch.float64))[:, 0]
     chosen = [candidates[188]]  # a calm blue
-    for _ in range(number - 1):
+    for _ in range(min(number, len(candidates)) - 1):
         distance = torch.minimum(distance, (candidates - chosen[-1]).norm(dim=1))
         chosen.append(candidates[int(distance.argmax())])
-    return tuple((int(r), int(g), int(b)) for r, g, b in torch.stack(chosen).tolist())
+    colors = {(int(r), int(g), int(b)): None for r, g, b in torch.stack(chosen).tolist()}
+    taken = {*colors, VOID_COLOR}
+    for step in range(number + len(taken)):
+        if len(colors) >= number:
+            break
+        mixed = step * _SPREAD % 2**24  # an odd factor: no value twice
+        color = (mixed >> 16, mixed >> 8 & 255, mixed & 255)
+        if color not in taken:
+            colors[color] = None
+    return tuple(colors)
 
 
 def scale_colors(value: Float[Tensor, "h w"]) -> UInt8[Tensor, "3 h w"]:

@@ -6,6 +6,7 @@ from torch import Tensor
 ORIENTATION_TAG = 0x0112
 # What has been done to a video is stored as a counter-clockwise angle; as EXIF orientations:
 _BY_QUARTERS = (1, 8, 3, 6)
+INVERSE = {6: 8, 8: 6}  # what turns an upright image back; the other orientations are their own
 
 
 def swaps_sides(orientation: int) -> bool:

@@ -45,6 +45,7 @@ def supervised(
     near: float = 0.1,
     far: float = 80.0,
     depth_scale: float = 1000.0,
+    depth_kind: str = "z",
     masks: str = "auto",
     void: int = 255,
     canonical_focal: float | None = None,
@@ -62,6 +63,7 @@ def supervised(
         near: least depth in metres.
         far: largest depth in metres; labels beyond are void.
         depth_scale: units a metre of depth PNGs: 1000 for millimetres.
+        depth_kind: z for depth along the optical axis, ray for distances from the camera.
         masks: how segmentation/ is stored: ids, colors (those of classes.txt), binary (0 and 255 of
             two classes), or auto, which looks; `data check` tells what it found.
         void: stored id of unlabelled pixels of segmentation/.
@@ -74,7 +76,12 @@ def supervised(
 
     reader: Any = find_reader(dataset)
     place = Path(needed_root(images.root, reader.source))
-    stored = {"depth_scale": depth_scale, "masks": masks, "void": void}
+    stored = {
+        "depth_scale": depth_scale,
+        "depth_kind": depth_kind,
+        "masks": masks,
+        "void": void,
+    }
     options = {"far": far, **_taken(stored, own_options(reader), reader.__name__)}
     classes = reader(place, reader.splits[0], ()).classes
     return reader_experiment(
@@ -91,11 +98,13 @@ def supervised(
 
 
 def _taken(given: dict[str, Any], options: dict[str, Any], reader: str) -> dict[str, Any]:
-    """How labels are stored, as far as a reader asks for it; what it would leave unread is refused."""
-    usual = {"depth_scale": 1000.0, "masks": "auto", "void": 255}
-    for name, value in given.items():
-        if name not in options and value != usual[name]:
+    """How labels are stored, where it is not as usual (then the reader's own default, or the folder's
+    own word, counts); what a reader would leave unread is refused."""
+    usual = {"depth_scale": 1000.0, "depth_kind": "z", "masks": "auto", "void": 255}
+    unusual = {name: value for name, value in given.items() if value != usual[name]}
+    for name, value in unusual.items():
+        if name not in options:
             raise ValueError(
                 f"`{name}` is {value!r}, which {reader} has no option for; leave it out"
             )
-    return {name: value for name, value in given.items() if name in options}
+    return unusual

@@ -1,12 +1,18 @@
 """The classes of a segmentation: names and colours, in order."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from crosstask.media.colormap import palette
 
-# 255 is void, so class indices end at 254.
-MOST_CLASSES = 255
+BYTE_CLASSES = 254  # up to here indices and void (255) are bytes; 254 marks unknown values
+MOST_CLASSES = 65_534  # beyond, of 16 bits with void 65535
+
+
+def void_label(classes: int) -> int:
+    """Label of a pixel without a class: 255, or 65535 of more than 254 classes."""
+    return 255 if classes <= BYTE_CLASSES else 65_535
 
 
 @dataclass(frozen=True)
@@ -25,9 +31,9 @@ class ClassTable:
         if not self.names:
             raise ValueError("`names` is empty; expected at least one class")
         _check_number(len(self.names))
-        repeated = [name for i, name in enumerate(self.names) if name in self.names[:i]]
-        if repeated:
-            raise ValueError(f"`names` has {repeated[0]!r} twice; expected distinct class names")
+        if len(set(self.names)) < len(self.names):
+            twice = Counter(self.names).most_common(1)[0][0]
+            raise ValueError(f"`names` has {twice!r} twice; expected distinct class names")
         if not self.colors:
             object.__setattr__(self, "colors", palette(len(self.names)))
         if len(self.colors) != len(self.names):
@@ -65,6 +71,6 @@ class ClassTable:
 def _check_number(classes: int) -> None:
     if classes > MOST_CLASSES:
         raise ValueError(
-            f"`classes` has {classes} entries; expected 1 to {MOST_CLASSES} ({MOST_CLASSES} is void): "
-            "merge classes, or leave out rare ones"
+            f"`classes` has {classes} entries; expected 1 to {MOST_CLASSES}, what 16 bits hold beside "
+            "void: merge classes, or leave out rare ones"
         )

@@ -142,7 +142,9 @@ def test_wrong_units_and_empty_files_are_defects(tmp_path: Path, capsys: Any) ->
     assert len(defects) == 1 and "3.npy has no valid pixel" in defects[0]
 
 
-def test_a_camera_file_of_ros_is_read_and_its_distortion_told(tmp_path: Path, capsys: Any) -> None:
+def test_a_camera_file_of_ros_is_read_and_its_distortion_applied(
+    tmp_path: Path, capsys: Any
+) -> None:
     depths(images(tmp_path), np.ones((16, 24), np.float32))
     (tmp_path / "camera.yaml").write_text(
         "image_width: 48\nimage_height: 32\nK: [40, 0, 23.5, 0, 40, 15.5, 0, 0, 1]\nD: [0.1, 0]\n"
@@ -151,7 +153,7 @@ def test_a_camera_file_of_ros_is_read_and_its_distortion_told(tmp_path: Path, ca
     assert data[0]["intrinsics"].tolist() == [[20, 0, 11.5], [0, 20, 7.5], [0, 0, 1]]
     assert "normals" in data.modalities
     entry = check(tmp_path, capsys)
-    assert not entry["defects"] and any("not applied" in text for text in entry["notes"])
+    assert not entry["defects"] and any("are undistorted" in text for text in entry["notes"])
 
 
 def test_an_impossible_camera_is_one_defect_and_an_error(tmp_path: Path, capsys: Any) -> None:

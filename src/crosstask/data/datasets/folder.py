@@ -12,6 +12,7 @@ from crosstask.data.axes import CONVENTIONS, to_camera_axes
 from crosstask.data.binary_maps import SUFFIXES as BINARY_SUFFIXES
 from crosstask.data.binary_maps import read_binary, soft_share
 from crosstask.data.dataset import Frame, SceneDataset, as_map
+from crosstask.data.declaration import declared_options
 from crosstask.data.depth_maps import SUFFIXES as DEPTH_SUFFIXES
 from crosstask.data.depth_maps import read_depth
 from crosstask.data.files import (
@@ -21,7 +22,7 @@ from crosstask.data.files import (
     list_images,
     read_normals,
 )
-from crosstask.data.masks import IGNORED, MOST_CLASSES, MaskRule, declared_classes, find_rule
+from crosstask.data.masks import IGNORED, MaskRule, declared_classes, find_rule
 from crosstask.data.masks import SUFFIXES as MASK_SUFFIXES
 from crosstask.data.sample import DataError, unknown_intrinsics
 from crosstask.data.splits import random_split, read_split
@@ -29,10 +30,11 @@ from crosstask.data.unread import Unread, unread_entries
 from crosstask.geometry.camera import off_the_middle
 from crosstask.geometry.camera_files import NAMES as CAMERA_NAMES
 from crosstask.geometry.camera_files import SUFFIXES as CAMERA_SUFFIXES
-from crosstask.geometry.camera_files import read_camera
+from crosstask.geometry.camera_files import CameraFile, read_camera
+from crosstask.geometry.lens import ray_lengths, undistort
 from crosstask.media.listing import files_in
-from crosstask.media.orientation import stored_size
-from crosstask.tasks.classes import ClassTable
+from crosstask.media.orientation import INVERSE, stored_size, upright
+from crosstask.tasks.classes import ClassTable, void_label
 
 _SUFFIXES = {
     "segmentation": MASK_SUFFIXES,
@@ -43,6 +45,11 @@ _SUFFIXES = {
 }
 
 
+# Options of how values are stored, which `folder.yaml` may give.
+_USUAL: dict[str, Any] = {
+    "masks": "auto", "void": labels.VOID, "depth_scale": 1000.0, "depth_kind": "z", "axes": "camera",
+    "undistort": True, "value_range": "auto",
+}  # fmt: skip
 _PARTS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
@@ -52,14 +59,23 @@ _PARTS = {
 class FolderDataset(SceneDataset):
     """Images with whatever labels you have; an image without one of them is void there.
 
+    How values are stored may also stand in `folder.yaml` of the folder (`depth_scale: 256`, one a
+    line: masks, void, depth_scale, depth_kind, axes, undistort, value_range); an option given here
+    counts before it.
+
     Args:
         classes: Class table, number of classes, or None for `classes.txt` (one class a line:
             name, and red green blue if you like).
         masks: How `segmentation/` is stored: "ids", "colors" (those of classes.txt), "binary" (0 and
-            255 of two classes), or "auto", which looks; see `crosstask.data.masks`.
-        void: Stored id of unlabelled pixels.
-        depth_scale: Units a metre of depth stored as integers: 1000 for millimetres, 256 for KITTI's.
-        axes: Axes of stored normals; `camera` is ours: x right, y down, z forward.
+            255 of two classes), or "auto" (usual), which looks; see `crosstask.data.masks`.
+        void: Stored id of unlabelled pixels; usually 255.
+        depth_scale: Units a metre of depth stored as integers: 1000 (usual) for millimetres, 256 for
+            KITTI's.
+        depth_kind: "z" (usual) for distances along the optical axis, "ray" for distances from the
+            camera, which needs its matrix.
+        axes: Axes of stored normals; `camera` (usual) is ours: x right, y down, z forward.
+        undistort: Whether the distortion coefficients of a camera file are applied, to image (bilinear)
+            and labels (nearest); False where the images are rectified already.
         validation: Share of the frames in `val` where `splits/` does not say.
         options: See `SceneDataset`.
 
@@ -80,13 +96,14 @@ root/
   segmentation/NAME.png   class index 0, 1, ... of 8 or 16 bits (255 unknown), the colours of
                           classes.txt, or 0 and 255 of two classes
   depth/NAME.npy          float metres, 0 unknown; integers (.npy, 16-bit .png) by `depth_scale`;
-                          also .npz, .tif, .pfm, .h5
+                          also .npz, .tif, .pfm, .h5, .exr
   normals/NAME.npy        (H, W, 3) unit vectors, 0 unknown (or 8-bit .png, 2 p / 255 - 1)
   edges/NAME.png          0 none, 255 edge, 127 unknown
   saliency/NAME.png       0 or 255
   intrinsics.txt          fx fy cx cy in pixels (or 3x3, 3x4), or intrinsics/NAME.txt per image; also
                           camera_info.yaml (ROS), .json (RealSense, Open3D), cameras.txt (COLMAP)
   classes.txt             one class a line: name [red green blue]
+  folder.yaml             how values are stored, where it is not as usual: `void: 0`, `depth_kind: ray`
   splits/train.txt, val.txt, test.txt   one NAME a line; a fixed random split without them
 Only images/ must be there.
 """
@@ -99,24 +116,43 @@ Only images/ must be there.
         transform: Any = None,
         *,
         classes: int | ClassTable | None = None,
-        masks: str = "auto",
-        void: int = labels.VOID,
-        depth_scale: float = 1000.0,
-        axes: str = "camera",
+        masks: str | None = None,
+        void: int | None = None,
+        depth_scale: float | None = None,
+        depth_kind: str | None = None,
+        axes: str | None = None,
+        undistort: bool | None = None,
         validation: float = 0.2,
         **options: Any,
     ) -> None:
-        if depth_scale <= 0 or axes not in CONVENTIONS or not 0 < validation < 1:
-            raise DataError(
-                f"`depth_scale` is {depth_scale}, `axes` {axes!r}, `validation` {validation}; "
-                f"expected a number above 0, one of {', '.join(CONVENTIONS)}, a share in (0, 1)"
-            )
-        self.depth_scale, self.axes, self.validation = depth_scale, axes, validation
+        values = options.pop("value_range", "auto")
+        given = {
+            "masks": masks, "void": void, "depth_scale": depth_scale, "depth_kind": depth_kind,
+            "axes": axes, "undistort": undistort, "value_range": None if values == "auto" else values,
+        }  # fmt: skip
+        said = declared_options(Path(root), _USUAL, given)
+        self.depth_scale, self.axes, self.validation = said["depth_scale"], said["axes"], validation
+        self.depth_kind, self.undistort = said["depth_kind"], said["undistort"]
+        self._check_stored()
         self._declared = declared_classes(classes, Path(root) / "classes.txt")
-        super().__init__(root, split, modalities, transform, **options)
+        value_range = said["value_range"]
+        super().__init__(root, split, modalities, transform, value_range=value_range, **options)
         self._rule = None
         if "segmentation" in self.stored():
-            self._rule = self._mask_rule(masks, void)
+            self._rule = self._mask_rule(said["masks"], said["void"])
+
+    def _check_stored(self) -> None:
+        if not self.depth_scale > 0 or self.axes not in CONVENTIONS or not 0 < self.validation < 1:
+            raise DataError(
+                f"`depth_scale` is {self.depth_scale}, `axes` {self.axes!r}, `validation` "
+                f"{self.validation}; expected a number above 0, one of {', '.join(CONVENTIONS)}, a "
+                "share in (0, 1)"
+            )
+        if self.depth_kind not in ("z", "ray"):
+            raise DataError(
+                f"`depth_kind` is {self.depth_kind!r}; expected z (along the optical axis) or ray (from "
+                "the camera)"
+            )
 
     def _mask_rule(self, masks: str, void: int) -> MaskRule:
         listing = self.root / "classes.txt"
@@ -132,10 +168,7 @@ Only images/ must be there.
                 f"then `{table.names[0]}`; masks of 0 and 255 are read as these two), or put the masks "
                 "into saliency/"
             )
-        if len(table) > MOST_CLASSES:
-            raise DataError(
-                f"{listing} has {len(table)} classes; expected at most {MOST_CLASSES}: merge classes"
-            )
+        void = void if void != labels.VOID else void_label(len(table))  # 255 may be a class
         folder = self.root / "segmentation"
         files = [path for path in files_in(folder, nested=True) if path.is_file()]
         return find_rule(files, table, self._declared.colored, masks, void)
@@ -256,12 +289,47 @@ Only images/ must be there.
         return parts
 
     def load_segmentation(self, frame: Frame) -> Tensor:
-        """(H,W) uint8 class index, void 255."""
+        """(H,W) class index, void 255 (65535 of more than 254 classes)."""
         assert self._rule is not None
         return as_labels(self._rule.read(frame.files["segmentation"]))
 
+    def load_image(self, frame: Frame) -> Tensor:
+        """See `SceneDataset`; of a lens that bends lines as a pinhole camera sees it."""
+        return self._straightened(frame, super().load_image(frame), None)
+
+    def stored_target(self, frame: Frame, name: str, size: tuple[int, int]) -> Tensor:
+        """See `SceneDataset`; straightened as the image is, distances along the optical axis."""
+        value = super().stored_target(frame, name, size)
+        if name not in frame.files:
+            return value
+        value = self._straightened(frame, value, self.targets[name].void)
+        if name != "depth" or self.depth_kind == "z":
+            return value
+        matrix = self.upright_intrinsics(frame, size)
+        if float(matrix[0, 0]) == 0:
+            raise DataError(
+                f"{frame.files[name]}: `depth_kind` is ray, which needs a camera; add intrinsics.txt"
+            )
+        return value / ray_lengths(matrix, size)
+
+    def _lens(self, frame: Frame) -> CameraFile | None:
+        """The frame's camera where its distortion is applied."""
+        path = self._camera_file(frame) if self.undistort else None
+        camera = None if path is None else read_camera(path)
+        return camera if camera is not None and camera.distortion else None
+
+    def _straightened(self, frame: Frame, value: Tensor, void: float | None) -> Tensor:
+        """An upright image or map without the lens's distortion."""
+        camera = self._lens(frame)
+        if camera is None:
+            return value
+        turned = self.orientation(frame)
+        stored = upright(value, INVERSE.get(turned, turned))
+        matrix = camera.for_image((int(stored.shape[-2]), int(stored.shape[-1])))
+        return upright(undistort(stored, matrix, camera.distortion, void), turned)
+
     def load_depth(self, frame: Frame) -> Tensor:
-        """(1,H,W) metres, 0 where unknown."""
+        """(1,H,W) metres by `depth_kind`, 0 where unknown."""
         return as_map(read_depth(frame.files["depth"], self.depth_scale).metres)
 
     def fitted(self, name: str, value: Tensor, size: tuple[int, int]) -> Tensor:
@@ -297,6 +365,8 @@ Only images/ must be there.
                 told["segmentation"] += f"; {IGNORED} of classes.txt is not a class"
         if "depth" in self.stored():
             told["depth"] = f"floats in metres, integers {self.depth_scale:g} a metre"
+            if self.depth_kind == "ray":
+                told["depth"] += ", distances from the camera (ray) brought to the optical axis"
         return told
 
     def remark(self, frame: Frame, name: str) -> str | None:
@@ -333,6 +403,11 @@ Only images/ must be there.
         camera, size = read_camera(path), image_size(frame.files["image"])
         stored = stored_size(size, self.orientation(frame))
         texts = [camera.note] if camera.note else []
+        if texts and self.undistort:
+            texts = [
+                f"{path} has the distortion {camera.coefficients}: image (bilinear) and labels (nearest) "
+                "are undistorted; `undistort: false` in folder.yaml where they are already"
+            ]
         if camera.size not in (None, stored):
             texts.append(f"{path} is of {camera.size} (height, width) and scaled to {stored}")
         if off_the_middle(camera.for_image(stored), stored):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -22,13 +22,14 @@ from crosstask.data.loading import start_worker
 from crosstask.data.sample import DataError
 from crosstask.media.files import atomic_path
 
+T = TypeVar("T")
 LABELED, SPLITS, MAPPING = "nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat"
 _RAW_CLASSES = 894
-Job = Callable[[], bool]
+Job = Callable[[], T]
 
 
-def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[bool]:
-    """Do the jobs, in `workers` processes if more than 0; each says whether it had to write."""
+def run_jobs(jobs: Sequence[Job[T]], workers: int) -> Iterator[T]:
+    """Do the jobs, in `workers` processes if more than 0; what each returns."""
     if workers < 1:
         for job in jobs:
             yield job()
@@ -38,7 +39,7 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[bool]:
         yield from pool.map(_call, jobs, chunksize=4)
 
 
-def _call(job: Job) -> bool:
+def _call(job: Job[T]) -> T:
     return job()
 
 
@@ -63,7 +64,7 @@ def _npy(array: np.ndarray) -> bytes:
 # NYUDv2 ---------------------------------------------------------------------------------------
 
 
-def nyudv2_jobs(source: Path, root: Path, raw_depth: bool = False) -> list[Job]:
+def nyudv2_jobs(source: Path, root: Path, raw_depth: bool = False) -> list[Job[bool]]:
     """One job a frame of the official file: image, 40-class labels and depth, cropped.
 
     The crop is rows 45..469, columns 40..599 of 480x640 (Gupta et al.), as in the multi-task
@@ -168,13 +169,13 @@ def _h5py() -> Any:
 # Cityscapes -----------------------------------------------------------------------------------
 
 
-def cityscapes_jobs(root: Path, output: Path, size: tuple[int, int]) -> list[Job]:
+def cityscapes_jobs(root: Path, output: Path, size: tuple[int, int]) -> list[Job[bool]]:
     """One job an image of `leftImg8bit` and `leftImg8bit_sequence`: a shrunken JPEG in `*_small`.
 
     Lanczos, quality 98, no chroma subsampling, as in the predecessors of DenseMTL. Labels,
     disparity and cameras stay as they are; the reader fits them.
     """
-    jobs: list[Job] = []
+    jobs: list[Job[bool]] = []
     for folder in ("leftImg8bit", "leftImg8bit_sequence"):
         for path in sorted((root / folder).glob("*/*/*_leftImg8bit.*")):
             if path.suffix.lower() in IMAGE_SUFFIXES:

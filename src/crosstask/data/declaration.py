@@ -1,0 +1,63 @@
+"""`folder.yaml`: how the values of a folder of one's own are stored, said once, beside the files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crosstask.data.sample import DataError
+from crosstask.media.reading import read_text
+from crosstask.suggest import nearest
+
+NAME = "folder.yaml"
+
+
+def declared_options(
+    root: Path, usual: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Every option: as given, else as `folder.yaml` says, else as usual.
+
+    Args:
+        root: of the dataset.
+        usual: values where nobody says anything; their types are those expected.
+        given: values of the caller, None where there is none.
+
+    Raises:
+        DataError: the file holds a name or a type that is not expected.
+    """
+    written = _read(root / NAME)
+    for name, value in written.items():
+        if name not in usual:
+            raise DataError(f"{root / NAME}: {nearest(str(name), list(usual), 'option')}")
+        if not _fits(value, usual[name]):
+            raise DataError(
+                f"{root / NAME}: `{name}` is {value!r}; expected a value like {usual[name]!r}"
+            )
+    chosen = dict(usual) | {k: _like(v, usual[k]) for k, v in written.items()}
+    return chosen | {name: value for name, value in given.items() if value is not None}
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    import yaml
+
+    try:
+        found = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError) as error:
+        first = str(error).split("\n")[0]
+        raise DataError(f"{path} is not a sound YAML file ({first})") from error
+    if found is not None and not isinstance(found, dict):
+        raise DataError(f"{path} holds no names with values; expected lines such as `void: 0`")
+    return found or {}
+
+
+def _fits(value: Any, usual: Any) -> bool:
+    if isinstance(usual, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(usual, bool)
+    if isinstance(usual, float):
+        return isinstance(value, int | float)
+    return isinstance(value, type(usual))
+
+
+def _like(value: Any, usual: Any) -> Any:
+    return float(value) if isinstance(usual, float) else value
