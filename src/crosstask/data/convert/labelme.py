@@ -54,16 +54,16 @@ def read_labelme(
     if (source / "class_names.txt").is_file():
         return _read_voc(source, images)
     paths = [p for p in files_in(source, nested=True) if p.suffix.lower() == ".json"]
-    contents = {path: found for path in paths if (found := _content(path)) is not None}
+    contents = {path: content for path in paths if (content := _content(path)) is not None}
     if not contents:
         raise DataError(f"{source} has no .json file of labelme (with `shapes`)")
     names, notes = _names(source, listing, contents)
     left_out: dict[str, int] = {}
-    found, drawn = [], set()
-    for path, content in contents.items():
+    found, drawn = list[AnnotatedImage](), set[str]()
+    for path, entry in contents.items():
         try:
-            shapes = tuple(_shapes(content, names, left_out, path))
-            one = _image(source, path, content, images, shapes, overlap or "order")
+            shapes = tuple(_shapes(entry, names, left_out, path))
+            one = _image(source, path, entry, images, shapes, overlap or "order")
         except DataError:
             raise
         except MALFORMED as error:

@@ -78,13 +78,13 @@ def plan(annotations: Annotations, unlabelled: Unlabelled) -> Plan:
         if background is not None and background not in annotations.drawn:
             place = names.index(background)
             names.pop(place)
-            colors and colors.pop(place)
+            colors = colors[:place] + colors[place + 1 :]
     elif background is None:
         background = "background"
         if background in names:
             raise DataError("`background` is a class that is drawn; give --unlabelled void")
         names.insert(0, background)
-        colors and colors.insert(0, _free_color(colors))
+        colors = [_free_color(colors), *colors] if colors else colors
     if len(names) < 2:
         raise DataError(
             f"the only class is {names[0] if names else 'none'!r}; expected two or more: unlabelled pixels "
