@@ -16,7 +16,7 @@ from crosstask.models import (
     create_model_from_spec,
     list_models,
 )
-from crosstask.models.architectures.densemtl import _check_levels
+from crosstask.models.architectures.densemtl import check_levels
 from crosstask.models.decoders.deeplab import DeepLabHead
 from crosstask.models.flops import count_macs
 from crosstask.models.registry import ARCHITECTURES, model_options
@@ -394,7 +394,7 @@ def test_one_level_needs_no_brackets(name):
 def test_levels_that_are_no_numbers_are_refused(levels):
     """As a command line hands them over, past the checks of annotations."""
     with pytest.raises(ValueError, match="`levels` is"):
-        _check_levels(levels, (4, 3, 2, 1, 0))
+        check_levels(levels, (4, 3, 2, 1, 0))
 
 
 def test_first_predictions_are_read_before_the_exchange():

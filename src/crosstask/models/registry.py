@@ -11,6 +11,7 @@ from crosstask.models.architectures.architecture import Architecture
 from crosstask.models.architectures.atrc import ATRC
 from crosstask.models.architectures.densemtl import DENSEMTL
 from crosstask.models.architectures.densemtl_linear import DENSEMTL_LINEAR
+from crosstask.models.architectures.fast import FAST
 from crosstask.models.architectures.linear_probe import LINEAR_PROBE
 from crosstask.models.architectures.matched import MULTI_TASK_MATCHED, SINGLE_TASK_MATCHED
 from crosstask.models.architectures.mti_net import MTI_NET
@@ -45,6 +46,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         ATRC,
         MTI_XTAM,
         LINEAR_PROBE,
+        FAST,
     )
 }
 # What `create_model` takes for an architecture.

@@ -13,6 +13,7 @@ from crosstask.recipes.recipe import recipe
 RECIPES: dict[str, str] = {
     "procedural.supervised": "procedural streets, all labels; minutes on a laptop (`make demo`)",
     "procedural.partial": "procedural streets, one random label an image",
+    "procedural.randomized": "procedural streets for use on photographs (trains the model in the box)",
     "camvid.supervised": "CamVid street photographs: segmentation and semantic edges",
     "cityscapes.supervised": "Cityscapes, the paper's settings (Table 1)",
     "nyudv2.supervised": "NYUDv2, the paper's settings (Table 2)",

@@ -1,5 +1,6 @@
 """Recipes on procedural streets: no dataset to download, true labels for every task."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from crosstask.recipes.options import choose_tasks, parse_size
@@ -15,7 +16,7 @@ from crosstask.recipes.settings import (
 )
 
 if TYPE_CHECKING:
-    from crosstask.data import ProceduralStreets
+    from crosstask.data import Mixture, ProceduralStreets
     from crosstask.engine.experiment import Experiment
     from crosstask.tasks import Task
 
@@ -95,6 +96,75 @@ partial = variant(
     labels_per_image=1,
     steps=800,
 )
+
+
+# Look of the scenes, and how far the target domain lies from the source: see `ProceduralStreets`.
+_LOOKS = (("source", 1.0), ("target", 1.0), ("target", 0.5))
+
+
+@recipe
+def randomized(
+    tasks: str = ",".join(S_D_N_E),
+    canonical_focal: float = 250.0,
+    rendered: str = "224x448",
+    streets: StreetSettings = StreetSettings(
+        size="192x320", difficulty="hard", train_length=6000, val_length=96
+    ),
+    network: NetworkSettings = NetworkSettings(
+        architecture="fast", encoder="tf_efficientnet_lite0"
+    ),
+    training: TrainingSettings = TrainingSettings(
+        steps=8000, batch_size=8, optimizer="matched", freeze="encoder", val_every=1000
+    ),
+    supervision: SupervisionSettings = SupervisionSettings(),
+) -> "Experiment":
+    """Procedural streets for use on photographs: domain randomisation, a frozen pretrained encoder.
+
+    The model in the box, `streets`, is trained by this recipe.
+
+    Args:
+        rendered: HEIGHTxWIDTH of the scenes, out of which windows of `size` are cut at a random zoom.
+        train_length: training scenes, of three looks (source, target, and half way).
+    """
+    from crosstask.data.domain_randomization import randomized as augmentation
+    from crosstask.data.streets import Street
+    from crosstask.recipes.supervised import supervised_experiment
+
+    chosen = choose_tasks(tasks, street_tasks(supervision.protocol, canonical_focal))
+    modalities = tuple(task.name for task in chosen)
+    needed = tuple(dict.fromkeys(("segmentation", *modalities)))
+    behind = (Street.BUILDING, Street.TERRAIN, Street.SKY)
+    transform = augmentation(parse_size(streets.size), (Street.TREE,), behind)
+    return supervised_experiment(
+        tasks=chosen,
+        train_data=lambda: looks(replace(streets, size=rendered), "train", needed, transform),
+        val_data=lambda: looks(streets, "val", modalities),
+        size=streets.size,
+        network=network,
+        training=training,
+        supervision=supervision,
+    )
+
+
+def looks(
+    streets: StreetSettings, split: str, modalities: tuple[str, ...], transform: Any = None
+) -> "Mixture":
+    """Streets of every look, in equal parts."""
+    from crosstask.data import Mixture
+
+    count = len(_LOOKS)
+    share = replace(
+        streets,
+        train_length=max(1, streets.train_length // count),
+        val_length=max(1, streets.val_length // count),
+    )
+    parts = [
+        open_streets(
+            share, split, modalities, domain=domain, gap=gap, seed=seed, transform=transform
+        )
+        for seed, (domain, gap) in enumerate(_LOOKS)
+    ]
+    return Mixture([(part, 1.0) for part in parts])
 
 
 @recipe

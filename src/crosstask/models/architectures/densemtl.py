@@ -102,13 +102,13 @@ def with_exchanges(
     check_tasks(tuple(tasks))
     decoders = create_decoders(encoder, tasks, width, **decoder)
     first = next(iter(decoders.values()))
-    chosen = _check_levels(levels, first.levels)
+    chosen = check_levels(levels, first.levels)
     return Network(
         encoder, decoders, {level: exchange(level, first.widths[level]) for level in chosen}
     )
 
 
-def _check_levels(levels: Any, known: Sequence[int]) -> tuple[int, ...]:
+def check_levels(levels: Any, known: Sequence[int]) -> tuple[int, ...]:
     """Different levels out of `known`; a number stands for one."""
     chosen = tuple(levels) if isinstance(levels, list | tuple) else (levels,)
     whole = all(type(level) is int for level in chosen)
