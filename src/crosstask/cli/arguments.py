@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,15 @@ def metres(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r}; expected metres above 0, for example 1.6")
     return value
+
+
+def model_or_default(model: str | None) -> str:
+    """The model that was named, or the one that comes with the package, which is told."""
+    from crosstask.engine.box import DEFAULT
+
+    if model is None:
+        print(f"model: {DEFAULT}, which comes with crosstask (see docs/zoo.md)", file=sys.stderr)
+    return model or DEFAULT
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`crosstask predict RUN|MODEL INPUT... --output DIR`."""
+"""`crosstask predict [RUN|MODEL] INPUT... [--output DIR]`."""
 
 import argparse
 import sys
@@ -10,7 +10,8 @@ from crosstask.cli.arguments import add_trust, metres, trust_of
 DESCRIPTION = """\
 Predict photographs of any size and videos, to images and to data. An input is an image, a video,
 a folder of them, a pattern ("frames/**/*.png"), or - for one path a line on standard input. Of an
-animated GIF the first frame is used. Files that cannot be read are reported and left out; of a
+animated GIF the first frame is used. Without a model the one that comes with the package, streets,
+is used. Files that cannot be read are reported and left out; of a
 damaged video the frames before the damage are kept. The exit code is then 2."""
 
 
@@ -23,7 +24,8 @@ def main(argv: list[str]) -> int:
     from crosstask.predict.writing import record_settings
 
     settings, window = _settings(args)
-    files = find_inputs(args.inputs)
+    chosen, inputs = _model_and_inputs(args)
+    files = find_inputs(inputs)
     names = output_names(files)
     writable_folder(args.output)
     if any(map(is_video, files)):
@@ -31,7 +33,7 @@ def main(argv: list[str]) -> int:
 
         load_av()  # says what to install before a model is loaded
     device = choose(args.device).device
-    model = load(args.model, checkpoint=args.checkpoint, device=device, trust=trust_of(args))
+    model = load(chosen, checkpoint=args.checkpoint, device=device, trust=trust_of(args))
     record_settings(args.output, _facts(model, settings, window), settings.resume)
     if window is not None:
         from crosstask.evaluation.sliding_window import SlidingWindow
@@ -42,9 +44,17 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="crosstask predict", description=DESCRIPTION)
-    parser.add_argument("model", help="run directory, model directory or checkpoint")
-    parser.add_argument("inputs", nargs="+", help="images, videos, folders, patterns, or -")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="[MODEL] INPUT",
+        help="a run directory, model directory, checkpoint or streets; then images, videos, folders, "
+        "patterns, or -",
+    )
+    parser.add_argument("--model", help="the model, in place of the first INPUT")
+    parser.add_argument(
+        "--output", type=Path, default=Path("predictions"), help="folder for the results"
+    )
     parser.add_argument("--fx", type=float, help="focal length in pixels of the images")
     parser.add_argument(
         "--intrinsics",
@@ -76,6 +86,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     add_trust(parser)
     return parser
+
+
+def _model_and_inputs(args: argparse.Namespace) -> tuple[str, list[str]]:
+    """The model, which may stand before the inputs, and the inputs."""
+    from crosstask.cli.arguments import model_or_default
+    from crosstask.predict.inputs import names_model
+
+    if args.model is None and names_model(args.inputs[0]):
+        if len(args.inputs) == 1:
+            raise ValueError(f"{args.inputs[0]} is a model; give the images to predict behind it")
+        return args.inputs[0], args.inputs[1:]
+    return model_or_default(args.model), args.inputs
 
 
 def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:

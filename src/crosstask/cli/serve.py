@@ -1,11 +1,11 @@
-"""`crosstask serve RUN|MODEL`: a web page on this machine."""
+"""`crosstask serve [RUN|MODEL]`: a web page on this machine."""
 
 import argparse
 import signal
 import threading
 from typing import Any
 
-from crosstask.cli.arguments import add_trust, trust_of
+from crosstask.cli.arguments import add_trust, model_or_default, trust_of
 
 DESCRIPTION = """\
 A web page for one model: drop an image, see every task beside it and over it, click a pixel to
@@ -31,9 +31,10 @@ def main(argv: list[str]) -> int:
     )
     size = parse_size(args.size) if args.size else None
     device = choose(args.device).device
-    model = load(args.model, checkpoint=args.checkpoint, device=device, trust=trust_of(args))
+    chosen = model_or_default(args.model)
+    model = load(chosen, checkpoint=args.checkpoint, device=device, trust=trust_of(args))
     server = start(Studio(model, limits, size), args.host, args.port)
-    print(f"crosstask serves {args.model} at {server.url} (Ctrl-C stops it)", flush=True)
+    print(f"crosstask serves {chosen} at {server.url} (Ctrl-C stops it)", flush=True)
     try:
         _wait()
     finally:
@@ -43,7 +44,12 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="crosstask serve", description=DESCRIPTION)
-    parser.add_argument("model", help="run directory, model directory or checkpoint")
+    parser.add_argument(
+        "model",
+        nargs="?",
+        help="run directory, model directory or checkpoint; streets, which comes with the package, "
+        "if left out",
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; there is no password"
     )

@@ -102,11 +102,7 @@ def _displaced(sample: Sample, source: Int64[Tensor, "h w"]) -> Sample:
             result[name] = tv_tensors.Image(moved(value))
         elif isinstance(value, TargetMap):
             result[name] = TargetMap(moved(value), value.declaration)
-    if "edges" in sample:
-        labels = result["segmentation"].as_subclass(Tensor)
-        edges = edges_from_labels(labels[None])[0].to(sample["edges"].dtype)
-        result["edges"] = TargetMap(edges, sample["edges"].declaration)
-    return result
+    return _with_edges(result)
 
 
 class RegionTextures:
@@ -137,6 +133,111 @@ class RegionTextures:
         return {**sample, "image": tv_tensors.Image(image.clamp_(0, 1))}
 
 
+class Foliage:
+    """More trees: crowns of any shape before some classes, with a label and without a distance.
+
+    Depth and normals are void there; edges are derived anew.
+
+    Args:
+        tree: the class of the crowns.
+        onto: classes that they may cover.
+        probability: of doing anything.
+    """
+
+    def __init__(self, tree: int, onto: tuple[int, ...], probability: float = 0.4) -> None:
+        self.tree, self.onto, self.probability = tree, onto, probability
+
+    def __call__(self, sample: Sample) -> Sample:
+        labels = sample["segmentation"].as_subclass(Tensor)
+        if not _chance(self.probability):
+            return sample
+        size = (labels.shape[0], labels.shape[1])
+        shape = fractal_noise(1, size, _between(0.0, 0.5))[0] > _between(0.4, 1.4)
+        crown = shape & torch.isin(labels, labels.new_tensor(self.onto))
+        shade = 1 + _between(0.1, 0.5) * fractal_noise(1, size, _between(0.6, 1.0))
+        leaf = _between(0.1, 0.6) * (1 + torch.tensor([0.3, 0.5, 0.2]) * (2 * torch.rand(3) - 0.7))
+        image = torch.where(crown, leaf[:, None, None] * shade, sample["image"].as_subclass(Tensor))
+        result = {**sample, "image": tv_tensors.Image(image.clamp(0, 1))}
+        for name, value in sample.items():
+            if isinstance(value, TargetMap):
+                void = float(self.tree) if name == "segmentation" else value.declaration.void
+                plain = value.as_subclass(Tensor).masked_fill(crown, void)
+                result[name] = TargetMap(plain, value.declaration)
+        return _with_edges(result)
+
+
+def _with_edges(sample: Sample) -> Sample:
+    """Edges, where the sample has any, derived anew from its segmentation."""
+    if "edges" not in sample:
+        return sample
+    labels = sample["segmentation"].as_subclass(Tensor)
+    edges = edges_from_labels(labels[None])[0].to(sample["edges"].dtype)
+    return {**sample, "edges": TargetMap(edges, sample["edges"].declaration)}
+
+
+class BareBranches:
+    """Some classes become, by chance, dark branches before the sky, as trees are in winter.
+
+    Branches are the ridges of rough noise; between them the mean colour of the sky shows, mixed with
+    the region's own. The image alone changes.
+
+    Args:
+        classes: whose regions.
+        sky: the class that shows between the branches; without a pixel of it, light grey does.
+        probability: of doing anything.
+    """
+
+    def __init__(self, classes: tuple[int, ...], sky: int, probability: float = 0.5) -> None:
+        self.classes, self.sky, self.probability = classes, sky, probability
+
+    def __call__(self, sample: Sample) -> Sample:
+        labels = sample["segmentation"].as_subclass(Tensor)
+        image = sample["image"].as_subclass(Tensor)
+        region = torch.isin(labels, labels.new_tensor(self.classes))
+        if not bool(region.any()) or not _chance(self.probability):
+            return sample
+        behind = labels == self.sky
+        light = image[:, behind].mean(1) if bool(behind.any()) else torch.full((3,), 0.8)
+        light = light[:, None, None]
+        ridges = 1 - fractal_noise(1, (labels.shape[0], labels.shape[1]), _between(0.6, 1.0)).abs()
+        branches = torch.sigmoid(_between(4, 12) * (ridges - _between(0.0, 0.7)))
+        bark = _between(0.05, 0.4) * (1 + 0.3 * (2 * torch.rand(3, 1, 1) - 1))
+        leaves = _between(0.0, 0.7)
+        between = leaves * image + (1 - leaves) * light
+        bare = torch.lerp(between, bark.expand_as(image), branches)
+        return {**sample, "image": tv_tensors.Image(torch.where(region, bare, image))}
+
+
+class Clutter:
+    """Rectangles and ellipses of random colours on large surfaces, which stay what they are.
+
+    Windows, posters, patches of asphalt: what lies on a wall or a road is not a thing for that. The
+    image alone changes.
+
+    Args:
+        classes: on whose regions.
+        most: number of them in an image.
+    """
+
+    def __init__(self, classes: tuple[int, ...], most: int = 12) -> None:
+        self.classes, self.most = classes, most
+
+    def __call__(self, sample: Sample) -> Sample:
+        labels = sample["segmentation"].as_subclass(Tensor)
+        image = sample["image"].as_subclass(Tensor).clone()
+        region = torch.isin(labels, labels.new_tensor(self.classes))
+        height, width = labels.shape
+        rows, columns = torch.arange(height)[:, None], torch.arange(width)
+        for _ in range(int(torch.randint(self.most + 1, ()))):
+            y, x = _between(0, height), _between(0, width)
+            tall, wide = (_between(0.01, 0.12) * height * 2 ** _between(-1, 1) for _ in range(2))
+            down, across = ((rows - y) / tall).abs(), ((columns - x) / wide).abs()
+            inside = torch.maximum(down, across) < 1 if _chance(0.7) else down**2 + across**2 < 1
+            cover = _between(0.2, 0.9) * (inside & region)
+            image = torch.lerp(image, torch.rand(3, 1, 1).expand_as(image), cover.expand_as(image))
+        return {**sample, "image": tv_tensors.Image(image)}
+
+
 class Sensor:
     """Another camera: white balance, tone, colours, blur, noise and compression, each by chance."""
 
@@ -161,23 +262,31 @@ class Sensor:
 
 def randomized(
     size: tuple[int, int],
-    ragged: tuple[int, ...],
-    among: tuple[int, ...],
+    trees: tuple[int, ...],
+    behind: tuple[int, ...],
+    walls: tuple[int, ...],
+    grounds: tuple[int, ...],
+    sky: int,
     scale: tuple[float, float] = (0.9, 2.0),
 ) -> JointTransform:
-    """Random zoom and window of `size`, mirror, ragged outlines, textures and sensor.
+    """Random zoom and window of `size`, mirror, other trees, clutter, textures and sensor.
 
     Args:
-        ragged, among: see `RaggedRegions`.
+        trees, behind: classes and `among` of `RaggedRegions`; trees are bare by chance.
+        walls, sky: what further crowns may cover, see `Foliage`.
+        grounds: where clutter lies, as on walls.
         scale: range of the zoom, see `RandomScaleCrop`.
 
     The sample needs `segmentation`.
     """
     return JointTransform(
         [
-            RaggedRegions(ragged, among),
+            RaggedRegions(trees, behind),
             RandomScaleCrop(size, scale),
             v2.RandomHorizontalFlip(0.5),
+            Foliage(trees[0], (*walls, sky)),
+            BareBranches(trees, sky),
+            Clutter((*walls, *grounds)),
             RegionTextures(),
             Sensor(),
         ]

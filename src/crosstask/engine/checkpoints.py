@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from crosstask.engine.box import boxed_model
 from crosstask.engine.description import (
     SCHEMA_VERSION,
     ModelFileError,
@@ -310,16 +311,17 @@ HUB = "hf://"
 
 
 def local_copy(place: Path | str) -> Path:
-    """The place itself, or the downloaded files of a model of the hub, `hf://owner/model`.
+    """The place itself, a model that comes with the package, or the downloaded `hf://owner/model`.
 
-    Nothing but `hf://` goes to the hub: a mistyped path stays here.
+    A path that exists comes before a model of that name. Nothing but `hf://` goes to
+    the hub: a mistyped path stays here.
 
     Raises:
         ModelFileError: the model cannot be downloaded, or the address is not such a address.
     """
     text = str(place)
     if not text.startswith(HUB):
-        return Path(place)
+        return Path(place) if Path(place).exists() else boxed_model(text) or Path(place)
     name = text.removeprefix(HUB)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise ModelFileError(f"`{text}` is not an address of the hub; expected hf://owner/model")

@@ -17,6 +17,18 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
+def names_model(word: str) -> bool:
+    """Whether a word means a model: of the hub or the package, a run or model directory, a checkpoint.
+
+    A path that does not exist means one unless it looks like an image, a video or a pattern.
+    """
+    path = Path(word)
+    if path.is_dir():
+        return any((path / part).exists() for part in ("model.json", "checkpoints", "config.yaml"))
+    media = word == "-" or glob.has_magic(word)
+    return not media and path.suffix.lower() not in (*SUFFIXES, *FOREIGN, *VIDEO_SUFFIXES)
+
+
 def find_inputs(inputs: Iterable[Path | str]) -> list[Path]:
     """Images and videos, in order: of files, of folders and patterns by name.
 

@@ -244,17 +244,22 @@ class SceneModel(nn.Module):
         return names
 
     def save_pretrained(
-        self, folder: Path | str, *, metrics: Mapping[str, float] | None = None
+        self,
+        folder: Path | str,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        half: bool = False,
     ) -> Path:
         """Writes `model.safetensors`, `model.json` and a model card; nothing is pickled.
 
         Args:
             folder: created on demand.
             metrics: numbers for the card; those of the run where left out.
+            half: parameters as float16, half the size; norm statistics stay float32.
         """
         from crosstask.predict.model_card import write_model
 
-        return write_model(self, Path(folder), metrics)
+        return write_model(self, Path(folder), metrics, half)
 
     def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
         """Uploads the model directory to the Hugging Face hub; returns its address.
@@ -324,8 +329,8 @@ def load(
     """A trained model from a run directory, a model directory or a checkpoint file.
 
     Args:
-        place: run directory, directory with model.safetensors + model.json, *.ckpt, or a model
-            of the hub, "hf://owner/model".
+        place: run directory, directory with model.safetensors + model.json, *.ckpt, a model that
+            comes with the package ("streets"), or one of the hub, "hf://owner/model".
         checkpoint: "best" (by validation `score`) or "last", for run directories.
         device: where the weights go.
         trust: Python files of somebody's own (architecture, exchange, task, recipe) that the model

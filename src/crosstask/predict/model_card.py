@@ -15,16 +15,30 @@ if TYPE_CHECKING:
 
 
 def write_model(
-    model: "SceneModel", folder: Path, metrics: Mapping[str, float] | None = None
+    model: "SceneModel",
+    folder: Path,
+    metrics: Mapping[str, float] | None = None,
+    half: bool = False,
 ) -> Path:
     """Writes model.safetensors, model.json and README.md; each atomically.
 
     `model.json` holds the SHA-256 of the weights, so that a mixed-up pair is noticed.
+
+    Args:
+        half: parameters as float16; norm statistics, whose range it may not hold, stay float32.
+
+    Raises:
+        ValueError: `half`, and a parameter that float16 cannot hold.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
         k: v.detach().cpu().contiguous().clone() for k, v in model.network.state_dict().items()
     }
+    if half:
+        for name, _ in model.network.named_parameters():
+            weights[name] = weights[name].half()
+            if not bool(weights[name].isfinite().all()):
+                raise ValueError(f"`{name}` is too large for float16; leave `half` out")
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file(weights, temporary, metadata={"format": "pt"})
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()

@@ -133,8 +133,14 @@ def randomized(
     chosen = choose_tasks(tasks, street_tasks(supervision.protocol, canonical_focal))
     modalities = tuple(task.name for task in chosen)
     needed = tuple(dict.fromkeys(("segmentation", *modalities)))
-    behind = (Street.BUILDING, Street.TERRAIN, Street.SKY)
-    transform = augmentation(parse_size(streets.size), (Street.TREE,), behind)
+    transform = augmentation(
+        parse_size(streets.size),
+        trees=(Street.TREE,),
+        behind=(Street.BUILDING, Street.TERRAIN, Street.SKY),
+        walls=(Street.BUILDING,),
+        grounds=(Street.ROAD, Street.SIDEWALK),
+        sky=Street.SKY,
+    )
     return supervised_experiment(
         tasks=chosen,
         train_data=lambda: looks(replace(streets, size=rendered), "train", needed, transform),

@@ -118,7 +118,7 @@ class FastDecoder(nn.Module):
 
     def predict(
         self, level: int, x: Float[Tensor, "b c h w"], size: tuple[int, int]
-    ) -> Float[Tensor, "b c H W"]:
+    ) -> Float[Tensor, "b k H W"]:
         """Raw output at image size (bilinear, align_corners False)."""
         return _enlarged(self.predictions["0"](x), size)
 
