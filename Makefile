@@ -7,16 +7,21 @@ RUN ?= runs/demo
 
 .PHONY: demo test check format install docs clean
 
-$(VENV)/installed: pyproject.toml
+# What the demo needs: the library and the pretrained encoders.
+$(VENV)/library: pyproject.toml
 	@$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'crosstask needs Python 3.11 or newer, this is ' + sys.version.split()[0]"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e ".[weights]"
+	@touch $@
+
+$(VENV)/installed: $(VENV)/library
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	@touch $@
 
 install: $(VENV)/installed
 
-demo: $(VENV)/installed
+demo: $(VENV)/library
 	@rm -rf $(RUN)
 	$(BIN)/crosstask train procedural.supervised --run $(RUN) --size 96x192 --steps 300 --val-every 150 --next-steps
 

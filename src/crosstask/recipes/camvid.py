@@ -28,9 +28,9 @@ def supervised(
     zoom_min: float = 0.75,
     zoom_max: float = 1.75,
     jitter: float = 0.5,
-    network: NetworkSettings = NetworkSettings(encoder="resnet18", width=0.5),
+    network: NetworkSettings = NetworkSettings(encoder="tf_efficientnet_lite0", width=0.5),
     training: TrainingSettings = TrainingSettings(
-        steps=10_000, batch_size=8, optimizer="matched", lr=1e-3, val_every=500
+        steps=10_000, batch_size=8, optimizer="matched", lr=1e-3, encoder_lr=2e-4, val_every=500
     ),
     supervision: SupervisionSettings = SupervisionSettings(),
 ) -> "Experiment":

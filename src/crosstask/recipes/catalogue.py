@@ -15,6 +15,7 @@ RECIPES: dict[str, str] = {
     "procedural.partial": "procedural streets, one random label an image",
     "procedural.randomized": "procedural streets for use on photographs (trains the model in the box)",
     "camvid.supervised": "CamVid street photographs: segmentation and semantic edges",
+    "bsds500.supervised": "BSDS500: edges of photographs",
     "cityscapes.supervised": "Cityscapes, the paper's settings (Table 1)",
     "nyudv2.supervised": "NYUDv2, the paper's settings (Table 2)",
     "synthia.supervised": "SYNTHIA-RAND-CITYSCAPES, the paper's settings (Table 1)",

@@ -51,8 +51,12 @@ def supervised(
     canonical_focal: float | None = None,
     dataset: str = "folder",
     images: ReaderSettings = ReaderSettings(size="256x512"),
-    network: NetworkSettings = NetworkSettings(encoder="resnet18", width=0.5),
-    training: TrainingSettings = TrainingSettings(steps=10_000, batch_size=4, optimizer="matched"),
+    network: NetworkSettings = NetworkSettings(
+        architecture="fast", encoder="tf_efficientnet_lite0"
+    ),
+    training: TrainingSettings = TrainingSettings(
+        steps=10_000, batch_size=4, optimizer="matched", encoder_lr=2e-4
+    ),
     supervision: SupervisionSettings = SupervisionSettings(),
 ) -> "Experiment":
     """Your own images, with whatever labels you have (see `crosstask.data.FolderDataset`).

@@ -1,0 +1,56 @@
+"""Recipes on BSDS500: edges of photographs, marked by several people."""
+
+from typing import TYPE_CHECKING
+
+from crosstask.recipes.options import needed_root, parse_size
+from crosstask.recipes.recipe import recipe_without
+from crosstask.recipes.settings import NetworkSettings, SupervisionSettings, TrainingSettings
+
+if TYPE_CHECKING:
+    from crosstask.engine.experiment import Experiment
+
+
+@recipe_without("val_batch_size")
+def supervised(
+    root: str | None = None,
+    size: str = "320x320",
+    zoom_min: float = 0.75,
+    zoom_max: float = 1.5,
+    jitter: float = 0.5,
+    network: NetworkSettings = NetworkSettings(
+        architecture="fast", encoder="tf_efficientnet_lite0"
+    ),
+    training: TrainingSettings = TrainingSettings(
+        steps=4000,
+        batch_size=8,
+        optimizer="matched",
+        lr=1e-3,
+        encoder_lr=2e-4,
+        val_every=500,
+        val_batch_size=1,
+    ),
+    supervision: SupervisionSettings = SupervisionSettings(),
+) -> "Experiment":
+    """BSDS500: edges, trained on crops and scored on whole images; `evaluate --boundaries` gives ODS.
+
+    Args:
+        root: folder with data/images/ and data/groundTruth/.
+        size: HEIGHTxWIDTH of training crops.
+        zoom_min: least random zoom.
+        zoom_max: largest random zoom.
+    """
+    from crosstask.data import BSDS500, transforms
+    from crosstask.recipes.supervised import supervised_experiment
+    from crosstask.recipes.tasks import scene_tasks
+
+    edges = scene_tasks(None, protocol=supervision.protocol)["edges"]
+    crops = transforms.training(parse_size(size), scale=(zoom_min, zoom_max), jitter=jitter)
+    return supervised_experiment(
+        tasks=(edges,),
+        train_data=lambda: BSDS500(needed_root(root, "bsds500"), "train", ("edges",), crops),
+        val_data=lambda: BSDS500(needed_root(root, "bsds500"), "val", ("edges",)),
+        size=size,
+        network=network,
+        training=training,
+        supervision=supervision,
+    )
