@@ -46,6 +46,15 @@ def under(name: str, write: Callable[[Path], Any]) -> Callable[[Path], list[str]
 CASES: dict[str, Callable[[Path], list[str]]] = {
     "procedural.supervised": lambda _: STREETS,
     "procedural.partial": lambda _: STREETS,
+    "procedural.randomized": lambda _: [
+        "--train-length",
+        "6",
+        "--val-length",
+        "3",
+        "--rendered",
+        "48x96",
+    ],
+    "bsds500.supervised": under("bsds500", fakes.bsds500.write),
     "camvid.supervised": under("camvid", fakes.camvid.write),
     "cityscapes.supervised": under("cityscapes", fakes.cityscapes.write),
     "nyudv2.supervised": under("nyudv2", fakes.nyudv2.write),
@@ -75,7 +84,7 @@ SHARED_OPTIONS = (
 
 def test_every_supervised_recipe_is_tested() -> None:
     """Recipes of the other regimes stand in the tests of their regime."""
-    supervised = [n for n in RECIPES if n.endswith((".supervised", ".partial"))]
+    supervised = [n for n in RECIPES if n.endswith((".supervised", ".partial", ".randomized"))]
     assert sorted(CASES) == sorted(supervised)
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from crosstask.recipes.options import needed_root, parse_size
+from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.recipes.recipe import recipe_without
 from crosstask.recipes.settings import NetworkSettings, SupervisionSettings, TrainingSettings
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 @recipe_without("val_batch_size")
 def supervised(
     root: str | None = None,
+    tasks: str = "edges",
     size: str = "320x320",
     zoom_min: float = 0.75,
     zoom_max: float = 1.5,
@@ -35,6 +36,7 @@ def supervised(
 
     Args:
         root: folder with data/images/ and data/groundTruth/.
+        tasks: edges is what it labels.
         size: HEIGHTxWIDTH of training crops.
         zoom_min: least random zoom.
         zoom_max: largest random zoom.
@@ -44,9 +46,10 @@ def supervised(
     from crosstask.recipes.tasks import scene_tasks
 
     edges = scene_tasks(None, protocol=supervision.protocol)["edges"]
+    chosen = choose_tasks(tasks, {"edges": edges})
     crops = transforms.training(parse_size(size), scale=(zoom_min, zoom_max), jitter=jitter)
     return supervised_experiment(
-        tasks=(edges,),
+        tasks=chosen,
         train_data=lambda: BSDS500(needed_root(root, "bsds500"), "train", ("edges",), crops),
         val_data=lambda: BSDS500(needed_root(root, "bsds500"), "val", ("edges",)),
         size=size,
