@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from crosstask.data.feeding import Feeding
 from crosstask.engine import checkpoints
 from crosstask.engine.description import ModelFileError, check_description, read_description
 from crosstask.models import create_model
@@ -16,7 +17,8 @@ from fakes.scenes import scene_tasks
 def good() -> dict[str, Any]:
     tasks = scene_tasks(("segmentation", "depth"))
     network = create_model("densemtl", tasks, encoder="resnet10t", pretrained=False, width=0.0625)
-    described = checkpoints.describe(network, tasks, size=[32, 64])
+    feeding = Feeding(size=(32, 64), fit="keep", aspects=(1.0, 2.0)).to_spec()
+    described = checkpoints.describe(network, tasks, size=[32, 64], feeding=feeding)
     return json.loads(json.dumps(described))
 
 
@@ -73,6 +75,14 @@ def test_what_this_program_writes_passes(good: dict[str, Any]) -> None:
         ("size", "32x64"),
         ("size", [32]),
         ("size", [32.5, 64]),
+        ("feeding", [32, 64]),
+        ("feeding", {"size": [32, 64], "fit": "stretch"}),
+        ("feeding", {"size": [32], "fit": "keep"}),
+        ("feeding", {"size": [32, 64], "fit": "keep", "aspects": [0, 1]}),
+        ("feeding", {"size": [32, 64], "fit": "keep", "aspects": [2.0, 1.0]}),
+        ("feeding", {"size": [32, 64], "fit": "keep", "channels": []}),
+        ("feeding", {"size": [32, 64], "fit": "keep", "channels": [3]}),
+        ("feeding", {"size": [32, 64], "fit": "keep", "ranges": {"depth": [10]}}),
         ("units", "x" * 100_000),
         ("notes", list(range(100_000))),
     ],

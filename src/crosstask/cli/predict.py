@@ -66,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="METRES",
         help="height of the camera above the ground in front of it: sets the scale of depth",
     )
-    parser.add_argument("--size", help="HEIGHTxWIDTH at which the network runs, or native")
+    parser.add_argument(
+        "--size",
+        help="HEIGHTxWIDTH of the network's input, or native, the image's own; as in training if left out",
+    )
     parser.add_argument(
         "--window",
         help="HEIGHTxWIDTH: overlapping windows of this size, of the image at its own size "
@@ -202,6 +205,8 @@ def _tell(file: Path, outcome: Any, notes: dict[str, None]) -> int:
     """One line about an input; 1 where something was wrong. Adds what is to be said once to `notes`."""
     for task, note in outcome.notes.items():
         notes[f"note: {task} is up to scale: {note}"] = None
+    if outcome.remark and not any(outcome.remark[:20] in note for note in notes):
+        notes[f"note: {file}: {outcome.remark}"] = None  # of the first such image
     kind = f" (depth {outcome.depth_kind})" if outcome.depth_kind else ""
     if outcome.skipped:
         print(f"{file}: finished before, left out")

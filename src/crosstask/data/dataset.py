@@ -20,6 +20,7 @@ from torch import Tensor
 from crosstask import geometry
 from crosstask.data import splits as split_lists
 from crosstask.data.derive import derive
+from crosstask.data.feeding import Feeding
 from crosstask.data.files import read_image
 from crosstask.data.sample import (
     FIXED,
@@ -34,6 +35,7 @@ from crosstask.data.sample import (
 )
 from crosstask.data.samples import Samples
 from crosstask.data.tensor_types import unwrap, wrap
+from crosstask.data.transforms import JointTransform, evaluation
 from crosstask.data.unread import Unread
 from crosstask.geometry.camera import check_camera
 from crosstask.media.images import image_facts
@@ -232,6 +234,19 @@ class SceneDataset(Samples, ABC):
         """Name of a sample, without reading it."""
         return self.frames[index].name
 
+    def feeding(self) -> Feeding | None:
+        """That of the transform, where it is one of `crosstask.data.transforms`."""
+        return self.transform.feeding if isinstance(self.transform, JointTransform) else None
+
+    def stored_size(self, index: int) -> tuple[int, int] | None:
+        """Height and width of an image as it is read (upright), from its header alone."""
+        path = self.frames[index].files.get("image")
+        try:
+            facts = None if path is None else image_facts(path)
+        except DataError:  # a video; or damaged, which is told when it is read
+            return None
+        return None if facts is None else (facts.height, facts.width)
+
     def load(self, frame: Frame) -> Sample:
         """A frame at native size, upright, without transform; sources of derived targets too."""
         image = self.load_image(frame)
@@ -331,9 +346,7 @@ class SceneDataset(Samples, ABC):
         return other
 
     def use_native_size(self) -> None:
-        from crosstask.data import transforms
-
-        self.transform = transforms.evaluation(None)
+        self.transform = evaluation(None)
 
     def describe(self) -> dict[str, Any]:
         return {

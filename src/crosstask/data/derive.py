@@ -29,7 +29,7 @@ def derive(
     result = dict(sample)
     for name, origin in derived.items():
         if (name, origin) == ("normals", "depth"):
-            height, width = result["image"].shape[-2:]
+            height, width = _image_size(result, result["depth"])
             depth = smooth_depth(result["depth"], smoothing)
             result[name] = depth_to_normals(depth, result["intrinsics"], (height, width))
         elif (name, origin) == ("edges", "segmentation"):
@@ -37,6 +37,14 @@ def derive(
         else:
             raise DataError(f"cannot derive {name!r} from {origin!r}")
     return result
+
+
+def _image_size(sample: Mapping[str, Any], depth: Tensor) -> tuple[int, int]:
+    """Height and width, in the pixels of the camera, of the part of the input that the depth shows."""
+    size = sample["image"].shape[-2:]
+    if "placed" in sample and depth.shape[-2:] != size:  # depth is as stored
+        size = sample["placed"].tolist()
+    return int(size[0]), int(size[1])
 
 
 def depth_to_normals(

@@ -202,14 +202,25 @@ def evaluation_loader(
 
 
 def collate(samples: list[Batch]) -> Batch:
-    """Stacks samples; where sizes differ in a batch, says which frames differ."""
+    """Stacks samples; targets that are as stored, and of several sizes, stay a list of tensors.
+
+    Raises:
+        ValueError: images of several sizes; names the frames.
+    """
     shapes = {tuple(sample["image"].shape) for sample in samples}
     if len(shapes) > 1:
         names = ", ".join(f"{s['name']}: {tuple(s['image'].shape[-2:])}" for s in samples)
         raise ValueError(
             f"images of one batch have several sizes ({names}); use batch size 1 or `--size`"
         )
-    return default_collate(samples)
+    placed = [s["placed"] for s in samples if "placed" in s]
+    if 0 < len(placed) < len(samples):  # of a mixture; the others fill the input
+        samples = [{"placed": torch.tensor(s["image"].shape[-2:]), **s} for s in samples]
+    lists: Batch = {}
+    for key, value in samples[0].items():
+        if isinstance(value, Tensor) and len({tuple(s[key].shape) for s in samples}) > 1:
+            lists[key] = [s[key] for s in samples]
+    return default_collate([{k: v for k, v in s.items() if k not in lists} for s in samples]) | lists
 
 
 def _context(workers: int) -> str | None:

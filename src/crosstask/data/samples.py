@@ -6,6 +6,7 @@ from typing import Any, cast
 import torch
 from torch.utils.data import Dataset
 
+from crosstask.data.feeding import Feeding
 from crosstask.data.sample import DataError
 from crosstask.tasks.classes import ClassTable
 
@@ -41,6 +42,14 @@ class Samples(Dataset[dict[str, Any]]):
     def frame_name(self, index: int) -> str:
         """Name of a sample, without reading it."""
         return str(index)
+
+    def feeding(self) -> Feeding | None:
+        """How stored images are brought to a network's input; None where it is not known."""
+        return None
+
+    def stored_size(self, index: int) -> tuple[int, int] | None:
+        """Height and width of an image before any transform; None where it cannot be told."""
+        return None
 
     def sampling_order(self, epoch: int, generator: torch.Generator) -> Sequence[int]:
         """Indices of one training epoch, as many as there are samples: a permutation."""
@@ -111,6 +120,12 @@ class Wrapped(Samples):
 
     def frame_name(self, index: int) -> str:
         return self.dataset.frame_name(index)
+
+    def feeding(self) -> Feeding | None:
+        return self.dataset.feeding()
+
+    def stored_size(self, index: int) -> tuple[int, int] | None:
+        return self.dataset.stored_size(index)
 
     def sampling_order(self, epoch: int, generator: torch.Generator) -> Sequence[int]:
         return self.dataset.sampling_order(epoch, generator)

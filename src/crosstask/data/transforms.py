@@ -10,7 +10,7 @@ global generator, which the loader seeds for every sample.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -18,11 +18,13 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from crosstask.data.feeding import FITS, Feeding, Fit, inside
 from crosstask.data.sample import DataError
 from crosstask.data.tensor_types import Intrinsics, Poses, TargetMap, unwrap, wrap
 from crosstask.tasks.target import declared
 
 Sample = dict[str, Any]
+Base = Literal["fit", "inside", "native"]
 
 
 class JointTransform:
@@ -33,19 +35,30 @@ class JointTransform:
     Args:
         steps: Transforms of v2 or of this module, in order.
         targets: Whether targets move with the image; False keeps them at their native size.
+        feeding: How the steps bring an image to a network's input, where they do so without chance;
+            prediction then does the same. Where the image may fill a part of the input only,
+            samples get an entry `placed`: height and width of that part.
     """
 
     takes_bytes = True  # images may come as uint8, which resizes several times faster
 
-    def __init__(self, steps: Sequence[Any], targets: bool = True) -> None:
-        self.steps, self.targets = tuple(steps), targets
+    def __init__(
+        self, steps: Sequence[Any], targets: bool = True, feeding: Feeding | None = None
+    ) -> None:
+        self.steps, self.targets, self.feeding = tuple(steps), targets, feeding
 
     def __call__(self, sample: Mapping[str, Any]) -> Sample:
         own = {k: v.declaration for k, v in sample.items() if isinstance(v, TargetMap)}
         known = {**declared(), **own}
         typed = wrap(sample, self.targets, known)
+        if self.feeding is not None and self.feeding.fit == "keep":
+            height, width = typed["image"].shape[-2:]
+            placed = self.feeding.place((int(height), int(width))).content
+            typed["placed"] = list(placed)
         for step in self.steps:
             typed = wrap(step(typed), self.targets, known)  # a step may give plain tensors back
+        if "placed" in typed:
+            typed["placed"] = torch.tensor(typed["placed"])
         return unwrap(typed)
 
     def __repr__(self) -> str:
@@ -59,7 +72,8 @@ class RandomScaleCrop(v2.Transform):
         size: Height and width of the result.
         scale: Range of the zoom, drawn uniformly.
         base: Zoom 1 is `"fit"`, the smallest size at which the image covers `size` with its
-            aspect kept, or `"native"`, the stored size.
+            aspect kept, `"inside"`, the largest at which it fits into `size`, or `"native"`, the
+            stored size.
         depth: `"keep"` leaves metres alone and lets the camera's focal length grow with the zoom:
             exact. `"divide"` divides depth by the zoom and keeps the focal length, the habit of
             the NYUD multi-task literature (everything comes nearer to the same camera; exact for
@@ -70,15 +84,15 @@ class RandomScaleCrop(v2.Transform):
         self,
         size: tuple[int, int],
         scale: tuple[float, float] = (0.5, 2.0),
-        base: Literal["fit", "native"] = "fit",
+        base: Base = "fit",
         depth: Literal["keep", "divide"] = "keep",
     ) -> None:
         super().__init__()
         if not 0 < scale[0] <= scale[1]:
             raise DataError(f"`scale` is {scale}; expected (low, high) with 0 < low <= high")
-        if base not in ("fit", "native") or depth not in ("keep", "divide"):
+        if base not in get_args(Base) or depth not in ("keep", "divide"):
             raise DataError(
-                f"`base` is {base!r}, `depth` {depth!r}; expected fit|native, keep|divide"
+                f"`base` is {base!r}, `depth` {depth!r}; expected fit|inside|native, keep|divide"
             )
         self.size, self.scale, self.base, self.depth = (
             (int(size[0]), int(size[1])),
@@ -91,7 +105,8 @@ class RandomScaleCrop(v2.Transform):
         """Draw zoom and window."""
         canvas = next(x.shape[-2:] for x in flat_inputs if isinstance(x, tv_tensors.Image))
         zoom = float(torch.empty(()).uniform_(*self.scale))
-        fit = max(self.size[0] / canvas[0], self.size[1] / canvas[1]) if self.base == "fit" else 1.0
+        ratios = [want / have for want, have in zip(self.size, canvas, strict=True)]
+        fit = {"fit": max(ratios), "inside": min(ratios), "native": 1.0}[self.base]
         window = [max(1, round(side / (zoom * fit))) for side in self.size]
         inside = window[0] <= canvas[0] and window[1] <= canvas[1]
         if not inside:  # shrink first, then the window is `size` in the shrunken image
@@ -123,6 +138,30 @@ class RandomScaleCrop(v2.Transform):
         return result if self.depth == "keep" else _divided(result, params["zoom"])
 
 
+class FitInside(v2.Transform):
+    """Resize with the aspect kept until the image lies within `size`; black, and void, fill the rest.
+
+    The image lies at the top left, see `crosstask.data.feeding`.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = (int(size[0]), int(size[1]))
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The size that the image gets."""
+        canvas = next(x.shape[-2:] for x in flat_inputs if isinstance(x, tv_tensors.Image))
+        return {"content": list(inside((int(canvas[0]), int(canvas[1])), self.size))}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Resize and pad one tensor."""
+        result = self._call_kernel(F.resize, inpt, params["content"], antialias=True)
+        down, right = (s - c for s, c in zip(self.size, params["content"], strict=True))
+        if down == right == 0:
+            return result
+        return self._call_kernel(F.pad, result, [0, 0, right, down])
+
+
 def _between(room: int) -> int:
     """A random offset between 0 and `room`, which may be negative (padding)."""
     low, high = min(room, 0), max(room, 0)
@@ -144,9 +183,10 @@ def _divided(value: Any, zoom: float) -> Any:
 def training(
     size: tuple[int, int],
     *,
+    fit: Fit = "squeeze",
     resize: tuple[int, int] | None = None,
     scale: tuple[float, float] | None = None,
-    base: Literal["fit", "native"] = "fit",
+    base: Base | None = None,
     depth: Literal["keep", "divide"] = "keep",
     flip: float = 0.5,
     jitter: float = 0.0,
@@ -155,11 +195,12 @@ def training(
 
     Args:
         size: Height and width of the samples.
+        fit: `"squeeze"`, the paper's way, resizes the whole image and does not keep its aspect;
+            `"keep"` keeps it and fills what is left with black and void, see `FitInside`.
         resize: Resize to this first, then cut a random window of `size` out of it (DenseMTL
             adaptation from VKITTI2: resize=(512, 1696), size=(512, 1024)).
-        scale: Random zoom range (see `RandomScaleCrop`); None, the paper's way, resizes the whole
-            image to `size` and does not keep its aspect.
-        base, depth: See `RandomScaleCrop`.
+        scale: Random zoom range (see `RandomScaleCrop`); None is no zoom.
+        base, depth: See `RandomScaleCrop`; `base` is `"inside"` with `fit="keep"`, else `"fit"`.
         flip: Probability of a mirror image.
         jitter: Probability of changed brightness, contrast, saturation (each 0.8-1.2) and hue
             (0.1 either way); 0 as in the paper.
@@ -168,9 +209,10 @@ def training(
         raise DataError("`resize` and `scale` exclude each other; give one of them")
     steps: list[Any] = []
     if scale is not None:
-        steps.append(RandomScaleCrop(size, scale, base, depth))
+        around: Base = "inside" if fit == "keep" else "fit"
+        steps.append(RandomScaleCrop(size, scale, base or around, depth))
     else:
-        steps.append(v2.Resize(list(resize or size), antialias=True))
+        steps.append(_to_size(resize or size, fit))
         if resize is not None:
             steps.append(v2.RandomCrop(list(size), pad_if_needed=True))
     if flip > 0:
@@ -181,17 +223,29 @@ def training(
     return JointTransform(steps)
 
 
+def _to_size(size: tuple[int, int], fit: Fit) -> v2.Transform:
+    if fit not in FITS:
+        raise DataError(f"`fit` is {fit!r}; expected one of {', '.join(FITS)}")
+    return FitInside(size) if fit == "keep" else v2.Resize(list(size), antialias=True)
+
+
 def evaluation(
-    size: tuple[int, int] | None = None, *, targets: Literal["resized", "native"] = "resized"
+    size: tuple[int, int] | None = None,
+    *,
+    fit: Fit = "squeeze",
+    targets: Literal["resized", "native"] = "resized",
 ) -> JointTransform:
     """The transform of an evaluation set: nothing random.
 
     Args:
         size: Height and width of the image; None leaves it as stored.
+        fit: How it gets that size, see `training`.
         targets: `"native"` keeps the labels as stored, so that outputs are enlarged to them before
             they are scored; `"resized"` scores at `size`, as the paper does.
     """
     if targets not in ("resized", "native"):
         raise DataError(f"`targets` is {targets!r}; expected resized or native")
-    steps = [] if size is None else [v2.Resize(list(size), antialias=True)]
-    return JointTransform(steps, targets=targets == "resized")
+    if size is None:
+        return JointTransform([], targets=targets == "resized")
+    feeding = Feeding(size=size, fit=fit)
+    return JointTransform([_to_size(size, fit)], targets == "resized", feeding)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crosstask.data.feeding import FITS, RGB
+
 SCHEMA_VERSION = 1
 MOST_BYTES = 8_000_000
 DEEPEST = 12
@@ -20,6 +22,7 @@ SIDES = (1, 32_768)
 LARGEST_NUMBER = 1e9
 LARGEST_OPTION = 65_536
 MOST_TASKS = 64
+MOST_CHANNELS = 512  # of hyperspectral cameras
 # timm's names with their tag; an address (`hf-hub:...`) would leave this machine.
 _ENCODER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -83,6 +86,8 @@ def check_description(value: object, origin: str = "the model") -> dict[str, Any
         _check_tasks(_of("tasks", value.get("tasks"), list, "a list"))
         if value.get("size") is not None:
             _check_size(value["size"])
+        if value.get("feeding") is not None:
+            _check_feeding(_of("feeding", value["feeding"], Mapping, "an object"))
     except _Wrong as error:
         raise ModelFileError(
             f"{origin}: {error}. The description is incomplete or damaged, or no model's: take a copy, "
@@ -168,6 +173,38 @@ def _check_size(size: object) -> None:
         raise _Wrong(f"`size` is {_shown(size)}; expected [height, width]")
     for side in size:
         _whole("size", side, *SIDES)
+
+
+def _check_feeding(feeding: Mapping[str, Any]) -> None:
+    """How images are brought to the input, see `crosstask.data.feeding`."""
+    _check_size(feeding.get("size"))
+    if feeding.get("fit") not in FITS:
+        raise _Wrong(
+            f"`feeding.fit` is {_shown(feeding.get('fit'))}; expected one of {', '.join(FITS)}"
+        )
+    if feeding.get("aspects") is not None:
+        _check_pair("feeding.aspects", feeding["aspects"], 1e-3, 1e3)
+    names = _of("feeding.channels", feeding.get("channels", list(RGB)), list, "a list of names")
+    if not 1 <= len(names) <= MOST_CHANNELS:
+        raise _Wrong(
+            f"`feeding.channels` has {len(names)} entries; expected 1 to {MOST_CHANNELS}"
+        )
+    for name in names:
+        _text("feeding.channels", name)
+    ranges = _of("feeding.ranges", feeding.get("ranges", {}), Mapping, "an object")
+    for name, ends in ranges.items():
+        _check_pair(f"feeding.ranges.{name}", ends, -LARGEST_NUMBER, LARGEST_NUMBER)
+
+
+def _check_pair(name: str, value: object, least: float, most: float) -> None:
+    """Two numbers, the smaller first."""
+    pair = _of(name, value, list, "[low, high]")
+    if len(pair) != 2:
+        raise _Wrong(f"`{name}` is {_shown(value)}; expected [low, high]")
+    for number in pair:
+        _number(name, number, least, most)
+    if pair[0] > pair[1]:
+        raise _Wrong(f"`{name}` is {_shown(value)}; expected the smaller number first")
 
 
 def _count(value: object, depth: int = 0) -> int:

@@ -27,6 +27,8 @@ RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "root", "val_eve
 MACHINE = ("precision", "devices", "num_nodes")
 # Options that recipes no longer have, with the value that means what recipes do now.
 WITHDRAWN: dict[str, Any] = {"mixed_batches": False, "domain_norms": False}
+# Options that came later: what recipes did before, and an option that these recipes had already.
+ADDED: dict[str, tuple[Any, str]] = {"fit": ("squeeze", "score_at")}
 
 
 class RunError(ValueError):
@@ -124,6 +126,9 @@ class Run:
         if lost := [key for key in needed if key not in config]:
             raise RunError(f"{self.config_file} has no `{lost[0]}`; {_PUT_BACK}")
         absent = object()
+        for option, (value, beside) in ADDED.items():
+            if beside in config:
+                config.setdefault(option, value)
         return {
             k: v for k, v in config.items() if WITHDRAWN.get(k, absent) != v and k not in MACHINE
         }

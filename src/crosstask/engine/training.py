@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import Dataset
 
 from crosstask.data.combine.skip import SkipBad, joined_report, skipping
+from crosstask.data.feeding import Feeding
 from crosstask.data.loading import GroupedLoader, evaluation_loader, mix_seed, train_loader
 from crosstask.engine import checkpoints
 from crosstask.engine.callbacks import Checkpoints, Panels, Progress, RunLogger
@@ -33,6 +34,7 @@ from crosstask.engine.runs import MetricsFile, Run, read_json
 from crosstask.engine.storing import DirectCheckpoints
 from crosstask.engine.threads import choose_workers, chosen_threads
 from crosstask.engine.training_camera import training_camera
+from crosstask.engine.training_feeding import training_feeding
 from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.media.files import atomic_path, write_json
 from crosstask.models.networks.recompute import recompute_activations
@@ -135,7 +137,7 @@ def train(
         else:
             start = start_of_others(place, resume)
         train_set, val_set = experiment.train_data(), experiment.val_data()
-        described = _set_out(place, experiment, settings, train_set, start)
+        described = _set_out(place, experiment, settings, train_set, val_set, start)
         if rank_zero:
             _record(place, experiment, hardware, train_set, val_set, start)
             write_json(place.path / "model.json", described)
@@ -165,7 +167,12 @@ def train(
 
 
 def _set_out(
-    place: Run, experiment: Experiment, settings: dict[str, Any], train_set: Any, start: Start
+    place: Run,
+    experiment: Experiment,
+    settings: dict[str, Any],
+    train_set: Any,
+    val_set: Any,
+    start: Start,
 ) -> dict[str, Any]:
     """Tells the regime what it has to know of its data and its past; returns the run's model.json."""
     regime = experiment.regime
@@ -173,7 +180,8 @@ def _set_out(
         take_over_input(regime, read_json(place.path / "model.json")["model"])
     regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
     camera = training_camera(experiment.tasks, train_set)
-    described = description(experiment, settings, camera, trained_range(train_set))
+    feeding = training_feeding(train_set, val_set)
+    described = description(experiment, settings, camera, trained_range(train_set), feeding)
     regime.description = json.dumps(described)
     return described
 
@@ -374,6 +382,7 @@ def description(
     config: Mapping[str, Any] | None = None,
     camera: TrainingCamera | None = None,
     value_range: str = "auto",
+    feeding: Feeding | None = None,
 ) -> dict[str, Any]:
     """The run's model.json.
 
@@ -381,6 +390,7 @@ def description(
         config: as in config.yaml.
         camera: of training, see `training_camera`.
         value_range: of the training images, see `crosstask.media.value_range`.
+        feeding: how images were brought to the network's input.
 
     Raises:
         UnrecordedNetwork: what would be trained could not be loaded.
@@ -389,6 +399,7 @@ def description(
         "size": list(e.size),
         "protocol": e.protocol,
         "value_range": value_range,
+        "feeding": None if feeding is None else feeding.to_spec(),
         "training_camera": None if camera is None else camera.to_spec(),
         **e.regime.model_facts(),
     }

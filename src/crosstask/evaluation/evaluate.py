@@ -1,6 +1,6 @@
 """From outputs and targets to the flat dictionary of metrics that a run records."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -13,17 +13,26 @@ from crosstask.data.loading import evaluation_loader
 from crosstask.data.spacing import evenly
 from crosstask.evaluation.by_source import SourceMetrics
 from crosstask.evaluation.finite import OutputWatch
+from crosstask.geometry.pinhole import scale_intrinsics
 from crosstask.losses import precise
 from crosstask.tasks import Task
 
 Batch = Mapping[str, Any]
 
 
-def resize_output(output: Tensor, size: Sequence[int]) -> Tensor:
+def resize_output(
+    output: Tensor, size: Sequence[int], content: Sequence[int] | None = None
+) -> Tensor:
     """Bilinear resize of a raw output to the label's height and width, if either differs.
 
     Pixel centres are kept (align_corners=False), as everywhere in this project.
+
+    Args:
+        content: height and width, at the top left, of the part that the image fills; all of it if
+            left out.
     """
+    if content is not None:
+        output = output[..., : content[0], : content[1]]
     if tuple(output.shape[-2:]) == tuple(size):
         return output
     return F.interpolate(precise(output), size=tuple(size), mode="bilinear", align_corners=False)
@@ -54,10 +63,16 @@ class Evaluator(nn.Module):
 
     @torch.no_grad()
     def update(self, outputs: Mapping[str, Sequence[Tensor]], batch: Batch) -> dict[str, Tensor]:
-        """Decodes, scores, and returns the predictions {task: decoded}."""
+        """Decodes, scores, and returns the predictions {task: decoded}.
+
+        Args:
+            outputs: of the network.
+            batch: targets of one size, see `of_one_size`.
+        """
         predictions = {}
         for task in self.tasks:
-            output = resize_output(outputs[task.name][-1].float(), _target_size(task, batch))
+            size = _target_size(task, batch)
+            output = resize_output(outputs[task.name][-1].float(), size, content_of(batch, size))
             self.outputs.see(task.name, output, batch)
             decoded, target = task.decode(output, batch.get("intrinsics")), batch[task.name]
             predictions[task.name] = decoded
@@ -99,12 +114,61 @@ def _target_size(task: Task, batch: Batch) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def content_of(batch: Batch, size: tuple[int, int]) -> tuple[int, int] | None:
+    """The part of the input that the image fills, for targets of `size`; None where they fill it too.
+
+    Targets that moved with the image have the size of the input; others are as stored.
+    """
+    if "placed" not in batch or size == tuple(batch["image"].shape[-2:]):
+        return None
+    height, width = batch["placed"][0].tolist()
+    return int(height), int(width)
+
+
+def camera_of(batch: Batch, size: tuple[int, int]) -> Tensor:
+    """The cameras (B,3,3) of maps of `size` that show the whole images."""
+    height, width = content_of(batch, size) or batch["image"].shape[-2:]
+    return scale_intrinsics(batch["intrinsics"], size[1] / width, size[0] / height)
+
+
+def of_one_size(
+    outputs: Mapping[str, Any], batch: Batch
+) -> Iterator[tuple[Mapping[str, Any], Batch]]:
+    """Outputs and their batch, one image at a time where targets are as stored.
+
+    Such targets may differ in size, and be far larger than the input: then enlarged outputs of one
+    image are held at a time, as in prediction.
+    """
+    size = tuple(batch["image"].shape[-2:])
+    as_stored = [k for k in outputs if k in batch and _sizes(batch[k]) != {size}]
+    if not as_stored:
+        yield outputs, batch
+        return
+    for index in range(len(batch["image"])):
+        rows = slice(index, index + 1)
+        one = {key: value[rows] for key, value in batch.items()}
+        one |= {k: v[0][None] for k, v in one.items() if isinstance(v, list) and _is_tensor(v[0])}
+        final = {name: [levels[-1][rows]] for name, levels in outputs.items() if name in batch}
+        yield final, one
+
+
+def _sizes(targets: Any) -> set[tuple[int, ...]]:
+    return {tuple(target.shape[-2:]) for target in targets}
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
 def to_device(batch: Batch, device: torch.device | str) -> dict[str, Any]:
     """The batch with its tensors on `device`; names stay."""
-    return {
-        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-        for key, value in batch.items()
-    }
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [moved(entry) for entry in value]
+        return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+
+    return {key: moved(value) for key, value in batch.items()}
 
 
 @torch.no_grad()
@@ -144,10 +208,11 @@ def evaluate(
         outputs = dict(model(batch["image"]))
         if flip:
             outputs = flip_average(model, batch["image"], outputs, tasks)
-        predictions = evaluator.update(outputs, batch)
-        by_source.update(predictions, batch)
-        if listener is not None:
-            listener(predictions, batch)
+        for some_outputs, some in of_one_size(outputs, batch):
+            predictions = evaluator.update(some_outputs, some)
+            by_source.update(predictions, some)
+            if listener is not None:
+                listener(predictions, some)
     model.train(was_training)
     return evaluator.compute() | by_source.compute()
 

@@ -10,8 +10,10 @@ from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from crosstask.data.datasets.bsds500 import find_annotations
+from crosstask.evaluation.evaluate import camera_of
 from crosstask.evaluation.submission import label_ids, write_submission
 from crosstask.geometry.ground_plane import ground_distance, rescale
 from crosstask.metrics.boundaries import BoundaryMetric
@@ -53,8 +55,18 @@ class Boundaries:
             if truth is None:
                 truth = batch[self.task.name][place].cpu()
             else:
-                truth = resize_edges(truth, (probability.shape[-2], probability.shape[-1]))
+                truth = self._moved(truth, (probability.shape[-2], probability.shape[-1]), batch)
             self.metric.update(probability[None], truth[None])
+
+    def _moved(self, truth: Tensor, size: tuple[int, int], batch: Batch) -> Tensor:
+        """Annotators' edges where the target lies; void beside the image."""
+        placed = batch.get("placed")
+        within = placed is not None and size == tuple(batch["image"].shape[-2:])
+        if not within:
+            return resize_edges(truth, size)
+        height, width = (int(side) for side in placed[0])  # type: ignore[index]
+        margins = (0, size[1] - width, 0, size[0] - height)
+        return functional.pad(resize_edges(truth, (height, width)), margins, value=255)
 
     def compute(self) -> dict[str, float]:
         scores = self.metric.compute()
@@ -82,7 +94,9 @@ class HeightScaledDepth:
         self.metric = DepthMetric(*(self.task.label_range or ()))
 
     def __call__(self, predictions: Predictions, batch: Batch) -> None:
-        predicted, camera = predictions[self.task.name].cpu(), batch["intrinsics"].cpu()
+        predicted = predictions[self.task.name].cpu()
+        size = (predicted.shape[-2], predicted.shape[-1])
+        camera = camera_of(batch, size).cpu()
         self.implied.append(ground_distance(predicted, camera))
         self.metric.update(rescale(predicted, camera, self.height), batch[self.task.name].cpu())
 

@@ -54,15 +54,22 @@ class AttentionReader:
 
     Args:
         network: any network of this package.
-        image: RGB in [0,1], as the network saw it (at its working size).
+        image: RGB in [0,1], as the network saw it.
+        content: height and width, at the top left, of the part that the image fills; all of it if
+            left out.
 
     Attributes:
         levels: those that can be read, finest first; empty for a network without attention.
     """
 
-    def __init__(self, network: nn.Module, image: Float[Tensor, "3 h w"]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        image: Float[Tensor, "3 h w"],
+        content: tuple[int, int] | None = None,
+    ) -> None:
         self.network = network
-        self.size = (image.shape[-2], image.shape[-1])
+        self.size = content or (image.shape[-2], image.shape[-1])
         self.levels = network.attention_levels() if isinstance(network, SceneNetwork) else ()
         device = next(network.parameters()).device
         self._features: dict[int, dict[str, Tensor]] = {}

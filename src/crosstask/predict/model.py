@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
 from crosstask import geometry
+from crosstask.data.feeding import SMALLEST, Feeding, Place, feed, of_area
 from crosstask.engine import checkpoints
 from crosstask.evaluation.evaluate import flip_average, resize_output
 from crosstask.geometry.camera import check_camera
@@ -39,6 +39,7 @@ class Prediction:
         kinds: {task: "metric", "metric for the training camera" or "up to scale"} of the tasks that
             measure lengths, see `Task.kind_of`.
         notes: {task: why it is up to scale, and what to give}.
+        remark: what is unusual about the image for this model, in one sentence; may be empty.
     """
 
     image: Tensor
@@ -46,6 +47,7 @@ class Prediction:
     intrinsics: Tensor | None
     kinds: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    remark: str = ""
 
     @property
     def depth_kind(self) -> str | None:
@@ -98,13 +100,31 @@ class SceneModel(nn.Module):
         """Stored values of images that are black and white, as in training; None: the type's."""
         return parse_value_range(self.description.get("value_range"))
 
-    def working_size(self, height: int, width: int) -> tuple[int, int]:
-        """The size at which an image is processed: its own shape, with the training area."""
+    @property
+    def feeding(self) -> Feeding | None:
+        """How training's images were brought to the network's input; None where not recorded."""
+        return Feeding.from_spec(self.description.get("feeding"))
+
+    def place(
+        self, height: int, width: int, size: tuple[int, int] | str | None = None
+    ) -> Place:
+        """Where an image lies in the network's input: as in training, see `crosstask.data.feeding`.
+
+        Args:
+            height, width: of the image.
+            size: of the input, in place of training's; or "native".
+        """
+        if size == "native":
+            size = (max(SMALLEST, height), max(SMALLEST, width))
+            return Place(size, size)
+        given = cast(tuple[int, int] | None, size)
+        if self.feeding is not None:
+            return self.feeding.place((height, width), given)
         trained = self.description.get("size")
-        if not trained:
-            return height, width
-        factor = (trained[0] * trained[1] / (height * width)) ** 0.5
-        return max(32, round(height * factor)), max(32, round(width * factor))
+        if given is None:
+            own = (height, width)
+            given = of_area((trained[0], trained[1]), width / height) if trained else own
+        return Place(given, given)
 
     @torch.inference_mode()
     def predict(
@@ -124,8 +144,8 @@ class SceneModel(nn.Module):
             intrinsics: (3,3) of the image in pixels as stored: where EXIF turns the image upright,
                 the camera is turned along.
             fx: focal length in pixels; principal point in the middle.
-            size: (height, width) at which the network runs, or "native"; the training scale if
-                left out.
+            size: (height, width) of the network's input, or "native", the image's own; that of
+                training if left out. The image is brought to it as in training, see `place`.
             flip: average with the mirrored image.
             camera_height: metres of the camera above a ground that fills the lower middle of the
                 image, if known: depth is scaled to it, and is metric then. Needs a camera.
@@ -142,7 +162,7 @@ class SceneModel(nn.Module):
             ]
         found = to_image(cast(ImageLike, image), self.value_range)
         return self.predict_batch(
-            as_float(found.pixels)[None],
+            found.pixels[None],
             turned_camera(intrinsics, found),
             fx=fx,
             size=size,
@@ -164,7 +184,7 @@ class SceneModel(nn.Module):
         """Predicts images of one size and one camera (frames of a video) together.
 
         Args:
-            images: (B,3,H,W) float in [0,1].
+            images: (B,3,H,W), bytes or floats in [0,1].
             intrinsics, fx, size, flip, camera_height: as for `predict`.
 
         Returns:
@@ -174,25 +194,26 @@ class SceneModel(nn.Module):
         if min(height, width) < 2:
             raise ValueError(f"the image is {height} x {width} pixels; expected at least 2 x 2")
         camera = _camera(intrinsics, fx, height, width)
-        if size == "native":
-            size = (max(32, height), max(32, width))
-        elif size is None:
-            size = self.working_size(height, width)
-        outputs, small_camera = self._run(images, camera, size, flip)  # type: ignore[arg-type]
+        place = self.place(height, width, size)
+        outputs, small_camera = self._run(images, camera, place, flip)
         values = {
             task.name: task.decode(
-                resize_output(outputs[task.name][-1].float(), (height, width)), small_camera
+                resize_output(outputs[task.name][-1].float(), (height, width), place.content),
+                small_camera,
             ).cpu()
             for task in self.tasks
         }
-        kinds, notes = self._kinds(camera, (height, width), size)  # type: ignore[arg-type]
+        kinds, notes = self._kinds(camera, (height, width), place.content)
         if camera_height is not None:
             scaled = self._scale_depth(values, camera, camera_height)
             kinds |= dict.fromkeys(scaled, METRIC)
             notes = {name: note for name, note in notes.items() if name not in scaled}
+        told = self.feeding.note((height, width)) if self.feeding and size is None else None
         return [
-            Prediction(image, {k: v[i] for k, v in values.items()}, camera, kinds, notes)
-            for i, image in enumerate(images)
+            Prediction(
+                image, {k: v[i] for k, v in values.items()}, camera, kinds, notes, told or ""
+            )
+            for i, image in enumerate(as_float(images))
         ]
 
     def _kinds(
@@ -208,19 +229,16 @@ class SceneModel(nn.Module):
         return {k: v for k, v in kinds.items() if v}, {k: v for k, v in notes.items() if v}
 
     def _run(
-        self, images: Tensor, camera: Tensor | None, size: tuple[int, int], flip: bool
+        self, images: Tensor, camera: Tensor | None, place: Place, flip: bool
     ) -> tuple[dict[str, list[Tensor]], Tensor | None]:
         device = next(self.parameters()).device
         self.eval()
         height, width = images.shape[-2:]
-        batch = images.to(device)
-        if size != (height, width):
-            batch = F.interpolate(
-                batch, size=size, mode="bilinear", align_corners=False, antialias=True
-            )
+        batch = feed(images, place).to(device)  # resized on the CPU, as loaders do
         small = None
         if camera is not None:
-            small = geometry.scale_intrinsics(camera, size[1] / width, size[0] / height)
+            rows, columns = place.content
+            small = geometry.scale_intrinsics(camera, columns / width, rows / height)
             small = small.expand(len(images), 3, 3).to(device)
         outputs = {k: v for k, v in self.network(batch).items() if k != "auxiliary"}
         if flip:

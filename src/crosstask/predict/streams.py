@@ -15,7 +15,7 @@ from torch import Tensor
 
 from crosstask.drawing.legends import INK, PAPER, font, shorten, to_image
 from crosstask.media.files import atomic_path, write_json
-from crosstask.media.images import ImageError, StoredImage, as_float, read_upright
+from crosstask.media.images import ImageError, StoredImage, read_upright
 from crosstask.media.value_range import few_levels
 from crosstask.media.video import (
     VideoDefect,
@@ -73,6 +73,7 @@ class Outcome:
     defect: str | None = None
     depth_kind: str | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    remark: str = ""
 
 
 Tick = Callable[[int], None]
@@ -107,9 +108,8 @@ def _predict(
     model: SceneModel, items: Iterable[_Item], s: Settings
 ) -> Iterator[tuple[Any, Prediction]]:
     for batch in batches(items, s.batch_size):
-        images = as_float(torch.stack([image.pixels for _, image in batch]))
         found = model.predict_batch(
-            images,
+            torch.stack([image.pixels for _, image in batch]),
             turned_camera(s.intrinsics, batch[0][1]),
             fx=s.fx,
             size=s.size,
@@ -156,8 +156,8 @@ def predict_images(
             yield bad.pop(0)
         written = write_prediction(prediction, model, folder, name)
         tick(1)
-        kind, notes = prediction.depth_kind, prediction.notes
-        yield file, Outcome(written, 1, depth_kind=kind, notes=notes)
+        kind, notes, remark = prediction.depth_kind, prediction.notes, prediction.remark
+        yield file, Outcome(written, 1, depth_kind=kind, notes=notes, remark=remark)
     yield from bad
 
 
@@ -198,6 +198,7 @@ def predict_video(
                 sink.write(number, prediction)
                 outcome.done += 1
                 outcome.depth_kind, outcome.notes = prediction.depth_kind, prediction.notes
+                outcome.remark = prediction.remark
                 tick(1)
         except VideoDefect as defect:
             outcome.defect = str(defect)
@@ -205,6 +206,8 @@ def predict_video(
     facts = {"frames": outcome.done, "rate": rate, "depth_kind": outcome.depth_kind, **sink.facts()}
     if outcome.notes:
         facts["notes"] = dict(outcome.notes)
+    if outcome.remark:
+        facts["remark"] = outcome.remark
     if outcome.defect is None:  # without it, a later call with `resume` tries again
         write_json(sheet, facts)
         outcome.files = [*outcome.files, sheet]

@@ -75,6 +75,8 @@ def write_prediction(
         facts["kinds"] = dict(prediction.kinds)
     if prediction.notes:
         facts["notes"] = dict(prediction.notes)
+    if prediction.remark:
+        facts["remark"] = prediction.remark
     if prediction.intrinsics is not None:
         facts["intrinsics"] = prediction.intrinsics.tolist()
     panel = folder / f"{stem}_panel.png"

@@ -50,7 +50,7 @@ def supervised(
     void: int = 255,
     canonical_focal: float | None = None,
     dataset: str = "folder",
-    images: ReaderSettings = ReaderSettings(size="256x512"),
+    images: ReaderSettings = ReaderSettings(size="256x512", fit="keep", score_at="native"),
     network: NetworkSettings = NetworkSettings(
         architecture="fast", encoder="tf_efficientnet_lite0"
     ),

@@ -127,6 +127,8 @@ class ReaderSettings:
     Attributes:
         root: folder of the dataset; `crosstask data check NAME --root DIR` looks at it.
         size: HEIGHTxWIDTH of training images; validation images are resized to it.
+        fit: how images are resized: squeeze (to `size`, whatever their aspect, as the paper does) or
+            keep (their aspect: into `size`, black and void beside them). Prediction does the same.
         resize: HEIGHTxWIDTH to which images are resized before a random crop of `size`.
         zoom_min: least random zoom; left out, as in the paper, images are resized as a whole.
         zoom_max: largest random zoom.
@@ -141,6 +143,7 @@ class ReaderSettings:
 
     root: str | None = None
     size: str = "512x1024"
+    fit: Literal["keep", "squeeze"] = "squeeze"
     resize: str | None = None
     zoom_min: float | None = None
     zoom_max: float | None = None

@@ -99,6 +99,7 @@ def reader_experiment(
         chosen = choose_tasks(tasks, published)
     modalities = tuple(task.name for task in chosen)
     size = parse_size(images.size)
+    resize = None if images.resize is None else parse_size(images.resize)
     further = {
         **(reader_options or {}),
         "protocol": supervision.protocol,
@@ -108,7 +109,8 @@ def reader_experiment(
     def train() -> Any:
         transform = transforms.training(
             size,
-            resize=None if images.resize is None else parse_size(images.resize),
+            fit=images.fit,
+            resize=resize,
             scale=_zoom(images),
             flip=images.flip,
             jitter=images.jitter,
@@ -119,7 +121,9 @@ def reader_experiment(
 
     def val() -> Any:
         where: Any = images.score_at
-        transform = transforms.evaluation(size, targets=where)
+        # What training cuts windows from; the published recipes squeeze validation images to `size`.
+        whole = resize if resize is not None and images.fit == "keep" else size
+        transform = transforms.evaluation(whole, fit=images.fit, targets=where)
         return reader(needed_root(images.root, name), "val", modalities, transform, **further)
 
     return supervised_experiment(

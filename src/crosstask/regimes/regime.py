@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from crosstask.balancing import Balancer
 from crosstask.data.loading import mix_seed
-from crosstask.evaluation.evaluate import Evaluator, evaluate
+from crosstask.evaluation.evaluate import Evaluator, evaluate, of_one_size
 from crosstask.evaluation.finite import NonFiniteError
 from crosstask.models.encoders.encoder import Encoder
 from crosstask.regimes.optimization import (
@@ -242,7 +242,8 @@ class Regime(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         outputs = self.inference_network()(self.image(batch))
-        self.evaluator.update(outputs, batch)
+        for some_outputs, some in of_one_size(outputs, batch):
+            self.evaluator.update(some_outputs, some)
 
     def on_validation_epoch_end(self) -> None:
         self.validation_metrics = self.evaluator.compute()

@@ -9,9 +9,9 @@ from threading import Lock
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from crosstask.data import ProceduralStreets
+from crosstask.data.feeding import feed
 from crosstask.media.images import ImageError, read_image
 from crosstask.predict.attention import AttentionReader
 from crosstask.predict.model import Prediction, SceneModel
@@ -85,7 +85,7 @@ class Studio:
     Args:
         model: from `crosstask.load`.
         limits: see `Limits`.
-        size: (height, width) at which the network runs; the training scale if left out.
+        size: (height, width) of the network's input; as in training if left out.
     """
 
     def __init__(
@@ -142,17 +142,12 @@ class Studio:
             started = time.monotonic()
             with deadline(self.model.network, self.limits.seconds):
                 prediction = self.model.predict(shown, fx=fx, size=self.size)
-                attention = AttentionReader(self.model.network, self._seen(shown))
+                place = self.model.place(height, width, self.size)
+                seen = feed(shown[None], place)[0]
+                attention = AttentionReader(self.model.network, seen, place.content)
             seconds = time.monotonic() - started
+        note = "; ".join(text for text in (note, prediction.remark) if text)
         return Scene(prediction, attention, note, (height // 2, width // 2), seconds)
-
-    def _seen(self, image: Float[Tensor, "3 h w"]) -> Float[Tensor, "3 h2 w2"]:
-        """The image at the size at which the network runs."""
-        size = self.size or self.model.working_size(*image.shape[-2:])
-        seen = F.interpolate(
-            image[None], size=size, mode="bilinear", align_corners=False, antialias=True
-        )
-        return seen[0]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crosstask.data.feeding import Feeding
 from crosstask.data.sample import DataError, target_of
 from crosstask.data.samples import Samples
 from crosstask.data.splits import digest
@@ -90,7 +91,8 @@ class Mixture(Samples):
         part, within = self.locate(index)
         sample = self.parts[part][within]
         height, width = sample["image"].shape[-2:]
-        result = {key: sample[key] for key in ("image", "intrinsics", "name", "source")}
+        kept = ("image", "intrinsics", "name", "source", "placed")
+        result = {key: sample[key] for key in kept if key in sample}
         for name in self.modalities:
             void = self.targets[name].void_map
             result[name] = sample[name] if name in sample else void((int(height), int(width)))
@@ -112,6 +114,15 @@ class Mixture(Samples):
                 queues[part] = torch.randperm(len(self.parts[part]), generator=generator).tolist()
             order.append(self.starts[part] + queues[part].pop())
         return order
+
+    def feeding(self) -> Feeding | None:
+        """That of its parts, where it is one."""
+        first, *others = (part.feeding() for part in self.parts)
+        return first if all(other == first for other in others) else None
+
+    def stored_size(self, index: int) -> tuple[int, int] | None:
+        part, within = self.locate(index)
+        return self.parts[part].stored_size(within)
 
     def use_native_size(self) -> None:
         for part in self.parts:

@@ -71,6 +71,10 @@ class DomainPairs(Samples):
         own, other = (_repeated(size, len(self), generator) for size in self.sizes)
         return cast(Sequence[int], (own + self.sizes[0] * other).tolist())
 
+    def stored_size(self, index: int) -> tuple[int, int] | None:
+        """That of the labelled image."""
+        return self.labelled.stored_size(index % self.sizes[0])
+
     def describe(self) -> dict[str, Any]:
         """Both domains, and that the target's labels are not read."""
         return {

@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from crosstask.data.dataset import Frame, Sample, SceneDataset, Transform
+from crosstask.data.feeding import Feeding
 from crosstask.data.sample import DataError
 from crosstask.data.streets import STREET_CLASSES, VERSION, Renderer, style_of
 from crosstask.data.streets.cache import FrameCache
@@ -125,6 +126,13 @@ class ProceduralStreets(SceneDataset):
             Frame(f"{self.split}/{number:08d}", {}, {"number": number})
             for number in range(self.length)
         ]
+
+    def feeding(self) -> Feeding | None:
+        """Images are rendered at the size of the input."""
+        return super().feeding() if self.transform is not None else Feeding(size=self.size)
+
+    def stored_size(self, index: int) -> tuple[int, int]:
+        return self.size
 
     def of_split(self, split: str) -> SceneDataset:
         raise DataError("`--split` needs one dataset of stored images; leave it out")
