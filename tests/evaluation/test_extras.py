@@ -9,6 +9,7 @@ import fakes.bsds500
 from crosstask.data import BSDS500, Mixture
 from crosstask.evaluation.extras import Boundaries, Extras, HeightScaledDepth
 from crosstask.metrics.thinning import thin
+from crosstask.geometry import scale_intrinsics
 from crosstask.tasks import Depth, Edges, Segmentation
 
 
@@ -28,15 +29,20 @@ def test_boundaries_of_several_annotators(tmp_path: Path) -> None:
         assert int(extra.metric.counts[0, 1]) == lines
 
 
-def test_depth_is_scaled_to_a_known_height_by_hand() -> None:
-    """A level ground seen from 2 m, predicted at half its distance: implied 1 m, scaled exact."""
+@pytest.mark.parametrize("seen", [1.0, 0.5])
+def test_depth_is_scaled_to_a_known_height_by_hand(seen: float) -> None:
+    """A level ground seen from 2 m, predicted at half its distance: implied 1 m, scaled exact.
+
+    The camera is that of the network's input, which may be smaller than labels as stored.
+    """
     rows, focal = torch.arange(64.0), 60.0
     down = (rows - 20.0).clamp_min(1e-6) / focal
     truth = torch.where(rows > 24, 2.0 / down, 0.0)[:, None].expand(64, 64)[None, None].contiguous()
     camera = torch.tensor([[[focal, 0.0, 32.0], [0.0, focal, 20.0], [0.0, 0.0, 1.0]]])
     extra = HeightScaledDepth((Depth(),), 2.0)
     predicted = torch.where(truth > 0, truth / 2, 50.0)
-    extra({"depth": predicted}, {"intrinsics": camera, "depth": truth})
+    image, camera = torch.rand(1, 3, int(64 * seen), 64), scale_intrinsics(camera, 1.0, seen)
+    extra({"depth": predicted}, {"image": image, "intrinsics": camera, "depth": truth})
     found = extra.compute()
     assert found["depth/ground/mean"] == pytest.approx(1.0, rel=0.02)
     assert found["depth/height_scaled/abs_rel"] < 0.02

@@ -107,7 +107,7 @@ def test_evaluate_and_predict_agree_on_the_same_files(
 
 def test_a_model_without_the_record_is_fed_as_before(root: Path, tmp_path: Path) -> None:
     """In the image's own aspect, with as many pixels as training's size; `--size` as it is."""
-    description, weights = find(untrained_run(tmp_path / "run", root))
+    description, _ = find(untrained_run(tmp_path / "run", root))
     del description["feeding"]
     model = SceneModel(torch.nn.Identity(), (), description)
     assert model.place(60, 80).content == model.place(60, 80).canvas == (39, 52)

@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; there is no password"
     )
     parser.add_argument("--port", type=int, default=7860, help="0 takes a free one")
-    parser.add_argument("--size", help="HEIGHTxWIDTH of the network's input; as in training if left out")
+    parser.add_argument(
+        "--size", help="HEIGHTxWIDTH of the network's input; as in training if left out"
+    )
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--max-upload-mb", type=float, default=20.0, help="largest file")

@@ -220,7 +220,9 @@ def collate(samples: list[Batch]) -> Batch:
     for key, value in samples[0].items():
         if isinstance(value, Tensor) and len({tuple(s[key].shape) for s in samples}) > 1:
             lists[key] = [s[key] for s in samples]
-    return default_collate([{k: v for k, v in s.items() if k not in lists} for s in samples]) | lists
+    return (
+        default_collate([{k: v for k, v in s.items() if k not in lists} for s in samples]) | lists
+    )
 
 
 def _context(workers: int) -> str | None:

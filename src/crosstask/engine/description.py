@@ -186,9 +186,7 @@ def _check_feeding(feeding: Mapping[str, Any]) -> None:
         _check_pair("feeding.aspects", feeding["aspects"], 1e-3, 1e3)
     names = _of("feeding.channels", feeding.get("channels", list(RGB)), list, "a list of names")
     if not 1 <= len(names) <= MOST_CHANNELS:
-        raise _Wrong(
-            f"`feeding.channels` has {len(names)} entries; expected 1 to {MOST_CHANNELS}"
-        )
+        raise _Wrong(f"`feeding.channels` has {len(names)} entries; expected 1 to {MOST_CHANNELS}")
     for name in names:
         _text("feeding.channels", name)
     ranges = _of("feeding.ranges", feeding.get("ranges", {}), Mapping, "an object")

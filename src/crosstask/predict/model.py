@@ -105,9 +105,7 @@ class SceneModel(nn.Module):
         """How training's images were brought to the network's input; None where not recorded."""
         return Feeding.from_spec(self.description.get("feeding"))
 
-    def place(
-        self, height: int, width: int, size: tuple[int, int] | str | None = None
-    ) -> Place:
+    def place(self, height: int, width: int, size: tuple[int, int] | str | None = None) -> Place:
         """Where an image lies in the network's input: as in training, see `crosstask.data.feeding`.
 
         Args:
