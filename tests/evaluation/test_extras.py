@@ -8,8 +8,8 @@ import torch
 import fakes.bsds500
 from crosstask.data import BSDS500, Mixture
 from crosstask.evaluation.extras import Boundaries, Extras, HeightScaledDepth
-from crosstask.metrics.thinning import thin
 from crosstask.geometry import scale_intrinsics
+from crosstask.metrics.thinning import thin
 from crosstask.tasks import Depth, Edges, Segmentation
 
 
