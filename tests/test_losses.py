@@ -89,3 +89,42 @@ def test_threshold_is_that_of_all_processes(tmp_path):
     address = f"file://{tmp_path}/store"
     mp.start_processes(_threshold_of_rank, (address, str(tmp_path)), nprocs=2, start_method="fork")
     assert [float((tmp_path / str(rank)).read_text()) for rank in (0, 1)] == [8.0, 8.0]
+
+
+LABELS = torch.tensor([[[0, 1, 255, 2]]])
+
+
+@pytest.mark.parametrize("name", losses.SEGMENTATION)
+def test_segmentation_losses_leave_void_out_and_have_a_gradient(name: str) -> None:
+    loss = losses.SEGMENTATION[name]
+    logits = torch.randn(1, 3, 1, 4, requires_grad=True)
+    total, weight = loss(logits, LABELS)
+    assert weight == 3 and total > 0
+    total.backward()
+    assert logits.grad is not None and bool((logits.grad[..., 2] == 0).all())
+    assert bool((logits.grad[..., [0, 1, 3]] != 0).any())
+    changed = logits.detach().clone()
+    changed[..., 2] = 9.0
+    torch.testing.assert_close(loss(changed, LABELS)[0], total.detach())
+    right = 40 * torch.nn.functional.one_hot(LABELS.clamp(max=2), 3).permute(0, 3, 1, 2).float()
+    assert loss(right, LABELS)[0] == pytest.approx(0, abs=1e-5)
+    # An image without a label is no image; a step without one gives a zero that has a gradient.
+    void = torch.full_like(LABELS, 255)
+    both = loss(torch.cat([logits, logits]).detach(), torch.cat([LABELS, void]))
+    torch.testing.assert_close(both, loss(logits.detach(), LABELS))
+    empty, nothing = loss(logits, void)
+    empty.backward()
+    assert empty == 0 and nothing == 0
+
+
+def test_focal_and_class_weights_by_hand() -> None:
+    """Two pixels with p = 1/2 and p = 3/4 of the right class; gamma 2."""
+    logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])[None, :, None]
+    target, weights = torch.tensor([[[0, 1]]]), torch.tensor([1.0, 4.0])
+    half, most = math.log(2), math.log(4 / 3)
+    total, weight = losses.focal(logits, target)
+    assert (float(total), float(weight)) == pytest.approx((half / 4 + most / 16, 2.0))
+    total, weight = losses.cross_entropy(logits, target, weights=weights)
+    assert (float(total), float(weight)) == pytest.approx((half + 4 * most, 5.0))
+    total, weight = losses.focal(logits, target, weights=weights)
+    assert (float(total), float(weight)) == pytest.approx((half / 4 + 4 * most / 16, 5.0))

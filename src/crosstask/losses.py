@@ -26,11 +26,82 @@ def mean(terms: tuple[Tensor, Tensor]) -> Float[Tensor, ""]:
 
 
 def cross_entropy(
-    logits: Float[Tensor, "b k h w"], target: Int[Tensor, "b h w"], void: int = 255
+    logits: Float[Tensor, "b k h w"],
+    target: Int[Tensor, "b h w"],
+    void: int = 255,
+    weights: Float[Tensor, "k"] | None = None,
 ) -> Terms:
-    """Softmax cross-entropy over the labelled pixels (DenseMTL, section 3.3; no class weights)."""
-    total = F.cross_entropy(precise(logits), target, ignore_index=void, reduction="sum")
-    return total, (target != void).sum().float()
+    """Softmax cross-entropy over the labelled pixels (DenseMTL, section 3.3, without class weights).
+
+    Args:
+        weights: of the classes; the loss is then divided by the labelled pixels' weights.
+    """
+    total = F.cross_entropy(precise(logits), target, weights, ignore_index=void, reduction="sum")
+    return total, labelled_weight(target, void, weights)
+
+
+def labelled_weight(
+    target: Int[Tensor, "b h w"], void: int = 255, weights: Float[Tensor, "k"] | None = None
+) -> Float[Tensor, ""]:
+    """Number of labelled pixels, or the sum of their classes' weights."""
+    valid = target != void
+    if weights is None:
+        return valid.sum().float()
+    return torch.where(valid, weights[torch.where(valid, target, 0)], 0.0).sum()
+
+
+def focal(
+    logits: Float[Tensor, "b k h w"],
+    target: Int[Tensor, "b h w"],
+    void: int = 255,
+    weights: Float[Tensor, "k"] | None = None,
+) -> Terms:
+    """Focal loss (Lin et al., ICCV 2017) with gamma 2, kornia's: pixels that are right count less."""
+    from kornia.losses import focal_loss
+
+    options = {"gamma": 2.0, "reduction": "sum", "weight": weights, "ignore_index": void}
+    total = focal_loss(precise(logits), target, None, **options)
+    return total, labelled_weight(target, void, weights)
+
+
+def dice(
+    logits: Float[Tensor, "b k h w"],
+    target: Int[Tensor, "b h w"],
+    void: int = 255,
+    weights: Float[Tensor, "k"] | None = None,
+) -> Terms:
+    """Soft Dice loss (Milletari et al., 3DV 2016), kornia's: mean over classes and labelled images.
+
+    A ratio of sums over an image, so it is no sum over pixels: parts of a step (accumulated batches,
+    processes) are averaged by their labelled pixels.
+    """
+    from kornia.losses import dice_loss
+
+    number = labelled_weight(target, void, weights)
+    labelled = (target != void).flatten(1).any(1)
+    if not bool(labelled.any()):
+        return precise(logits).sum() * 0, number
+    options = {"average": "macro", "weight": weights, "ignore_index": void}
+    return dice_loss(precise(logits)[labelled], target[labelled], **options) * number, number
+
+
+def cross_entropy_dice(
+    logits: Float[Tensor, "b k h w"],
+    target: Int[Tensor, "b h w"],
+    void: int = 255,
+    weights: Float[Tensor, "k"] | None = None,
+) -> Terms:
+    """Sum of both."""
+    total, number = cross_entropy(logits, target, void, weights)
+    return total + dice(logits, target, void, weights)[0], number
+
+
+SEGMENTATION = {
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+    "dice": dice,
+    "cross_entropy_dice": cross_entropy_dice,
+}
 
 
 def _log_odds(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:

@@ -1,5 +1,7 @@
 """Joint transforms: every type follows every geometric functional, exactly or with an error."""
 
+from typing import Any
+
 import pytest
 import torch
 from torchvision import tv_tensors
@@ -336,3 +338,26 @@ def test_thin_edges_survive() -> None:
     edges[0, :4, 6:] = 255
     small = resize_edges(edges, (2, 4))
     assert small[0].tolist() == [[0.0, 1.0, 0.0, 255.0], [0.0, 1.0, 0.0, 0.0]]
+
+
+def test_fixed_views_are_the_plain_image_and_the_same_few_draws_in_every_run() -> None:
+    """Of two frames, seen 40 times under other random states."""
+    random = transforms.training((16, 24), scale=(0.7, 1.5), jitter=1.0)
+    plain = transforms.evaluation((16, 24))
+    views = transforms.FixedViews(plain, random, 3)
+    image = torch.rand(3, 32, 48)
+    labels = (image[0] * 3).long()
+    seen: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for seed in range(40):
+        torch.manual_seed(seed)
+        for name in ("a", "b"):
+            sample = {"image": image, "segmentation": labels, "name": name, "source": "x"}
+            found = views(sample)
+            seen.setdefault((name, found.pop("view")), []).append(found)
+    assert sorted(seen) == [(name, view) for name in "ab" for view in range(3)]
+    for same in seen.values():
+        for key in ("image", "segmentation"):
+            assert all(torch.equal(one[key], same[0][key]) for one in same)
+    assert torch.equal(seen["a", 0][0]["image"], plain({"image": image})["image"])
+    drawn = [seen[name, view][0]["image"] for name in "ab" for view in (1, 2)]
+    assert not any(torch.equal(x, y) for i, x in enumerate(drawn) for y in drawn[:i])

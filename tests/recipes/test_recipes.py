@@ -1,5 +1,6 @@
 """Every recipe trains two steps, resumes after an interruption and evaluates, from the command line."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import fakes.synthia
 import fakes.vkitti2
 from crosstask.cli.parsing import recipe_parser
 from crosstask.recipes.building import build_network
-from crosstask.recipes.catalogue import RECIPES
+from crosstask.recipes.catalogue import RECIPES, find_recipe
 from crosstask.recipes.procedural import supervised as procedural
 from crosstask.recipes.settings import NetworkSettings
 from crosstask.tasks import Depth, Normals
@@ -145,3 +146,50 @@ def test_depth_labels_of_atrc_span_what_the_task_does() -> None:
     nearer = replace(atrc, options={"far": 20.0})
     chosen = build_network((Depth(far=80.0), Normals()), nearer)
     assert chosen.auxiliary.far == 20.0
+
+
+def test_stored_features_views_and_chosen_losses_on_partly_labelled_sets(
+    tmp_path: Path, round_trip: Any
+) -> None:
+    """Three sets, each with one label; stopped, resumed and evaluated like any run."""
+    data, run = real3(tmp_path / "real3"), tmp_path / "run"
+    stored = [
+        "--freeze",
+        "encoder",
+        "--cache-features",
+        str(tmp_path / "features"),
+        "--cache-views",
+        "2",
+    ]
+    losses = ["--segmentation-loss", "focal", "--class-weights", "balanced", "--edge-weight", "0.8"]
+    sampling = ["--sampling", "sets", "--zoom-min", "0.8", "--zoom-max", "1.2"]
+    round_trip(["real3.supervised", *TINY, "--root", str(data), *stored, *losses, *sampling], run)
+    assert len(list((tmp_path / "features").glob("*/*.npz"))) >= 2
+    tasks = {t["name"]: t for t in json.loads((run / "model.json").read_text())["tasks"]}
+    assert tasks["segmentation"]["objective"] == "focal"
+    assert len(tasks["segmentation"]["class_weights"]) == 11
+    assert tasks["edges"]["positive_weight"] == 0.8
+    parts = json.loads((run / "env.json").read_text())["data"]["train"]["parts"]
+    assert [part["share"] for part in parts] == pytest.approx([1 / 3] * 3)
+
+
+def test_options_that_cannot_apply_are_refused(tmp_path: Path) -> None:
+    """Said when the recipe is made, before any data is read."""
+    root = {"root": str(tmp_path), "encoder": "resnet10t", "pretrained": False}
+    for name, value in (("segmentation_loss", "dice"), ("class_weights", "balanced")):
+        with pytest.raises(ValueError, match=f"`{name}` is '{value}', but none of the tasks"):
+            find_recipe("camvid.supervised")(tasks="edges", **{name: value}, **root)
+    with pytest.raises(ValueError, match=r"`edge_weight` is 0\.5, but none of the tasks"):
+        find_recipe("camvid.supervised")(tasks="segmentation", edge_weight=0.5, **root)
+    with pytest.raises(ValueError, match="`objective` is 'focl'; expected cross_entropy, focal"):
+        find_recipe("camvid.supervised")(segmentation_loss="focl", **root)
+    stored = {"freeze": "encoder", "cache_features": str(tmp_path / "features")}
+    tiny: dict[str, Any] = {"encoder": "test_resnet", "pretrained": False, "width": 0.1}
+    moving = {**tiny, "pose_encoder": "test_resnet"}
+    for recipe, options in (
+        ("procedural.self_supervised", moving),
+        ("procedural.adaptation", tiny),
+    ):
+        with pytest.raises(ValueError, match="`cache_features` cannot be used here"):
+            find_recipe(recipe)(**stored, **options)
+    assert not (tmp_path / "features").exists()

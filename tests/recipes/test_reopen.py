@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
 
+import crosstask
 from crosstask.engine.runs import Run, RunError
-from crosstask.engine.training import initialise_from, train
+from crosstask.engine.training import initialise_from, take_over_inputs, train
+from crosstask.models.companions.correlation_pose import CorrelationPoseNetwork
+from crosstask.models.companions.pose import PoseNetwork
 from crosstask.predict.model_card import model_card
 from crosstask.recipes.reopen import open_run, reopen
 from crosstask.recipes.resolving import resolve
@@ -84,6 +88,39 @@ def test_a_run_keeps_the_normalisation_and_the_record_of_its_weights(
     assert regime.network.spec["normalization"] == "imagenet"
     initialise_from(regime, run)
     assert regime.network.spec["normalization"] == HALF, "what belongs to the weights comes along"
+
+
+def test_a_run_that_goes_on_needs_no_pretrained_weights(tmp_path: Path, weights: Path) -> None:
+    options = {**STREETS, "steps": 1, "encoder_weights": str(weights)}
+    crosstask.train("procedural.supervised", tmp_path / "run", progress=False, **options)
+    before = json.loads((tmp_path / "run/model.json").read_text())["model"]
+    weights.unlink()
+    again = {"resume": True, "progress": False, **options, "steps": 2}
+    crosstask.train("procedural.supervised", tmp_path / "run", **again)
+    assert json.loads((tmp_path / "run/model.json").read_text())["model"] == before
+    with pytest.raises(ValueError, match="existing file"):
+        crosstask.train("procedural.supervised", tmp_path / "new", **again)
+
+
+@pytest.mark.parametrize("kind", [PoseNetwork, CorrelationPoseNetwork])
+def test_the_pose_network_keeps_the_normalisation_of_its_weights(
+    weights: Path, kind: type[PoseNetwork]
+) -> None:
+    class Moving(torch.nn.Module):
+        def __init__(self, pose: torch.nn.Module) -> None:
+            super().__init__()
+            self.pose_network = pose
+
+        def companions(self) -> dict[str, torch.nn.Module]:
+            return {"pose_network": self.pose_network}
+
+    trained = kind("test_resnet", weights=str(weights))
+    assert trained.spec["normalization"] == HALF
+    fresh = kind("test_resnet", pretrained=False)
+    regime: Any = Moving(fresh)
+    take_over_inputs(regime, {"model": {}, "pose_network": trained.spec})
+    assert fresh.spec == trained.spec
+    assert torch.equal(fresh.mean, trained.mean) and torch.equal(fresh.deviation, trained.deviation)
 
 
 def test_a_run_of_before_goes_on_with_the_normalisation_that_it_began_with(

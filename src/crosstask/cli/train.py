@@ -42,8 +42,9 @@ def main(argv: list[str]) -> int:
 
     from crosstask.engine.training import train
     from crosstask.recipes.options import parse_names
+    from crosstask.recipes.reopen import begin
 
-    experiment = function(**options)
+    experiment = begin(function, options, namespace.run, namespace.resume)
     with exact_command(argv):
         metrics = train(
             experiment,

@@ -85,7 +85,7 @@ class SeededDataset(Dataset[Batch]):
     """A dataset addressed by (position, index); its random numbers come from (seed, position)."""
 
     def __init__(self, dataset: Dataset[Batch], seed: int) -> None:
-        self.dataset, self.seed = dataset, seed
+        self.dataset, self.seed = as_samples(dataset), seed
 
     def __getitem__(self, pair: tuple[int, int]) -> Batch:
         position, index = pair
@@ -96,7 +96,7 @@ class SeededDataset(Dataset[Batch]):
             random.seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             try:
-                return cast(Batch, self.dataset[index])
+                return self.dataset.at(position, index)
             finally:
                 random.setstate(python_state)
                 np.random.set_state(numpy_state)  # noqa: NPY002

@@ -51,6 +51,10 @@ class Samples(Dataset[dict[str, Any]]):
         """Height and width of an image before any transform; None where it cannot be told."""
         return None
 
+    def at(self, position: int, index: int) -> dict[str, Any]:
+        """The sample `index` at a position of the training stream, see `crosstask.data.loading`."""
+        return self[index]
+
     def sampling_order(self, epoch: int, generator: torch.Generator) -> Sequence[int]:
         """Indices of one training epoch, as many as there are samples: a permutation."""
         order: list[int] = torch.randperm(len(self), generator=generator).tolist()

@@ -33,6 +33,10 @@ class Experiment:
         val_batch_size: samples of a validation batch.
         clip: global gradient norm, or None.
         seed: of weights, order and augmentation.
+        class_weights: none, balanced or a file; see `crosstask.engine.class_weights`.
+        cache_features: folder of stored features of a frozen encoder, or None; see
+            `crosstask.engine.stored_features`.
+        cache_views: variants of every training image that are stored.
         workers: loader processes, or auto (from the cores, decided when loaders are made).
         size: (height, width) of training images.
         expected: what this recipe reaches, in words, with its source.
@@ -49,6 +53,9 @@ class Experiment:
     val_batch_size: int = 4
     clip: float | None = 10.0
     seed: int = 0
+    class_weights: str = "none"
+    cache_features: str | None = None
+    cache_views: int = 1
     workers: Workers = "auto"
     size: tuple[int, int] = (128, 256)
     protocol: str = "correct"

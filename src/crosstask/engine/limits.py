@@ -11,6 +11,8 @@ WHOLE = {
     "val_every": (1, 10**9),
     "val_batch_size": (1, 100_000),
     "seed": (0, 2**63 - 1),
+    "unfreeze_at": (1, 10**9),
+    "cache_views": (1, 1000),
 }
 ABOVE_0 = ("clip", "lr")
 

@@ -28,7 +28,10 @@ MACHINE = ("precision", "devices", "num_nodes")
 # Options that recipes no longer have, with the value that means what recipes do now.
 WITHDRAWN: dict[str, Any] = {"mixed_batches": False, "domain_norms": False}
 # Options that came later: what recipes did before, and an option that these recipes had already.
-ADDED: dict[str, tuple[Any, str]] = {"fit": ("squeeze", "score_at")}
+ADDED: dict[str, tuple[Any, str]] = {
+    "fit": ("squeeze", "score_at"),
+    "depth_kind": ("z", "depth_scale"),
+}
 
 
 class RunError(ValueError):

@@ -19,6 +19,7 @@ from crosstask.data.feeding import Feeding
 from crosstask.data.loading import GroupedLoader, evaluation_loader, mix_seed, train_loader
 from crosstask.engine import checkpoints
 from crosstask.engine.callbacks import Checkpoints, Panels, Progress, RunLogger
+from crosstask.engine.class_weights import set_class_weights
 from crosstask.engine.environment import environment
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware, check_compiler, choose
@@ -31,12 +32,15 @@ from crosstask.engine.resuming import (
     start_of_others,
 )
 from crosstask.engine.runs import MetricsFile, Run, read_json
+from crosstask.engine.stored_features import with_stored_features
 from crosstask.engine.storing import DirectCheckpoints
 from crosstask.engine.threads import choose_workers, chosen_threads
 from crosstask.engine.training_camera import training_camera
 from crosstask.engine.training_feeding import training_feeding
 from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.media.files import atomic_path, write_json
+from crosstask.models.companions.correlation_pose import CorrelationPoseNetwork
+from crosstask.models.companions.pose import PoseNetwork
 from crosstask.models.networks.recompute import recompute_activations
 from crosstask.models.registry import take_over_input
 from crosstask.plugins.trust import whole_paths
@@ -64,9 +68,16 @@ class RunData(pl.LightningDataModule):
         return choose_workers(self.experiment.workers, kind, trainer.num_devices)
 
     def train_dataloader(self) -> Any:
-        e = self.experiment
-        loader = train_loader(
+        e, trainer = self.experiment, cast(pl.Trainer, self.trainer)
+        data = with_stored_features(
+            e,
             self.train_set,
+            start=self.start,
+            world=trainer.world_size,
+            tell=trainer.global_rank == 0,
+        )
+        loader = train_loader(
+            data,
             batch_size=e.batch_size,
             batches=e.steps * e.accumulate,
             seed=mix_seed(e.seed, 7),
@@ -127,6 +138,7 @@ def train(
     place = Run(run)
     hardware = choose(accelerator, kept_precision(place, precision) if resume else precision)
     _prepare_network(experiment.regime, hardware, compile, recompute)
+    _check_freezing(experiment, compile, devices * num_nodes)
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
     description(experiment, settings)  # refuses, before anything is written, what nobody could load
     rank_zero = _rank() == 0
@@ -176,8 +188,10 @@ def _set_out(
 ) -> dict[str, Any]:
     """Tells the regime what it has to know of its data and its past; returns the run's model.json."""
     regime = experiment.regime
-    if start.checkpoint:  # as when it began, whatever is the default now
-        take_over_input(regime, read_json(place.path / "model.json")["model"])
+    before = read_json(place.path / "model.json") if start.checkpoint else None
+    if before is not None:  # as when it began, whatever is the default now
+        take_over_inputs(regime, before)
+    set_class_weights(experiment, train_set, before, choose_workers(experiment.workers))
     regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
     camera = training_camera(experiment.tasks, train_set)
     feeding = training_feeding(train_set, val_set)
@@ -247,6 +261,19 @@ def _prepare_network(regime: Regime, hardware: Hardware, compile: bool, recomput
         # the batch, memory layout. The limit of 8 would end a run with an error, perhaps at its end.
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         regime.network.compile(fullgraph=True)
+
+
+def _check_freezing(experiment: Experiment, compile: bool, processes: int) -> None:
+    if compile and experiment.cache_features is not None:
+        raise ValueError(
+            "`--compile` plans the whole network, and `--cache-features` leaves half of it out; leave out "
+            "one of them"
+        )
+    if processes > 1 and experiment.regime.unfreeze_at is not None:
+        raise ValueError(
+            "`unfreeze_at` works in one process: several agree at the start on what is trained. Train "
+            "with the frozen encoder first, then a second run with `--init-from` it and without `--freeze`"
+        )
 
 
 def _final_metrics(
@@ -453,6 +480,15 @@ def _rank() -> int:
 class _nothing:
     def __enter__(self) -> None: ...
     def __exit__(self, *_: object) -> None: ...
+
+
+def take_over_inputs(regime: Regime, description: Mapping[str, Any]) -> None:
+    """Normalise images as a model.json says, in all networks whose weights are loaded from elsewhere."""
+    take_over_input(regime, description["model"])
+    pose = regime.companions().get("pose_network")
+    known = description.get("pose_network")
+    if isinstance(pose, PoseNetwork | CorrelationPoseNetwork) and isinstance(known, Mapping):
+        pose.normalize_with(known.get("normalization", "imagenet"))
 
 
 def restore_companions(regime: Regime, checkpoint: Path, strict: bool = True) -> list[str]:

@@ -20,7 +20,7 @@ class DiskFullError(OSError):
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path, size: int | None = None) -> Iterator[Path]:
+def atomic_path(path: Path, size: int | None = None, durable: bool = True) -> Iterator[Path]:
     """A temporary file beside `path` that replaces it once it is complete and on disk.
 
     If writing fails (full disk, read-only folder, kill), `path` keeps its old content and no
@@ -28,6 +28,7 @@ def atomic_path(path: Path, size: int | None = None) -> Iterator[Path]:
 
     Args:
         size: bytes that will be written, where known: asked for before writing begins.
+        durable: wait until the disk has it; False for what can be made again, if its readers notice damage.
 
     Raises:
         DiskFullError: there is no room.
@@ -39,8 +40,9 @@ def atomic_path(path: Path, size: int | None = None) -> Iterator[Path]:
         handle, temporary = _locked_temporary(path)
         try:
             yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+            if durable:
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from crosstask.recipes.building import (
     make_experiment,
     regime_options,
     skipping_bad,
+    with_losses,
 )
 from crosstask.recipes.options import parse_names
 from crosstask.recipes.recipe import recipe
@@ -59,6 +60,7 @@ def adaptation_experiment(
         optimizer: paper (Adam 2.5e-4, encoder 1.5e-5, constant), matched, adam, adamw.
     """
     method, name = adaptation.method, network.name(tasks)
+    tasks = with_losses(tasks, supervision)
     if method not in METHODS:
         raise ValueError(f"`method` is {method!r}; expected one of {', '.join(METHODS)}")
     regime = Adaptation(
@@ -89,6 +91,7 @@ def adaptation_experiment(
         size,
         replace(training, val_every=min(training.val_every, steps)),
         protocol=supervision.protocol,
+        class_weights=supervision.class_weights or "none",
         expected=adaptation.expected,
         notes={"method": method},
     )

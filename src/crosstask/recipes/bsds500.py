@@ -17,6 +17,7 @@ def supervised(
     size: str = "320x320",
     zoom_min: float = 0.75,
     zoom_max: float = 1.5,
+    flip: float | None = None,
     jitter: float = 0.5,
     network: NetworkSettings = NetworkSettings(
         architecture="fast", encoder="tf_efficientnet_lite0"
@@ -39,15 +40,23 @@ def supervised(
         tasks: edges is what it labels.
         size: HEIGHTxWIDTH of training crops.
         zoom_min: least random zoom.
+        flip: probability of a mirror image; 0.5 if left out.
         zoom_max: largest random zoom.
     """
-    from crosstask.data import BSDS500, transforms
+    from crosstask.data import BSDS500
+    from crosstask.recipes.building import training_transform
     from crosstask.recipes.supervised import supervised_experiment
     from crosstask.recipes.tasks import scene_tasks
 
     edges = scene_tasks(None, protocol=supervision.protocol)["edges"]
     chosen = choose_tasks(tasks, {"edges": edges})
-    crops = transforms.training(parse_size(size), scale=(zoom_min, zoom_max), jitter=jitter)
+    crops = training_transform(
+        training,
+        parse_size(size),
+        scale=(zoom_min, zoom_max),
+        flip=0.5 if flip is None else flip,
+        jitter=jitter,
+    )
     return supervised_experiment(
         tasks=chosen,
         train_data=lambda: BSDS500(needed_root(root, "bsds500"), "train", ("edges",), crops),

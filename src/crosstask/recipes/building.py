@@ -1,8 +1,12 @@
 """What the experiments of all regimes are made of."""
 
+from dataclasses import replace
 from typing import Any
 
+from crosstask.data import transforms
+from crosstask.data.transforms import FixedViews, JointTransform
 from crosstask.engine.experiment import Data, Experiment
+from crosstask.engine.stored_features import check_cache
 from crosstask.models import create_model
 from crosstask.models.registry import find_architecture
 from crosstask.recipes.options import parse_size
@@ -39,6 +43,21 @@ def _depth_bins(architecture: str, tasks: tuple[Task, ...]) -> dict[str, Any]:
     return {"near": max(near, nearest), "far": far}
 
 
+def training_transform(
+    training: TrainingSettings, size: tuple[int, int], **options: Any
+) -> JointTransform | FixedViews:
+    """The augmentation of a recipe, or, where features are stored, the fixed views of it.
+
+    Args:
+        options: of `crosstask.data.transforms.training`.
+    """
+    random = transforms.training(size, **options)
+    if training.cache_features is None:
+        return random
+    same = {name: options[name] for name in ("fit",) if name in options}
+    return FixedViews(transforms.evaluation(size, **same), random, training.cache_views or 1)
+
+
 def levels_of(supervision: SupervisionSettings, architecture: str) -> str:
     """How losses of levels combine: as asked, or as in the architecture's paper."""
     if supervision.levels != "auto":
@@ -46,11 +65,39 @@ def levels_of(supervision: SupervisionSettings, architecture: str) -> str:
     return find_architecture(architecture).levels
 
 
+def with_losses(tasks: tuple[Task, ...], supervision: SupervisionSettings) -> tuple[Task, ...]:
+    """The tasks with the losses that are asked for; class weights come when training begins.
+
+    Raises:
+        ValueError: a loss of a task that is not among them.
+    """
+    asked = {
+        "segmentation_loss": supervision.segmentation_loss,
+        "class_weights": supervision.class_weights,
+        "edge_weight": supervision.edge_weight,
+    }
+    for name, value in asked.items():
+        if value is not None and not any(name in task.loss_options for task in tasks):
+            raise ValueError(
+                f"`{name}` is {value!r}, but none of the tasks ({', '.join(t.name for t in tasks)}) has "
+                "that loss; leave it out, or add the task to `--tasks`"
+            )
+    now = {k: v for k, v in asked.items() if v is not None and k != "class_weights"}
+    changes = [
+        {field: now[k] for k, field in task.loss_options.items() if k in now} for task in tasks
+    ]
+    return tuple(
+        replace(task, **change) if change else task
+        for task, change in zip(tasks, changes, strict=True)
+    )
+
+
 def regime_options(training: TrainingSettings) -> dict[str, Any]:
     """What every regime takes."""
     return {
         "steps": training.length()[0],
         "ema": training.ema,
+        "unfreeze_at": training.unfreeze_at,
         "channels_last": training.channels_last,
         "seed": training.seed,
     }
@@ -74,6 +121,8 @@ def make_experiment(
 
         initialise_from(regime, training.init_from)
     steps, batch_size = training.length()
+    if training.cache_features is not None:
+        check_cache(regime)
     return Experiment(
         regime=regime,
         train_data=train_data,
@@ -85,6 +134,8 @@ def make_experiment(
         val_batch_size=training.val_batch_size,
         clip=training.clip,
         seed=training.seed,
+        cache_features=training.cache_features,
+        cache_views=training.cache_views or 1,
         workers=training.workers,
         size=parse_size(size),
         **further,

@@ -27,6 +27,7 @@ def supervised(
     size: str = "352x480",
     zoom_min: float = 0.75,
     zoom_max: float = 1.75,
+    flip: float | None = None,
     jitter: float = 0.5,
     network: NetworkSettings = NetworkSettings(encoder="tf_efficientnet_lite0", width=0.5),
     training: TrainingSettings = TrainingSettings(
@@ -42,13 +43,21 @@ def supervised(
         root: folder with train/, trainannot/, val/, valannot/.
         size: HEIGHTxWIDTH of training crops; validation images are resized to it.
         zoom_min: least random zoom.
+        flip: probability of a mirror image; 0.5 if left out.
     """
     from crosstask.data import CamVid, transforms
+    from crosstask.recipes.building import training_transform
     from crosstask.recipes.supervised import supervised_experiment
 
     chosen = camvid_tasks(tasks, supervision.protocol)
     modalities = tuple(task.name for task in chosen)
-    train = transforms.training(parse_size(size), scale=(zoom_min, zoom_max), jitter=jitter)
+    train = training_transform(
+        training,
+        parse_size(size),
+        scale=(zoom_min, zoom_max),
+        flip=0.5 if flip is None else flip,
+        jitter=jitter,
+    )
     val = transforms.evaluation(parse_size(size), targets="native")
     return supervised_experiment(
         tasks=chosen,

@@ -1,7 +1,8 @@
 """Three real, partly labelled sets in one network: no image has all labels."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.recipes.recipe import recipe_without
@@ -25,7 +26,11 @@ def supervised(
     root: str | None = None,
     tasks: str = ",".join(S_D_N_E),
     size: str = "192x256",
+    zoom_min: float | None = None,
+    zoom_max: float | None = None,
+    flip: float | None = None,
     jitter: float = 0.5,
+    sampling: Literal["tasks", "sets", "images"] | None = None,
     network: NetworkSettings = NetworkSettings(encoder="tf_efficientnet_lite0", width=0.25),
     training: TrainingSettings = TrainingSettings(
         steps=6000,
@@ -46,8 +51,13 @@ def supervised(
     Args:
         root: folder with camvid/, sevenscenes/ and bsds500/.
         tasks: comma-separated, ordered; sets that teach none of them are left out.
+        flip: probability of a mirror image; 0.5 if left out.
+        sampling: how often images of a set are drawn: tasks (in proportion to the tasks that it
+            teaches; also if left out), sets (all alike: every task sees the same number of images), images (in
+            proportion to its size).
     """
     from crosstask.data import labels, transforms
+    from crosstask.recipes.building import training_transform
     from crosstask.recipes.supervised import supervised_experiment
     from crosstask.recipes.tasks import scene_tasks
 
@@ -55,11 +65,13 @@ def supervised(
     available = scene_tasks(labels.CAMVID_11, near=0.2, far=10.0, protocol=protocol)
     chosen, wanted = choose_tasks(tasks, available), parse_size(size)
     asked = tuple(task.name for task in chosen)
+    scale = None if zoom_min is None and zoom_max is None else (zoom_min or 1.0, zoom_max or 1.0)
+    changed = training_transform(
+        training, wanted, scale=scale, flip=0.5 if flip is None else flip, jitter=jitter
+    )
     return supervised_experiment(
         tasks=chosen,
-        train_data=lambda: mixture(
-            root, "train", asked, transforms.training(wanted, jitter=jitter)
-        ),
+        train_data=lambda: mixture(root, "train", asked, changed, sampling),
         val_data=lambda: mixture(root, "val", asked, transforms.evaluation(wanted)),
         size=size,
         network=network,
@@ -68,15 +80,31 @@ def supervised(
     )
 
 
-def mixture(root: str | None, split: str, asked: tuple[str, ...], transform: Any) -> "Mixture":
-    """The sets that teach some of the asked tasks, as one."""
+def mixture(
+    root: str | None,
+    split: str,
+    asked: tuple[str, ...],
+    transform: Any,
+    sampling: str | None = None,
+) -> "Mixture":
+    """The sets that teach some of the asked tasks, as one.
+
+    Args:
+        sampling: see `supervised`.
+    """
     from crosstask.data import BSDS500, CamVid, Mixture, SevenScenes, labels
 
     folder = Path(needed_root(root, "real3"))
+    weight: dict[str, Callable[[Any], float | None]]
+    weight = {"tasks": lambda part: None, "sets": lambda part: 1.0, "images": len}
+    chosen = sampling or "tasks"
+    if chosen not in weight:
+        raise ValueError(f"`sampling` is {sampling!r}; expected {', '.join(weight)}")
     parts: list[tuple[Any, float | None]] = []
     for reader in (CamVid, SevenScenes, BSDS500):
         own = tuple(name for name in asked if name in TEACHES[reader.source])
         if own:
-            parts.append((reader(folder / reader.source, split, own, transform), None))
+            part = reader(folder / reader.source, split, own, transform)
+            parts.append((part, weight[chosen](part)))
     classes = labels.CAMVID_11 if "segmentation" in asked else None
     return Mixture(parts, modalities=asked, classes=classes)

@@ -1,14 +1,14 @@
 """From a run directory back to its experiment and data."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from crosstask.engine import checkpoints
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.own_networks import without_weights
 from crosstask.engine.runs import WITHDRAWN, Run, RunError
-from crosstask.engine.training import restore_companions
-from crosstask.models.registry import take_over_input
+from crosstask.engine.training import restore_companions, take_over_inputs
 from crosstask.plugins.trust import Trust, trusted
 from crosstask.recipes.catalogue import find_recipe
 
@@ -35,11 +35,19 @@ def open_run(
     place = Run(run)
     experiment = experiment or reopen(place, root, trust)
     description, weights = checkpoints.find(place.path, checkpoint)
-    take_over_input(experiment.regime, description["model"])
+    take_over_inputs(experiment.regime, description)
     checkpoints.load_weights(experiment.regime.inference_network(), weights, str(place.path))
     best = checkpoint == "best" and place.best.is_file()
     restore_companions(experiment.regime, place.best if best else place.last)
     return experiment
+
+
+def begin(
+    function: Callable[..., Experiment], options: Mapping[str, Any], run: Path | str, resume: bool
+) -> Experiment:
+    """A recipe's experiment; with random weights where a checkpoint of the run replaces them all."""
+    replaced = resume and Run(run).last.is_file()
+    return function(**(without_weights(options) if replaced else options))
 
 
 def reopen(run: Run, root: str | None = None, trust: Trust = False) -> Experiment:

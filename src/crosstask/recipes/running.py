@@ -15,7 +15,7 @@ from crosstask.evaluation.extras import Extras
 from crosstask.evaluation.sliding_window import SlidingWindow
 from crosstask.plugins.trust import Trust
 from crosstask.recipes.options import parse_size
-from crosstask.recipes.reopen import open_run
+from crosstask.recipes.reopen import begin, open_run
 from crosstask.recipes.resolving import resolve
 
 
@@ -59,7 +59,7 @@ def train(
     if isinstance(experiment, str):
         function, resolved = resolve(experiment, options)
         config = {"recipe": experiment, **resolved}
-        made: Experiment = function(**resolved)
+        made = begin(function, resolved, run, resume)
     elif options:
         raise ValueError(
             f"{', '.join(f'`{name}`' for name in options)}: options belong to a recipe's name; an "

@@ -64,6 +64,11 @@ class TrainingSettings:
         encoder_lr: rate of the encoder.
         ema: decay of a moving average of the weights that is validated and saved; 0 is off.
         freeze: any of encoder, norms and, in self-supervised recipes, pose, with commas.
+        unfreeze_at: optimiser step from which on a frozen encoder is trained too, at `encoder_lr`.
+        cache_features: folder for the features of a frozen encoder, which are then computed once for
+            each training image; runs and processes may share it.
+        cache_views: variants of each training image that are stored: 1 (if left out) is the plain one,
+            more are fixed draws of the recipe's random augmentation.
         clip: global gradient norm; in adaptation of the network and of the discriminators each.
         val_every: optimiser steps between validations.
         val_batch_size: images of a validation batch.
@@ -83,6 +88,9 @@ class TrainingSettings:
     encoder_lr: float | None = None
     ema: float = 0.0
     freeze: str | None = ""
+    unfreeze_at: int | None = None
+    cache_features: str | None = None
+    cache_views: int | None = None
     clip: float | None = 10.0
     val_every: int = 1000
     val_batch_size: int = 4
@@ -93,6 +101,11 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         check_numbers(self)
+        if self.cache_views is not None and self.cache_features is None:
+            raise ValueError(
+                f"`cache_views` is {self.cache_views} without `cache_features`; give the folder too: "
+                "`--cache-features DIR`"
+            )
 
     def length(self) -> tuple[int, int]:
         """Steps and images a batch.
@@ -114,10 +127,18 @@ class SupervisionSettings:
         levels: how losses of supervised levels combine: auto (as in the architecture's paper),
             mean, sum, last.
         protocol: correct or released.
+        segmentation_loss: cross_entropy (if left out), focal, dice or cross_entropy_dice (their sum).
+        class_weights: of classes in the loss of segmentation: none (if left out), balanced (median
+            frequency, from the training labels), or a file with a line `NAME WEIGHT` for each class.
+        edge_weight: weight of an edge pixel in the loss of edges, between 0 and 1; no edge weighs
+            one minus it. 0.95 if left out, as in the paper.
     """
 
     levels: str = "auto"
     protocol: str = "correct"
+    segmentation_loss: str | None = None
+    class_weights: str | None = None
+    edge_weight: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,8 @@ from crosstask.recipes.building import (
     make_experiment,
     regime_options,
     skipping_bad,
+    training_transform,
+    with_losses,
 )
 from crosstask.recipes.options import choose_tasks, needed_root, parse_names, parse_size
 from crosstask.recipes.published import as_published, with_published_losses
@@ -45,7 +47,7 @@ def supervised_experiment(
         train_data: opens the training set.
         val_data: opens the validation set.
     """
-    name = network.name(tasks)
+    name, tasks = network.name(tasks), with_losses(tasks, supervision)
     regime = Supervised(
         build_network(tasks, network, training.seed),
         tasks,
@@ -62,6 +64,7 @@ def supervised_experiment(
         size,
         training,
         protocol=supervision.protocol,
+        class_weights=supervision.class_weights or "none",
     )
 
 
@@ -107,7 +110,8 @@ def reader_experiment(
     }
 
     def train() -> Any:
-        transform = transforms.training(
+        transform = training_transform(
+            training,
             size,
             fit=images.fit,
             resize=resize,

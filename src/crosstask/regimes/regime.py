@@ -1,6 +1,8 @@
 """What every regime shares: optimiser, schedule, moving average, freezing, validation, checks."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -46,16 +48,20 @@ class Regime(pl.LightningModule):
             and prediction use; 0 is off.
         freeze: any of "encoder" (weights, norms and stochastic depth of its pretrained parts),
             "norms" (every batch norm's statistics and affine parameters).
+        unfreeze_at: optimiser step from which on the encoder is trained too, at its own rate; None
+            never.
         channels_last: memory layout of convolutions; faster on most hardware.
         seed: random numbers of step s are drawn from (seed, s, rank), so a resumed run repeats
             them.
 
     Attributes:
         keeps_last: the last checkpoint is the one that counts, whatever the scores.
+        reads_images: why features that were stored cannot take the images' place; empty: they can.
         epoch_batches: batches of one pass over the data; set by the engine before training.
     """
 
     keeps_last: ClassVar[bool] = False
+    reads_images: ClassVar[str] = "its losses are its own"
     epoch_batches: int = 0
 
     def __init__(
@@ -68,6 +74,7 @@ class Regime(pl.LightningModule):
         steps: int,
         ema: float = 0.0,
         freeze: Sequence[str] = (),
+        unfreeze_at: int | None = None,
         channels_last: bool = True,
         seed: int = 0,
     ) -> None:
@@ -77,9 +84,22 @@ class Regime(pl.LightningModule):
         unknown = [f for f in freeze if f not in ("encoder", "norms")]
         if unknown:
             raise ValueError(f"`freeze` is {unknown}; expected 'encoder' and/or 'norms'")
+        if unfreeze_at is not None and ("encoder" not in freeze or not 0 < unfreeze_at < steps):
+            raise ValueError(
+                f"`unfreeze_at` is {unfreeze_at}; expected a step from 1 to {steps - 1} of a run with a "
+                "frozen encoder; add `--freeze encoder`, or leave it out"
+            )
         self.network, self.tasks, self.balancer = network, tuple(tasks), balancer
+        if unfreeze_at is not None and any(
+            m.frozen for m in network.modules() if isinstance(m, Encoder)
+        ):
+            raise ValueError(
+                f"`unfreeze_at` is {unfreeze_at}, but this architecture keeps its encoder frozen itself; "
+                "leave it out, or take another architecture"
+            )
         self.settings, self.steps, self.seed_value = optimizer, steps, seed
         self.freeze_parts, self.channels_last = tuple(freeze), channels_last
+        self.unfreeze_at = unfreeze_at
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for module in Regime.frozen_modules(self):  # a subclass freezes its own networks
@@ -96,6 +116,15 @@ class Regime(pl.LightningModule):
         self.validation_metrics: dict[str, float] = {}
         self._losses: dict[str, Tensor] = {}
         self._pending: list[tuple[int, list[str], dict[str, Tensor]]] = []
+
+    def weigh_classes(self, weights: Mapping[str, Sequence[float]]) -> None:
+        """{task: weight of each class in its loss}; metrics do not change."""
+        self.tasks = tuple(
+            replace(task, **{task.loss_options["class_weights"]: tuple(weights[task.name])})
+            if task.name in weights
+            else task
+            for task in self.tasks
+        )
 
     # ---- what a subclass writes -------------------------------------------------------------
 
@@ -120,14 +149,31 @@ class Regime(pl.LightningModule):
         """Modules whose weights stay and which stay in eval mode."""
         modules: list[nn.Module] = []
         if "encoder" in self.freeze_parts:
-            encoder = cast(nn.Module, self.network.encoder)
-            inside = [m for m in encoder.modules() if isinstance(m, Encoder)]
-            modules += [part for m in inside for part in m.pretrained_parts()] or [encoder]
+            modules += self._pretrained_parts()
         if "norms" in self.freeze_parts:
             modules += [
                 m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
             ]
         return modules
+
+    def _pretrained_parts(self) -> list[nn.Module]:
+        encoder = cast(nn.Module, self.network.encoder)
+        inside = [m for m in encoder.modules() if isinstance(m, Encoder)]
+        return [part for m in inside for part in m.pretrained_parts()] or [encoder]
+
+    def encoder_is_frozen(self) -> bool:
+        """Whether its pretrained parts stay as they are for now, by `freeze` or by the architecture."""
+        parts = self._pretrained_parts()
+        return not any(p.requires_grad for part in parts for p in part.parameters())
+
+    def _unfreeze(self) -> None:
+        """The encoder is trained from now on, with batch statistics, except for what `freeze` still names."""
+        self.freeze_parts = tuple(part for part in self.freeze_parts if part != "encoder")
+        for part in self._pretrained_parts():
+            part.requires_grad_(True)
+        for module in self.frozen_modules():
+            module.requires_grad_(False)
+        self.train()
 
     def train(self, mode: bool = True) -> "Regime":
         super().train(mode)
@@ -141,7 +187,8 @@ class Regime(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         settings = self.settings
-        groups = parameter_groups(self.parts(), settings.weight_decay, settings.decay_norms)
+        with self._counting_what_thaws():
+            groups = parameter_groups(self.parts(), settings.weight_decay, settings.decay_norms)
         optimizer = create_optimizer(settings, groups, self.device.type in ("cpu", "cuda"))
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, schedule_factor(settings, self.steps)
@@ -150,6 +197,17 @@ class Regime(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    @contextlib.contextmanager
+    def _counting_what_thaws(self) -> Iterator[None]:
+        """An encoder that is trained later has its place in the optimiser from the start."""
+        waiting = "encoder" in self.freeze_parts and self.unfreeze_at is not None
+        parts = self._pretrained_parts() if waiting else []
+        for part in parts:
+            part.requires_grad_(True)
+        yield
+        for part in parts:
+            part.requires_grad_(False)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """What the tasks share: the trainable parameters of the encoder."""
@@ -169,6 +227,9 @@ class Regime(pl.LightningModule):
         return image.contiguous(memory_format=torch.channels_last) if self.channels_last else image
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        waiting = "encoder" in self.freeze_parts and self.unfreeze_at is not None
+        if waiting and self.global_step >= cast(int, self.unfreeze_at):
+            self._unfreeze()
         # The batch's number in the whole run: a run that goes on longer counts its batches anew.
         group = self.trainer.accumulate_grad_batches
         number = self.global_step * group + batch_idx % group

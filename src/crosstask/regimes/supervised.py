@@ -2,12 +2,13 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from crosstask.data.features import FEATURES, PRESENT, FeatureStore
 from crosstask.evaluation.evaluate import resize_output
 from crosstask.regimes.regime import Batch, Regime
 
@@ -23,7 +24,12 @@ class Supervised(Regime):
 
     Args:
         levels: "mean" (DenseMTL), "sum" (SCA-MTL, MTI-Net: deep supervision adds up) or "last".
+
+    Attributes:
+        feature_store: where features that a batch lacks go, once they are computed; set by the engine.
     """
+
+    reads_images: ClassVar[str] = ""
 
     def __init__(self, *args: Any, levels: Levels = "mean", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -33,9 +39,53 @@ class Supervised(Regime):
         self.labelled_tasks = self.tasks  # a regime that teaches a task otherwise leaves it out
         self._labels_seen = torch.zeros(len(self.tasks))
         self._batches_seen = 0
+        self.feature_store: FeatureStore | None = None
+
+    def weigh_classes(self, weights: Mapping[str, Sequence[float]]) -> None:
+        super().weigh_classes(weights)
+        names = [task.name for task in self.labelled_tasks]
+        self.labelled_tasks = tuple(task for task in self.tasks if task.name in names)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        return self.labelled_losses(dict(self.network(self.image(batch))), batch)
+        image, network = self.image(batch), cast(Any, self.network)
+        if FEATURES in batch:
+            size = (image.shape[-2], image.shape[-1])
+            outputs = network.decode_frozen(self._stored_features(batch, image), size)
+        else:
+            outputs = network(image)
+        return self.labelled_losses(dict(outputs), batch)
+
+    def _stored_features(self, batch: Batch, image: Tensor) -> list[Tensor]:
+        """(B,C,H,W) maps from the batch; those that it lacks are computed, rounded alike and stored."""
+        maps = cast(list[Tensor], batch[FEATURES])  # (B,H,W,C): in memory as convolutions like it
+        for row in (~batch[PRESENT]).nonzero().flatten().tolist():
+            found = self.frozen_features(image[row : row + 1])
+            for kept, computed in zip(maps, found, strict=True):
+                kept[row] = computed
+            if self.feature_store is not None:
+                key = self.feature_store.key(batch["image"][row].cpu())
+                self.feature_store.write(key, found)
+        return [x.permute(0, 3, 1, 2).float() for x in maps]
+
+    @torch.no_grad()
+    def frozen_features(self, image: Tensor) -> list[Tensor]:
+        """(H,W,C) half floats of one image (1,3,H,W): one at a time, in full precision, so that they
+        depend on nothing but the image and the weights.
+
+        Raises:
+            ValueError: numbers that half floats do not hold.
+        """
+        for part in self._pretrained_parts():
+            part.eval()  # batch statistics of one image would be its own
+        with torch.autocast(image.device.type, enabled=False):
+            maps = cast(Any, self.network).encode_frozen(image.float())
+        halves = [x[0].permute(1, 2, 0).contiguous().half() for x in maps]
+        if not all(bool(torch.isfinite(x).all()) for x in halves):
+            raise ValueError(
+                "`cache_features` stores half floats, and features of this encoder are larger than they "
+                "hold; leave it out"
+            )
+        return halves
 
     def labelled_losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
         """{task: loss}, and the network's own losses on its auxiliary outputs, if it gives any."""

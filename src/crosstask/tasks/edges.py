@@ -42,6 +42,7 @@ class Edges(Task):
     headline: ClassVar[str] = "f1"
     higher_is_better: ClassVar[bool] = True
     default_weight: ClassVar[float] = 50.0
+    loss_options: ClassVar[Mapping[str, str]] = {"edge_weight": "positive_weight"}
     training_only: ClassVar[tuple[str, ...]] = ("logits", "positive_weight")
     paper_weight: ClassVar[float | None] = 50.0
     family_weight: ClassVar[float | None] = 50.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.presentation import Measure
@@ -53,5 +53,6 @@ class HumanParts(Segmentation):
         *,
         name: str = "human_parts",
         protocol: str = "correct",
+        **options: Any,
     ) -> None:
-        super().__init__(classes, name=name, protocol=protocol)
+        super().__init__(classes, name=name, protocol=protocol, **options)

@@ -1,5 +1,6 @@
 """Semantic segmentation."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,16 +30,20 @@ def index_or_void(value: Int[Tensor, "*s"]) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation(Task):
-    """Semantic segmentation (S): one class out of K per pixel, by softmax cross-entropy.
+    """Semantic segmentation (S): one class out of K per pixel, by a softmax.
 
     Target (H,W) int64, class index, void 255. Output: K logits. Decoded: class index (B,H,W).
 
     Args:
         classes: their number, or a table of names and colours.
+        objective: cross_entropy, focal, dice or cross_entropy_dice, see `crosstask.losses`.
+        class_weights: weight of each class in the loss; empty: all alike.
     """
 
     classes: ClassTable = field(kw_only=False)
     name: str = "segmentation"
+    objective: str = "cross_entropy"
+    class_weights: tuple[float, ...] = ()
 
     target: ClassVar[Target] = Target(
         channels=0, void=255, unit="class index", dtype=torch.int64, check=index_or_void
@@ -57,6 +62,11 @@ class Segmentation(Task):
         **dict.fromkeys(("pixel_accuracy", "mean_accuracy"), PERCENT),
     }
     main_metrics: ClassVar[tuple[str, ...]] = ("miou", "pixel_accuracy")
+    loss_options: ClassVar[Mapping[str, str]] = {
+        "segmentation_loss": "objective",
+        "class_weights": "class_weights",
+    }
+    training_only: ClassVar[tuple[str, ...]] = ("objective", "class_weights")
 
     def __init__(
         self,
@@ -64,9 +74,12 @@ class Segmentation(Task):
         *,
         name: str = "segmentation",
         protocol: str = "correct",
+        objective: str = "cross_entropy",
+        class_weights: Sequence[float] = (),
     ) -> None:
         table = ClassTable.numbered(classes) if isinstance(classes, int) else classes
-        for key, value in (("classes", table), ("name", name), ("protocol", protocol)):
+        values = {"classes": table, "name": name, "protocol": protocol, "objective": objective}
+        for key, value in {**values, "class_weights": tuple(class_weights)}.items():
             object.__setattr__(self, key, value)
         self.__post_init__()
 
@@ -75,6 +88,17 @@ class Segmentation(Task):
         if not 1 <= len(self.classes) <= 255:
             raise ValueError(
                 f"`classes` has {len(self.classes)} entries; expected 1 to 255 (255 is void)"
+            )
+        if self.objective not in losses.SEGMENTATION:
+            raise ValueError(
+                f"`objective` is {self.objective!r}; expected {', '.join(losses.SEGMENTATION)}"
+            )
+        given = self.class_weights
+        finite = all(0 <= weight < math.inf for weight in given) and (not given or max(given) > 0)
+        if not finite or len(given) not in (0, self.channels):
+            raise ValueError(
+                f"`class_weights` is {given}; expected {self.channels} finite numbers from 0, one a "
+                "class and not all 0, or none"
             )
 
     @property
@@ -101,14 +125,24 @@ class Segmentation(Task):
         target: Int[Tensor, "b ht wt"],
         camera: Camera = None,
     ) -> Terms:
-        """Cross-entropy, void 255 ignored, no class weights.
+        """The chosen loss with the classes' weights, void 255 ignored.
 
         Raises:
             ValueError: a label outside the table (looked for on CPU only: no device sync).
         """
         if target.device.type == "cpu":
             check_labels(target, self.channels)
-        return losses.cross_entropy(self.resize(output, target), target.long(), int(self.void))
+        loss = losses.SEGMENTATION[self.objective]
+        weights = self._weights(target)
+        return loss(self.resize(output, target), target.long(), int(self.void), weights)
+
+    def normalizer(self, target: Int[Tensor, "b h w"]) -> Float[Tensor, ""]:
+        """The labelled pixels, or the sum of their classes' weights."""
+        return losses.labelled_weight(target.long(), int(self.void), self._weights(target))
+
+    def _weights(self, target: Tensor) -> Tensor | None:
+        given = self.class_weights
+        return torch.tensor(given, device=target.device) if given else None
 
     def decode(
         self, output: Float[Tensor, "b c h w"], camera: Camera = None

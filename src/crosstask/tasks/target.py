@@ -136,7 +136,8 @@ def _holds(dtype: torch.dtype, value: float) -> bool:
 NO_TARGET = Target(channels=0, void=0, unit="nothing: what a class without a `target` has")
 _TARGETS: dict[str, Target] = {}
 _OWNERS: dict[str, type | None] = {}
-_RESERVED = ("image", "intrinsics", "neighbours", "poses", "name", "source", "normalizers")
+_RESERVED = ("image", "intrinsics", "neighbours", "poses", "name", "source", "normalizers", "view",
+             "stored_features", "features_stored")  # fmt: skip
 
 
 def declared() -> Mapping[str, Target]:

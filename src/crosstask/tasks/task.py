@@ -3,7 +3,7 @@
 import difflib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -65,6 +65,8 @@ class Task(Presentation, ABC):
     """Whether it is trained from neighbouring frames instead of labels."""
     draws_boundaries: ClassVar[bool] = False
     """Whether its targets are the boundaries of what is seen."""
+    loss_options: ClassVar[Mapping[str, str]] = {}
+    """{option of supervised recipes: the field that takes it}."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Fields that shape training and change nothing in what a metric measures."""
 

@@ -91,7 +91,7 @@ class Mixture(Samples):
         part, within = self.locate(index)
         sample = self.parts[part][within]
         height, width = sample["image"].shape[-2:]
-        kept = ("image", "intrinsics", "name", "source", "placed")
+        kept = ("image", "intrinsics", "name", "source", "placed", "view")
         result = {key: sample[key] for key in kept if key in sample}
         for name in self.modalities:
             void = self.targets[name].void_map

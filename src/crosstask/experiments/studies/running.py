@@ -15,6 +15,7 @@ from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json
 from crosstask.plugins.trust import whole_paths
 from crosstask.recipes.catalogue import find_recipe
+from crosstask.recipes.reopen import begin
 from crosstask.suggest import nearest
 
 _NO_ARCHITECTURE = "none, tasks are checked only"
@@ -153,7 +154,7 @@ def trainer(
         options = dict(item.config)
         function = find_recipe(options.pop("recipe"))
         return train(
-            function(**options),
+            begin(function, options, item.place.path, resume),
             item.place.path,
             config=item.config,
             resume=resume,

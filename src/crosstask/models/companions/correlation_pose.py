@@ -84,6 +84,13 @@ class CorrelationPoseNetwork(nn.Module):
             inputs = outputs
         self.head = nn.Sequential(*layers, nn.Conv2d(inputs, 6, 1))
 
+    def normalize_with(self, normalization: Normalization) -> None:
+        """Change what frames are normalised with, to that of weights that are loaded later."""
+        mean, deviation = statistics(normalization)
+        self.spec["normalization"] = normalization
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation)
+
     def forward(
         self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"]]:

@@ -69,6 +69,13 @@ class PoseNetwork(nn.Module):
             nn.Conv2d(hidden, 6 * motions, 1),
         )
 
+    def normalize_with(self, normalization: Normalization) -> None:
+        """Change what frames are normalised with, to that of weights that are loaded later."""
+        mean, deviation = statistics(normalization)
+        self.spec["normalization"] = normalization
+        self.mean.copy_(mean.repeat(1, 2, 1, 1))
+        self.deviation.copy_(deviation.repeat(1, 2, 1, 1))
+
     def forward(
         self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"]]:

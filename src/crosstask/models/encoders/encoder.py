@@ -92,6 +92,18 @@ class Encoder(nn.Module):
         """Encode RGB in [0,1]; height and width must be multiples of ``multiple``."""
         return list(self.backbone((image - self.mean) / self.std))
 
+    def pretrained_maps(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+        """What the pretrained parts make of an image: fixed as long as they are frozen."""
+        backbone, image = self.backbone, (image - self.mean) / self.std
+        return list(
+            backbone.maps(image) if isinstance(backbone, PlainTransformer) else backbone(image)
+        )
+
+    def from_pretrained(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """`pretrained_maps` to what `forward` gives: through the pyramid of a plain transformer."""
+        pyramid = self.backbone.pyramid if isinstance(self.backbone, PlainTransformer) else None
+        return list(maps) if pyramid is None else list(pyramid(maps))
+
     def pretrained_parts(self) -> list[nn.Module]:
         """What comes with pretrained weights: all but the pyramid of a plain transformer."""
         backbone = self.backbone

@@ -105,6 +105,11 @@ class PlainTransformer(nn.Module):
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Normalised image in, four maps fine to coarse out; cost is quadratic in the pixels."""
+        maps = self.maps(image)
+        return maps if self.pyramid is None else self.pyramid(maps)
+
+    def maps(self, image: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """The four maps of the transformer alone, at stride 16."""
         rows, columns = image.shape[-2] // CELL, image.shape[-1] // CELL
         if self.patch != CELL:
             size = (rows * self.patch, columns * self.patch)
@@ -112,7 +117,7 @@ class PlainTransformer(nn.Module):
         maps = cast(Any, self.transformer).forward_intermediates(
             image, indices=list(self.depths), norm=True, output_fmt="NCHW", intermediates_only=True
         )
-        return list(maps) if self.pyramid is None else self.pyramid(maps)
+        return list(maps)
 
 
 class ChannelsFirst(nn.Module):

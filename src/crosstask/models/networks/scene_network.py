@@ -55,6 +55,14 @@ class SceneNetwork(nn.Module):
         """Features, fine to coarse, of the padded image (RGB in [0,1])."""
         return self.encoder(pad_image(image, self.multiple))
 
+    def encode_frozen(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+        """The first half of `encode`, which a frozen encoder leaves the same for the same image."""
+        return cast(Encoder, self.encoder).pretrained_maps(pad_image(image, self.multiple))
+
+    def decode_frozen(self, maps: list[Tensor], size: tuple[int, int]) -> dict[str, Any]:
+        """What `forward` gives for an image of this size, from its `encode_frozen`."""
+        return self.decode(cast(Encoder, self.encoder).from_pretrained(maps), size)
+
     @property
     def multiple(self) -> int:
         """Images are padded to multiples of this, in pixels."""

@@ -25,6 +25,20 @@ class SeparateEncoders(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         return [feature for encoder in self.tasks.values() for feature in encoder(image)]
 
+    def pretrained_maps(self, image: Tensor) -> list[Tensor]:
+        """See `Encoder.pretrained_maps`."""
+        return [x for encoder in self._encoders() for x in encoder.pretrained_maps(image)]
+
+    def from_pretrained(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """See `Encoder.from_pretrained`."""
+        each = len(maps) // len(self.tasks)
+        parts = [maps[start : start + each] for start in range(0, len(maps), each)]
+        pairs = zip(self._encoders(), parts, strict=True)
+        return [x for encoder, part in pairs for x in encoder.from_pretrained(part)]
+
+    def _encoders(self) -> list[Encoder]:
+        return [cast(Encoder, encoder) for encoder in self.tasks.values()]
+
 
 class SeparateNetworks(Network):
     """Single-task networks side by side, trained and used like one: nothing is shared.

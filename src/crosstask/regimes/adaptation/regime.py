@@ -51,6 +51,7 @@ class Adaptation(Supervised):
     """
 
     keeps_last: ClassVar[bool] = True  # target labels choose no checkpoint
+    reads_images: ClassVar[str] = "images of both domains are recoloured and mixed as training goes"
 
     def __init__(
         self,

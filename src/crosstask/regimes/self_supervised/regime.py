@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +59,8 @@ class SelfSupervised(Supervised):
         pose_lr: rate of the pose network; the optimiser's `lr` if left out.
         freeze: as in `Regime`, and "pose".
     """
+
+    reads_images: ClassVar[str] = "motion and depth are learned from the images themselves"
 
     def __init__(
         self,
