@@ -1,6 +1,8 @@
 """Training steps a second with the encoder in the loop, and from its stored features.
 
     OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python benchmarks/cached_features.py --folder /tmp/features
+    ... --width 0.125 --rows densemtl:resnet101:segmentation,depth
+    ... --width 1 --rows "fast:resnet101:segmentation,depth;fast:tf_efficientnet_lite0:segmentation,depth"
 
 Both sides train the same decoders and exchanges by the same regime on the same random images, of which the stored
 side reads the features from files (checksums included). Loading, forward, backward and optimiser step, in seconds of
@@ -27,6 +29,13 @@ TASKS = {
     "normals": Normals(),
     "edges": Edges(),
 }
+
+ROWS = (
+    "linear_probe:tf_efficientnet_lite0:segmentation,depth",
+    "multi_task_matched:tf_efficientnet_lite0:segmentation,depth",
+    "densemtl:tf_efficientnet_lite0:segmentation,depth",
+    "densemtl:resnet101:segmentation,depth",
+)
 
 
 class RandomImages(Dataset[dict[str, Any]]):
@@ -141,14 +150,12 @@ def main() -> None:
     parser.add_argument("--folder", required=True, help="where features are stored")
     parser.add_argument("--size", default="192x256")
     parser.add_argument("--width", type=float, default=0.25)
-    parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--images", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument(
         "--rows",
-        default="linear_probe:tf_efficientnet_lite0:segmentation,depth;"
-        "multi_task_matched:tf_efficientnet_lite0:segmentation,depth;"
-        "densemtl:resnet101:segmentation,depth",
+        default=";".join(ROWS),
         help="architecture:encoder:tasks, with semicolons",
     )
     args = parser.parse_args()
