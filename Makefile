@@ -15,8 +15,8 @@ $(VENV)/library: pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[weights]"
 	@touch $@
 
-$(VENV)/installed: $(VENV)/library
-	$(BIN)/python -m pip install --quiet -e ".[dev]"
+$(VENV)/installed: $(VENV)/library runtime/pyproject.toml
+	$(BIN)/python -m pip install --quiet -e ./runtime -e ".[dev]"
 	@touch $@
 
 install: $(VENV)/installed
@@ -29,12 +29,12 @@ test: $(VENV)/installed
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
 
 format: $(VENV)/installed
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks runtime examples
+	$(BIN)/ruff check --fix src tests benchmarks runtime examples
 
 check: $(VENV)/installed
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks runtime examples
+	$(BIN)/ruff check src tests benchmarks runtime examples
 	$(BIN)/mypy
 	$(MAKE) test
 

@@ -1,21 +1,11 @@
-"""Optimised inference and export."""
-
-import json
-import math
-import subprocess
-import sys
-from pathlib import Path
+"""Optimised inference."""
 
 import pytest
 import torch
 from torch import nn
 
-from crosstask.cli import main
-from crosstask.deploy.export import ExportError, Flat, _compare, export
 from crosstask.deploy.optimize import Optimized, fold_batch_norms, optimize
-from crosstask.engine import checkpoints
 from crosstask.models import create_model
-from crosstask.predict.model import SceneModel, load
 from fakes.scenes import scene_tasks
 
 
@@ -30,12 +20,6 @@ def network(name: str = "densemtl") -> nn.Module:
     for parameter in (p for n, p in made.named_parameters() if n.endswith("alpha")):
         nn.init.normal_(parameter)
     return made.eval()
-
-
-@pytest.fixture
-def model() -> SceneModel:
-    made = network()
-    return SceneModel(made, scene_tasks(), checkpoints.describe(made, scene_tasks(), size=[32, 64]))
 
 
 @pytest.mark.parametrize("name", ["densemtl", "multi_task", "padnet"])
@@ -164,119 +148,3 @@ def test_cuda_graphs_take_more_networks_than_torch_keeps_versions(
     for channels in range(1, 11):
         fast = Optimized(Small(channels), torch.float32, channels_last=False, cuda_graphs=True)
         assert fast(torch.rand(1, 3, 32, 32))["depth"][0].shape[1] == channels
-
-
-def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: executed type annotations break symbolic shapes."""
-    command = [sys.executable, "-m", "crosstask", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=500)
-
-
-def test_export_runs_elsewhere_at_any_size(model: SceneModel, tmp_path: Path) -> None:
-    model.save_pretrained(tmp_path / "m")
-    names = ["segmentation", "depth", "normals", "edges"]
-    for kind in ("pt2", "onnx"):
-        result = command_line("export", str(tmp_path / "m"), "--format", kind, "--json")
-        assert result.returncode == 0, result.stderr[-2000:]
-        report = json.loads(result.stdout.strip().splitlines()[-1])
-        assert list(report["differences"]) == names and max(report["differences"].values()) < 1e-3
-    import onnxruntime
-
-    path = str(tmp_path / "m" / "model.onnx")
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    facts = session.get_modelmeta().custom_metadata_map
-    assert json.loads(facts["outputs"]) == names == [o.name for o in session.get_outputs()]
-    assert "ground" in facts["tasks"] and "normalised inside" in facts["input"]
-    image = torch.rand(3, 3, 64, 48)
-    with torch.no_grad():
-        expected = model.eval()(image)
-    for name, found in zip(names, session.run(names, {"image": image.numpy()}), strict=True):
-        assert torch.allclose(torch.from_numpy(found), expected[name][-1], atol=1e-3)
-
-
-WINDOWS = """
-import sys
-from pathlib import Path
-import onnxruntime, torch
-from torch import nn
-from crosstask.deploy.export import export
-from crosstask.models.layers.window_self_attention import WindowSelfAttention
-from crosstask.predict.model import SceneModel
-from crosstask.tasks import Depth
-torch.manual_seed(0)
-
-class Coarse(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.attention = WindowSelfAttention(12, heads=2)
-        self.last = nn.Conv2d(12, 1, 1)
-    def forward(self, image):
-        coarse = image[..., ::32, ::32].repeat(1, 4, 1, 1)
-        return {"depth": [self.last(self.attention(coarse))]}
-
-model, path = SceneModel(Coarse().eval(), (Depth(),), {}), Path(sys.argv[1])
-assert export(model, path, "onnx", (64, 128))["depth"] < 1e-4
-session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-for size in ((1, 32 * 18, 32 * 33), (3, 32, 32 * 9)):
-    image = torch.rand(size[0], 3, *size[1:])
-    with torch.no_grad():
-        expected = model.network(image)["depth"][0]
-    (found,) = session.run(None, {"image": image.numpy()})
-    assert torch.allclose(torch.from_numpy(found), expected, atol=1e-4)
-print("equal")
-"""
-
-
-def test_window_attention_is_exported_for_sizes_of_many_windows(tmp_path: Path) -> None:
-    """The example's map is a single window of SCA-MTL's attention; the sizes compared have more."""
-    command = [sys.executable, "-c", WINDOWS, str(tmp_path / "m.onnx")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=500)
-    assert "equal" in result.stdout, result.stderr[-2000:]
-
-
-def test_an_export_above_the_tolerance_fails(
-    model: SceneModel,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    model.save_pretrained(tmp_path / "m")
-    (tmp_path / "m/model.pt2").write_text("x")
-    monkeypatch.setattr("crosstask.deploy.export.export", lambda *a: {"depth": 0.5})
-    assert main(["export", str(tmp_path / "m"), "--format", "pt2"]) == 1
-    assert "above 0.001" in capsys.readouterr().err
-    monkeypatch.undo()
-    with pytest.raises(ExportError, match="pt2, onnx"):
-        export(load(tmp_path / "m"), tmp_path / "x", "tensorrt")
-
-
-def test_an_export_that_gives_no_number_fails() -> None:
-    flat = Flat(nn.Identity(), ("depth",))
-    flat.forward = lambda image: (image,)  # type: ignore[method-assign]
-    found = _compare(flat, lambda image: [image * float("nan")], ["depth"], [(1, 4, 4)])
-    assert found == {"depth": math.inf}
-
-
-def test_models_on_a_gpu_are_exported_from_a_copy_on_the_cpu(
-    model: SceneModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A device of its own stands for the GPU: what is traced must have left it."""
-    asked = []
-    whole = nn.Module.cpu
-
-    def moved(self: nn.Module) -> nn.Module:
-        asked.append(self)
-        return whole(self)
-
-    class Stop(Exception):
-        pass
-
-    def traced(module: nn.Module, inputs: tuple[torch.Tensor], **_: object) -> None:
-        assert module in asked and inputs[0].device.type == "cpu"
-        raise Stop
-
-    monkeypatch.setattr(nn.Module, "cpu", moved)
-    monkeypatch.setattr(torch.export, "export", traced)
-    with pytest.raises(ExportError, match="Stop"):
-        export(model, tmp_path / "m.pt2", "pt2")
-    assert len(asked) == 2 and model.network not in [flat.network for flat in asked]

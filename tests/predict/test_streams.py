@@ -14,7 +14,8 @@ from crosstask.engine import checkpoints
 from crosstask.media.video import VideoDefect, load_av, stream_frames, write_video
 from crosstask.models import create_model
 from crosstask.predict.model import SceneModel
-from crosstask.predict.streams import Settings, mosaic, predict_video
+from crosstask.predict.sinks import mosaic
+from crosstask.predict.streams import Settings, predict_video
 from fakes.scenes import scene_tasks
 
 pytest.importorskip("av")

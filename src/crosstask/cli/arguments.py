@@ -27,6 +27,17 @@ def model_or_default(model: str | None) -> str:
     return model or DEFAULT
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """`--engine`, of every command that predicts."""
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "onnx", "torch"),
+        default="auto",
+        help="what computes: torch from weights, or onnxruntime from an exported file (of a directory "
+        "its model.onnx); auto takes onnxruntime for .onnx files",
+    )
+
+
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """`--trust` and `--trust-file`, of every command that opens a run or a model."""
     parser.add_argument(

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import add_trust, metres, trust_of
+from crosstask.cli.arguments import add_engine, add_trust, metres, trust_of
 
 DESCRIPTION = """\
 Predict photographs of any size and videos, to images and to data. An input is an image, a video,
@@ -19,8 +19,8 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
 
     from crosstask.engine.hardware import choose
+    from crosstask.predict.engine import open_model
     from crosstask.predict.inputs import find_inputs, is_video, output_names, writable_folder
-    from crosstask.predict.model import load
     from crosstask.predict.writing import record_settings
 
     settings, window = _settings(args)
@@ -33,12 +33,18 @@ def main(argv: list[str]) -> int:
 
         load_av()  # says what to install before a model is loaded
     device = choose(args.device).device
-    model = load(chosen, checkpoint=args.checkpoint, device=device, trust=trust_of(args))
+    model = open_model(
+        chosen,
+        args.engine,
+        checkpoint=args.checkpoint,
+        device=device,
+        trust=trust_of(args),
+    )
     record_settings(args.output, _facts(model, settings, window), settings.resume)
     if window is not None:
         from crosstask.evaluation.sliding_window import SlidingWindow
 
-        model.network = SlidingWindow(model.network, window)
+        model.use(SlidingWindow(model.network, window))
     return _predict(model, list(zip(names, files, strict=True)), args.output, settings)
 
 
@@ -48,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "inputs",
         nargs="+",
         metavar="[MODEL] INPUT",
-        help="a run directory, model directory, checkpoint or streets; then images, videos, folders, "
+        help="a run directory, model directory, checkpoint, exported .onnx file or streets; then images, videos, folders, "
         "patterns, or -",
     )
     parser.add_argument("--model", help="the model, in place of the first INPUT")
@@ -87,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    add_engine(parser)
     add_trust(parser)
     return parser
 

@@ -5,7 +5,7 @@ import signal
 import threading
 from typing import Any
 
-from crosstask.cli.arguments import add_trust, model_or_default, trust_of
+from crosstask.cli.arguments import add_engine, add_trust, model_or_default, trust_of
 
 DESCRIPTION = """\
 A web page for one model: drop an image, see every task beside it and over it, click a pixel to
@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     load_gradio()
 
     from crosstask.engine.hardware import choose
-    from crosstask.predict.model import load
+    from crosstask.predict.engine import open_model
     from crosstask.recipes.options import parse_size
     from crosstask.web.session import Limits, Studio
 
@@ -32,7 +32,13 @@ def main(argv: list[str]) -> int:
     size = parse_size(args.size) if args.size else None
     device = choose(args.device).device
     chosen = model_or_default(args.model)
-    model = load(chosen, checkpoint=args.checkpoint, device=device, trust=trust_of(args))
+    model = open_model(
+        chosen,
+        args.engine,
+        checkpoint=args.checkpoint,
+        device=device,
+        trust=trust_of(args),
+    )
     server = start(Studio(model, limits, size), args.host, args.port)
     print(f"crosstask serves {chosen} at {server.url} (Ctrl-C stops it)", flush=True)
     try:
@@ -47,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "model",
         nargs="?",
-        help="run directory, model directory or checkpoint; streets, which comes with the package, "
+        help="run directory, model directory, checkpoint or exported .onnx file; streets, which comes with the package, "
         "if left out",
     )
     parser.add_argument(
@@ -64,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--time-limit", type=float, default=60.0, help="seconds the network may take for an image"
     )
+    add_engine(parser)
     add_trust(parser)
     return parser
 

@@ -12,7 +12,8 @@ repeats:
 * `squeeze`: the whole image is resized to `size`, whatever its aspect. An image whose aspect lies
   outside of `aspects`, those of the images that were fed, is stretched as the nearest of them was, to
   as many pixels as `size` has: nothing appears more distorted than in training.
-Outputs are cropped to the image (`keep`) and resized to its own size. A model without the record takes
+Outputs are cropped to the image (`keep`) and resized to its own size. The rules are arithmetic without
+branches (`sym_min`, `sym_max`): an export computes them for every image. A model without the record takes
 an image in its own aspect, with as many pixels as `size` of model.json has.
 """
 
@@ -95,10 +96,11 @@ class Feeding:
     def _squeezed(self, aspect: float) -> Size:
         height, width = self.size
         low, high = self.aspects or (width / height, width / height)
-        if low / TOLERANCE <= aspect <= high * TOLERANCE:
-            return self.size
-        nearest = min(max(aspect, low), high)
-        return of_area(self.size, aspect * (width / height) / nearest)
+        nearest = torch.sym_min(torch.sym_max(aspect, low), high)
+        stretch = aspect / nearest
+        # 0 within TOLERANCE, without a branch, which an export would take once for all images
+        beyond = torch.sym_min(1.0, torch.sym_max(stretch, 1.0 / stretch) // TOLERANCE)
+        return of_area(self.size, (1.0 + beyond * (stretch - 1.0)) * (width / height))
 
     def note(self, image: Size) -> str | None:
         """One sentence about an image whose aspect is far from all of training's."""
@@ -140,15 +142,15 @@ class Feeding:
 
 def inside(image: Size, canvas: Size) -> Size:
     """The largest height and width with the image's aspect that lie in the canvas."""
-    scale = min(canvas[0] / image[0], canvas[1] / image[1])
-    height, width = (max(1, round(side * scale)) for side in image)
-    return min(height, canvas[0]), min(width, canvas[1])
+    scale = torch.sym_min(canvas[0] / image[0], canvas[1] / image[1])
+    height, width = (torch.sym_max(1, round(side * scale)) for side in image)
+    return torch.sym_min(height, canvas[0]), torch.sym_min(width, canvas[1])
 
 
 def of_area(size: Size, aspect: float) -> Size:
     """Height and width of an aspect (width / height), with as many pixels as `size`."""
     height = (size[0] * size[1] / aspect) ** 0.5
-    return max(SMALLEST, round(height)), max(SMALLEST, round(height * aspect))
+    return torch.sym_max(SMALLEST, round(height)), torch.sym_max(SMALLEST, round(height * aspect))
 
 
 def feed(images: Shaped[Tensor, "b c h w"], place: Place) -> Float[Tensor, "b c H W"]:

@@ -193,9 +193,8 @@ class VideoWriter:
     ) -> None:
         self._av = load_av()
         self._container = self._av.open(str(path), mode="w", format=container)
-        self._stream = self._container.add_stream(
-            "libx264", rate=Fraction(rate).limit_denominator(1000)
-        )
+        self._rate = Fraction(rate).limit_denominator(1000)
+        self._stream = self._container.add_stream("libx264", rate=self._rate)
         self._stream.pix_fmt = "yuv420p"
         self._size: tuple[int, ...] | None = None
         self.count = 0
@@ -208,8 +207,11 @@ class VideoWriter:
             self._container.mux(self._stream.encode())
         self._container.close()
 
-    def write(self, frame: UInt8[Tensor, "3 h w"]) -> None:
+    def write(self, frame: UInt8[Tensor, "3 h w"], number: int | None = None) -> None:
         """Appends a frame.
+
+        Args:
+            number: its time, in frames of the rate; larger than all before. The next one if left out.
 
         Raises:
             ValueError: it differs in size from the first.
@@ -226,6 +228,8 @@ class VideoWriter:
         odd = [(0, n % 2) for n in frame.shape[1:]]
         drawn = np.ascontiguousarray(np.pad(drawn, (*odd, (0, 0)), mode="edge"))
         image = self._av.VideoFrame.from_ndarray(drawn, format="rgb24")
+        if number is not None:
+            image.pts, image.time_base = number, 1 / self._rate
         self._container.mux(self._stream.encode(image))
         self.count += 1
 

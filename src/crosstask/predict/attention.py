@@ -71,10 +71,10 @@ class AttentionReader:
         self.network = network
         self.size = content or (image.shape[-2], image.shape[-1])
         self.levels = network.attention_levels() if isinstance(network, SceneNetwork) else ()
-        device = next(network.parameters()).device
         self._features: dict[int, dict[str, Tensor]] = {}
         with torch.inference_mode():
             for level in self.levels:
+                device = next(network.parameters()).device
                 self._features[level] = cast(SceneNetwork, network).streams(
                     image[None].to(device), level
                 )

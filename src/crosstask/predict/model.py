@@ -191,17 +191,11 @@ class SceneModel(nn.Module):
         height, width = images.shape[-2:]
         if min(height, width) < 2:
             raise ValueError(f"the image is {height} x {width} pixels; expected at least 2 x 2")
+        if intrinsics is None and fx is None:
+            fx = self.own_focal
         camera = _camera(intrinsics, fx, height, width)
-        place = self.place(height, width, size)
-        outputs, small_camera = self._run(images, camera, place, flip)
-        values = {
-            task.name: task.decode(
-                resize_output(outputs[task.name][-1].float(), (height, width), place.content),
-                small_camera,
-            ).cpu()
-            for task in self.tasks
-        }
-        kinds, notes = self._kinds(camera, (height, width), place.content)
+        values, seen = self.values_of(images, camera, size, flip)
+        kinds, notes = self._kinds(camera, (height, width), seen)
         if camera_height is not None:
             scaled = self._scale_depth(values, camera, camera_height)
             kinds |= dict.fromkeys(scaled, METRIC)
@@ -213,6 +207,40 @@ class SceneModel(nn.Module):
             )
             for i, image in enumerate(as_float(images))
         ]
+
+    def values_of(
+        self,
+        images: Tensor,
+        camera: Tensor | None,
+        size: tuple[int, int] | str | None,
+        flip: bool,
+    ) -> tuple[dict[str, Tensor], tuple[int, int]]:
+        """Decoded values of images (B,3,H,W), and the size of the image that the network saw."""
+        height, width = images.shape[-2:]
+        place = self.place(height, width, size)
+        outputs, small_camera = self._run(images, camera, place, flip)
+        values = {
+            task.name: task.decode(
+                resize_output(outputs[task.name][-1].float(), (height, width), place.content),
+                small_camera,
+            ).cpu()
+            for task in self.tasks
+        }
+        return values, place.content
+
+    def use(self, network: nn.Module) -> None:
+        """From now on this network computes raw outputs, one around the model's own for example."""
+        self.network = network
+
+    @property
+    def own_focal(self) -> float | None:
+        """Focal length in pixels of the one camera that a model is for; None for any."""
+        return None
+
+    def content(self) -> dict[str, bytes]:
+        """All that predictions depend on beside the tasks, by name."""
+        weights = {name: value.detach().cpu() for name, value in self.network.state_dict().items()}
+        return {k: v.reshape(-1).view(torch.uint8).numpy().tobytes() for k, v in weights.items()}
 
     def _kinds(
         self, camera: Tensor | None, size: tuple[int, int], seen: tuple[int, int]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -23,9 +22,9 @@ def model_digest(model: SceneModel) -> str:
     """Sixteen hexadecimal digits that identify tasks and weights, wherever their file lies."""
     specs = [task.to_spec() for task in model.tasks]
     digest = hashlib.sha256(json.dumps(specs, sort_keys=True).encode())
-    for name, value in sorted(model.network.state_dict().items()):
+    for name, value in sorted(model.content().items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(value)
     return digest.hexdigest()[:16]
 
 

@@ -248,6 +248,11 @@ class Depth(Task):
             depth = depth - 0.99
         return depth.clamp(self.near, self.far)
 
+    def decode_in_graph(
+        self, output: Float[Tensor, "b 1 h w"], camera: Camera = None
+    ) -> Mapping[str, Float[Tensor, "b 1 h w"]]:
+        return {"": self.decode(output, camera)}
+
     @property
     def camera_aware(self) -> bool:
         return self.canonical_focal is not None

@@ -99,6 +99,11 @@ class Edges(Task):
         output = output.float()
         return output.sigmoid() if self.logits == 1 else output.softmax(1)[:, 1:]
 
+    def decode_in_graph(
+        self, output: Float[Tensor, "b c h w"], camera: Camera = None
+    ) -> Mapping[str, Float[Tensor, "b 1 h w"]]:
+        return {"": self.decode(output, camera)}
+
     def metric(self, boundaries: bool = False, **options: Any) -> "EdgesMetric":
         """Pixel-wise F1; with `boundaries` also the field's ODS-F, OIS-F and AP.
 

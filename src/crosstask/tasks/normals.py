@@ -101,6 +101,11 @@ class Normals(Task):
         """Unit vectors; an output of no direction becomes that of a frontal wall, (0, 0, -1)."""
         return unit_vectors(output.float())
 
+    def decode_in_graph(
+        self, output: Float[Tensor, "b 3 h w"], camera: Camera = None
+    ) -> Mapping[str, Float[Tensor, "b 3 h w"]]:
+        return {"": self.decode(output, camera)}
+
     def metric(self) -> "NormalsMetric":
         from crosstask.metrics import NormalsMetric
 

@@ -86,6 +86,11 @@ class Saliency(Task):
         output = output.float()
         return output.sigmoid() if self.logits == 1 else output.softmax(1)[:, 1:]
 
+    def decode_in_graph(
+        self, output: Float[Tensor, "b c h w"], camera: Camera = None
+    ) -> Mapping[str, Float[Tensor, "b 1 h w"]]:
+        return {"": self.decode(output, camera)}
+
     def metric(self) -> "SaliencyMetric":
         from crosstask.metrics import SaliencyMetric
 

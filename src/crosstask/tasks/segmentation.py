@@ -149,6 +149,13 @@ class Segmentation(Task):
     ) -> Int[Tensor, "b h w"]:
         return output.argmax(1)
 
+    def decode_in_graph(
+        self, output: Float[Tensor, "b c h w"], camera: Camera = None
+    ) -> Mapping[str, Shaped[Tensor, "b h w"]]:
+        """Class index, 8 bit (there are at most 255), and the probability of that class."""
+        probability = output.float().softmax(1).amax(1)
+        return {"": self.decode(output, camera).to(torch.uint8), "_probability": probability}
+
     def metric(self) -> "SegmentationMetric":
         from crosstask.metrics import SegmentationMetric
 

@@ -142,6 +142,11 @@ class SelfSupervisedDepth(Task):
         """Depth in [nearest, farthest]: metres, or up to scale; see `kind`."""
         return self.depth(self.disparity(output))
 
+    def decode_in_graph(
+        self, output: Float[Tensor, "b 1 h w"], camera: Camera = None
+    ) -> Mapping[str, Float[Tensor, "b 1 h w"]]:
+        return {"": self.decode(output, camera)}
+
     def metric(self) -> "DepthMetric":
         from crosstask.metrics.depth import DepthMetric
         from crosstask.metrics.scaled_depth import MedianScaledDepthMetric

@@ -157,6 +157,21 @@ class Task(Presentation, ABC):
     ) -> Shaped[Tensor, "b *t"]:
         """Raw output to the quantity in the target's units."""
 
+    def decode_in_graph(
+        self, output: Float[Tensor, "b c h w"], camera: Camera = None
+    ) -> Mapping[str, Shaped[Tensor, "b *t"]]:
+        """What an exported file gives of this task, by what follows the task's name in it.
+
+        "" is the quantity of `decode`. Only operations on tensors, no branches on their values: it
+        is traced once, for images of every size. A task that leaves it out is exported raw only.
+        """
+        raise NotImplementedError(f"`{type(self).__name__}` has no `decode_in_graph`")
+
+    @property
+    def decodes_in_graph(self) -> bool:
+        """Whether the task says how an exported file decodes it."""
+        return type(self).decode_in_graph is not Task.decode_in_graph
+
     @abstractmethod
     def metric(self) -> "Metric":
         """A fresh accumulator: `update(prediction=decoded, target)`, `compute() -> {name: value}`.

@@ -1,0 +1,75 @@
+"""Images as (H,W,3): upright, RGB, transparency over white. By the rules of crosstask itself."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
+
+
+class ImageError(ValueError):
+    """Not a usable image; names it."""
+
+
+def to_image(image: Any, value_range: tuple[float, float] | None = None) -> np.ndarray:
+    """(H,W,3) uint8, or float32 in [0,1] of deeper images.
+
+    Args:
+        image: path, Pillow image, (H,W,3) uint8 array, or (3,H,W) float array in [0,1].
+        value_range: stored values that are black and white, of files and Pillow images; None for
+            the data type's range.
+
+    Raises:
+        ImageError: missing, damaged, or another kind of array.
+    """
+    if isinstance(image, str | Path):
+        try:
+            with Image.open(image) as opened:
+                return _of_pillow(opened, value_range)
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ImageError(f"{image} cannot be read as an image: {error}") from error
+    if isinstance(image, Image.Image):
+        return _of_pillow(image, value_range)
+    array = np.asarray(image)
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] == 3:
+        return array
+    if array.dtype.kind == "f" and array.ndim == 3 and array.shape[0] == 3:
+        return array.astype(np.float32).transpose(1, 2, 0)
+    raise ImageError(
+        f"`image` is {array.dtype} {array.shape}; expected uint8 (H, W, 3) RGB or float (3, H, W) in "
+        "[0, 1]"
+    )
+
+
+def _of_pillow(image: Image.Image, value_range: tuple[float, float] | None) -> np.ndarray:
+    image = ImageOps.exif_transpose(image)
+    if image.mode in DEEP:
+        values = np.asarray(image).astype(np.float32)
+        grey = _scaled(values, value_range or (0.0, 1.0 if image.mode == "F" else 65535.0))
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    array = np.array(image.convert("RGB"))
+    return array if value_range is None else _scaled(array.astype(np.float32), value_range)
+
+
+def _scaled(values: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+    low, high = ends
+    return np.clip((values - low) / (high - low), 0.0, 1.0).astype(np.float32)
+
+
+def as_bytes(image: np.ndarray) -> np.ndarray:
+    """(H,W,3) uint8."""
+    if image.dtype == np.uint8:
+        return image
+    return (image.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def as_floats(image: np.ndarray) -> np.ndarray:
+    """(3,H,W) float32 in [0,1]."""
+    floats = image.astype(np.float32) / np.float32(255) if image.dtype == np.uint8 else image
+    return np.ascontiguousarray(floats.transpose(2, 0, 1))
