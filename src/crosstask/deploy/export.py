@@ -100,7 +100,18 @@ def _write_pt2(program: Any, facts: dict[str, str], path: Path) -> Run:
             archive.unlink(missing_ok=True)
     with path.open("rb") as file:
         module = torch.export.load(file).module()
-    return lambda *inputs: module(*inputs)
+
+    def run(*inputs: Tensor) -> Sequence[Tensor]:
+        try:
+            return module(*inputs)
+        except AssertionError as error:  # a condition on sizes that tracing found
+            path.unlink()
+            raise ExportError(
+                f"as .pt2 this model takes no images of {tuple(inputs[0].shape)}; give `--size`, or "
+                f"export ONNX ({str(error).partition(chr(10))[0][:200]})"
+            ) from error
+
+    return run
 
 
 def _write_onnx(
