@@ -252,8 +252,9 @@ def test_metrics_of_labelled_images_stand_beside_the_differences(model: SceneMod
         classes, *others = graph(*inputs)
         return [torch.zeros_like(classes), *others]
 
-    found = compare(graph, wrong, [], [Scenes(length=2)[k] for k in range(2)])
-    assert found.images == 2 and found.differences["depth"] == 0
+    scenes = [Scenes(length=2)[k] for k in range(2)]
+    found = compare(graph, wrong, [graph.example((32, 64))], scenes)
+    assert found.images == 2 and found.differences["depth"] == found.means["depth"] == 0
     ours, theirs = found.metrics["depth/abs_rel"]
     assert ours == theirs and "normals/mean" in found.metrics and "edges/f1" in found.metrics
     assert 0 <= found.metrics["segmentation/pixel_accuracy"][1] <= 1

@@ -77,11 +77,14 @@ class Graph(nn.Module):
         return torch.diag_embed(torch.stack([pixels, pixels, torch.ones_like(pixels)], dim=-1))
 
     def example(self, size: tuple[int, int], batch: int = 2) -> tuple[Tensor, ...]:
-        """Inputs of noise, at this size or the one that is taken."""
+        """Inputs at this size or the one that is taken: noise, or where the image is resized one
+        colour, for a value half way between two bytes is rounded differently by every program."""
         height, width = self.interface.image_size or size
         if self.interface.image_size is not None:
             batch = 1
-        image = torch.rand(batch, 3, height, width)
+        image = torch.randint(0, 256, (batch, 3, height, width)) / 255.0
+        if self.rule(height, width).content != (height, width):
+            image = image[..., :1, :1].expand(-1, -1, height, width).contiguous()
         if self.interface.input == "uint8":
             image = (image * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         return (image, torch.full((batch,), float(width))) if self.takes_focal else (image,)
