@@ -65,3 +65,18 @@ def test_foreign_classes_are_named(prediction, target):
     metric = SegmentationMetric(NAMES)
     with pytest.raises(ValueError, match="expected 0 to 3"):
         metric.update(torch.tensor([[[prediction]]]), torch.tensor([[[target]]]))
+
+
+def test_many_classes_are_counted_without_a_matrix() -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(0, 5, (2, 8, 9), generator=generator)
+    guess = torch.randint(0, 5, (2, 8, 9), generator=generator)
+    target[0, 0] = 65535
+    few = SegmentationMetric([str(i) for i in range(5)], 65535)
+    many = SegmentationMetric([str(i) for i in range(3000)], 65535)
+    for metric in (few, many):
+        metric.update(guess, target)
+    wanted, found = few.compute(), many.compute()
+    for name, value in wanted.items():
+        assert torch.equal(value, found[name]), name
+    assert "confusion" not in many.details() and "merge classes" in many.details()["note"]

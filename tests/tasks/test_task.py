@@ -317,8 +317,10 @@ def test_class_tables():
         ClassTable(("car", "car"))
     with pytest.raises(ValueError, match="2 entries for 1 classes"):
         ClassTable(("car",), ((0, 0, 0), (1, 1, 1)))
-    with pytest.raises(ValueError, match="expected 1 to 255"):
-        Segmentation(256)
+    with pytest.raises(ValueError, match="expected 1 to 65534"):
+        Segmentation(65_535)
+    many = ClassTable.numbered(2000)
+    assert len(set(many.colors)) == 2000 and many.colors[:40] == table.colors
     with pytest.raises(ValueError, match="positive number"):
         Segmentation(0)
 

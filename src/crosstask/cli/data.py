@@ -40,7 +40,8 @@ def add_data_parser(commands: Any) -> None:
             )
             parser.add_argument("--count", type=int, default=4, help="samples on the sheet")
             parser.add_argument("--width", type=int, default=360, help="pixels of one image")
-            continue
+            text = "the samples with the most void, the least labelled first; reads every file"
+            parser.add_argument("--worst", action="store_true", help=text)
         parser.add_argument("--limit", type=int, help="look at this many evenly spaced frames")
         parser.add_argument("--workers", **WORKERS)
         if command == "check":
@@ -185,7 +186,7 @@ def _preview(args: argparse.Namespace) -> int:
     datasets = _present(args)
     sheets = _sheet_paths(args.output, datasets)
     for split, dataset in datasets.items():
-        indices = evenly(len(dataset), args.count)
+        indices = _shown(args, split, dataset)
         image = sheets[split]
         image.parent.mkdir(parents=True, exist_ok=True)
         sheet(dataset, indices, args.width).save(image)
@@ -197,6 +198,21 @@ def _preview(args: argparse.Namespace) -> int:
             written.append(str(cloud))
     print(json.dumps({"files": written}) if args.json else "\n".join(written))
     return 0
+
+
+def _shown(args: argparse.Namespace, split: str, dataset: Any) -> list[int]:
+    """Which samples a sheet shows: some spread evenly, or those with the most void."""
+    from crosstask.data.datasets.procedural import ProceduralStreets
+    from crosstask.data.tools.preview import worst_first
+
+    if not args.worst or isinstance(dataset, ProceduralStreets):
+        return evenly(len(dataset), args.count)
+    found = _look(dataset, args, f"look through {split}")
+    if found.defects:
+        print(f"note: {len(found.defects)} defects, such as {found.defects[0]}", file=sys.stderr)
+    if not found.shares:
+        raise ValueError(f"no frame of {split} has a label; leave --worst out")
+    return worst_first(dataset, found.shares)[: args.count]
 
 
 def _sheet_paths(output: Path, datasets: Mapping[str, Any]) -> dict[str, Path]:

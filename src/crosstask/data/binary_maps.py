@@ -40,14 +40,28 @@ def read_binary(path: Path, unknown: bool) -> np.ndarray:
 def soft_share(path: Path, unknown: bool) -> tuple[float, str]:
     """Share of the pixels that are neither of the two values nor unknown, and the values met."""
     stored = _one_channel(path)
-    if stored.dtype == bool or stored.dtype.kind == "f":
+    if stored.dtype == bool:
         return 0.0, ""
-    top = int(stored.max(initial=0))
+    stored = stored[np.isfinite(stored)]
+    if not stored.size:
+        return 0.0, ""
+    top = stored.max()
     ends = (0, 1) if top <= 1 else (0, 255 if top < 256 else 65535)
     values, counts = np.unique(stored, return_counts=True)
     known = np.isin(values, (*ends, *_UNKNOWN) if unknown else ends)
-    shown = ", ".join(str(value) for value in values[~known][:4])
+    shown = ", ".join(f"{value:g}" for value in values[~known][:4])
     return float(counts[~known].sum() / stored.size), shown
+
+
+def grey_remark(path: Path, unknown: bool) -> str | None:
+    """What `data check` tells of a file with values between the two; None without any."""
+    share, values = soft_share(path, unknown)
+    if not share:
+        return None
+    return (
+        f"{path} holds grey values between the two ({values}; {100 * share:.1f} % of the pixels), cut in "
+        "the middle"
+    )
 
 
 def _middle(stored: np.ndarray) -> int:

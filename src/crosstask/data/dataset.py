@@ -39,9 +39,11 @@ from crosstask.data.transforms import JointTransform, evaluation
 from crosstask.data.unread import Unread
 from crosstask.geometry.camera import check_camera
 from crosstask.media.images import image_facts
+from crosstask.media.label_range import BYTE_CLASSES, void_label
 from crosstask.media.orientation import stored_size, swaps_sides
 from crosstask.media.value_range import ValueRange, few_levels, parse_value_range, range_text
 from crosstask.tasks.classes import ClassTable
+from crosstask.tasks.segmentation import labels_target
 from crosstask.tasks.target import Target, declared
 
 Sample = dict[str, Any]
@@ -67,7 +69,8 @@ class Frame:
 class SceneDataset(Samples, ABC):
     """Images of scenes with some of the declared targets (see `crosstask.tasks.target`).
 
-    `targets` holds what was declared under each key that is read, looked up once, at construction.
+    `targets` holds what was declared under each key that is read, looked up once, at construction;
+    labels of more than 254 classes have the void of so many.
 
     Args:
         root: Folder of the dataset.
@@ -100,7 +103,9 @@ class SceneDataset(Samples, ABC):
     homepage: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     value_range: ValueRange | None = None  # of the images' stored values; None is the data type's
-    deepest: float | None = None  # metres beyond which half of the depth is taken for a wrong unit
+    deepest: float | None = (
+        1000.0  # metres beyond which half of the depth is taken for a wrong unit
+    )
     smoothing: int = 0  # pixels around, for normals from the depth of noisy sensors
 
     def __init__(
@@ -128,7 +133,7 @@ class SceneDataset(Samples, ABC):
         self._check_options()
         self.derived: dict[str, str] = dict(self.derivations())
         self.modalities = self._modalities(modalities)
-        self.targets: dict[str, Target] = {
+        self._declared_targets: dict[str, Target] = {
             name: target_of(name) for name in self._read() if name not in SEQUENCE
         }
         self.frames = self._select(self.index(), subset, split_file)
@@ -222,6 +227,14 @@ class SceneDataset(Samples, ABC):
 
     # Samples ----------------------------------------------------------------------------------
 
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What a sample's label maps are, by key."""
+        found, classes = self._declared_targets, self.classes
+        if classes is None or len(classes) <= BYTE_CLASSES or "segmentation" not in found:
+            return found
+        return {**found, "segmentation": labels_target(found["segmentation"], len(classes))}
+
     def __len__(self) -> int:
         return len(self.frames)
 
@@ -300,7 +313,8 @@ class SceneDataset(Samples, ABC):
                 sample = self._to_float(sample)
             sample = unwrap(self.transform(wrap(sample, known=self.targets)))
         derived = {k: v for k, v in self.derived.items() if k in self.modalities}
-        sample = derive(sample, derived, self.smoothing)
+        void = 255 if self.classes is None else void_label(len(self.classes))
+        sample = derive(sample, derived, self.smoothing, void)
         sample = self._to_float(sample)  # labels are bytes until here
         for name in self.modalities:
             if sample["name"] in self._unlabelled.get(name, frozenset()):
@@ -483,7 +497,7 @@ class SceneDataset(Samples, ABC):
     def _hidden(self, labelled: float | Mapping[str, float] | None) -> dict[str, frozenset[str]]:
         if labelled is None:
             return {}
-        targets = [name for name in self.modalities if name in self.targets]
+        targets = [name for name in self.modalities if name in self._declared_targets]
         shares = labelled if isinstance(labelled, Mapping) else dict.fromkeys(targets, labelled)
         hidden = {}
         names = [frame.name for frame in self.frames]

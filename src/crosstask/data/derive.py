@@ -17,7 +17,10 @@ from crosstask.tasks.segmentation import Segmentation
 
 
 def derive(
-    sample: Mapping[str, Any], derived: Mapping[str, str], smoothing: int = 0
+    sample: Mapping[str, Any],
+    derived: Mapping[str, str],
+    smoothing: int = 0,
+    void: int = int(Segmentation.target.void),
 ) -> dict[str, Any]:
     """The sample with the targets named in `derived` ({"normals": "depth", ...}) added.
 
@@ -25,6 +28,7 @@ def derive(
         sample: After the transform.
         derived: Origin by target.
         smoothing: See `smooth_depth`; for the normals of noisy sensors.
+        void: Of the labels.
     """
     result = dict(sample)
     for name, origin in derived.items():
@@ -33,7 +37,7 @@ def derive(
             depth = smooth_depth(result["depth"], smoothing)
             result[name] = depth_to_normals(depth, result["intrinsics"], (height, width))
         elif (name, origin) == ("edges", "segmentation"):
-            result[name] = labels_to_edges(result["segmentation"])
+            result[name] = labels_to_edges(result["segmentation"], void)
         else:
             raise DataError(f"cannot derive {name!r} from {origin!r}")
     return result
@@ -97,6 +101,8 @@ def _window_mean(value: Float[Tensor, "1 h w"], side: int) -> Float[Tensor, "1 h
     return value
 
 
-def labels_to_edges(segmentation: Integer[Tensor, "h w"]) -> Float[Tensor, "1 h w"]:
+def labels_to_edges(
+    segmentation: Integer[Tensor, "h w"], void: int = int(Segmentation.target.void)
+) -> Float[Tensor, "1 h w"]:
     """Semantic edges: the two pixels beside a class boundary; void beside unlabelled pixels."""
-    return geometry.edges_from_labels(segmentation, void=int(Segmentation.target.void))
+    return geometry.edges_from_labels(segmentation, void)

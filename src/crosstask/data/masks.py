@@ -17,8 +17,9 @@ from crosstask.data.files import read_npy
 from crosstask.data.sample import DataError
 from crosstask.data.spacing import evenly
 from crosstask.media.images import read_map, read_palette
+from crosstask.media.label_range import void_label
 from crosstask.media.reading import read_lines
-from crosstask.tasks.classes import ClassTable, void_label
+from crosstask.tasks.classes import ClassTable
 
 RULES = ("auto", "ids", "colors", "binary")
 SUFFIXES = (".png", ".npy", ".tif", ".tiff", ".bmp", ".gif")

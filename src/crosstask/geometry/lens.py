@@ -42,12 +42,17 @@ def undistort(
     return torch.where(inside, taken, torch.as_tensor(void, dtype=value.dtype))
 
 
-def ray_lengths(matrix: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "1 h w"]:
-    """Distance from the camera of a point whose distance along the optical axis is 1, for each pixel."""
-    rows = (torch.arange(size[0], dtype=torch.float32) - matrix[1, 2]) / matrix[1, 1]
+def ray_directions(matrix: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "3 h w"]:
+    """The point at distance 1 along the optical axis that each pixel of (height, width) sees."""
+    down = ((torch.arange(size[0], dtype=torch.float32) - matrix[1, 2]) / matrix[1, 1])[:, None]
     columns = torch.arange(size[1], dtype=torch.float32) - matrix[0, 2]
-    across = (columns[None] - matrix[0, 1] * rows[:, None]) / matrix[0, 0]
-    return (across.square() + rows[:, None].square() + 1).sqrt()[None]
+    across = (columns[None] - matrix[0, 1] * down) / matrix[0, 0]
+    return torch.stack([across, down.expand_as(across), torch.ones_like(across)])
+
+
+def ray_lengths(matrix: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "1 h w"]:
+    """Distance from the camera of what each pixel sees at distance 1 along the optical axis."""
+    return ray_directions(matrix, size).norm(dim=0, keepdim=True)
 
 
 @lru_cache(maxsize=2)

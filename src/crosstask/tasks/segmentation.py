@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from crosstask import losses
 from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
+from crosstask.media.label_range import BYTE_CLASSES, MOST_CLASSES, void_label
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.constant import MostFrequentClass
 from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile
@@ -25,14 +26,23 @@ if TYPE_CHECKING:
 
 def index_or_void(value: Int[Tensor, "*s"]) -> str | None:
     """The `check` of class indices."""
-    return None if bool(((value >= 0) & (value <= 255)).all()) else "class indices, void 255"
+    most = void_label(MOST_CLASSES)
+    return None if bool(((value >= 0) & (value <= most)).all()) else f"0 to {most}"
+
+
+def labels_target(target: Target, classes: int) -> Target:
+    """The target of class indices with the void that so many classes leave free."""
+    return (
+        target if void_label(classes) == target.void else replace(target, void=void_label(classes))
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation(Task):
     """Semantic segmentation (S): one class out of K per pixel, by a softmax.
 
-    Target (H,W) int64, class index, void 255. Output: K logits. Decoded: class index (B,H,W).
+    Target (H,W) int64, class index, void 255 (65535 of more than 254 classes). Output: K logits.
+    Decoded: class index (B,H,W).
 
     Args:
         classes: their number, or a table of names and colours.
@@ -81,14 +91,12 @@ class Segmentation(Task):
         values = {"classes": table, "name": name, "protocol": protocol, "objective": objective}
         for key, value in {**values, "class_weights": tuple(class_weights)}.items():
             object.__setattr__(self, key, value)
+        if labels_target(self.target, len(table)) is not self.target:
+            object.__setattr__(self, "target", labels_target(self.target, len(table)))
         self.__post_init__()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= len(self.classes) <= 255:
-            raise ValueError(
-                f"`classes` has {len(self.classes)} entries; expected 1 to 255 (255 is void)"
-            )
         if self.objective not in losses.SEGMENTATION:
             raise ValueError(
                 f"`objective` is {self.objective!r}; expected {', '.join(losses.SEGMENTATION)}"
@@ -125,13 +133,13 @@ class Segmentation(Task):
         target: Int[Tensor, "b ht wt"],
         camera: Camera = None,
     ) -> Terms:
-        """The chosen loss with the classes' weights, void 255 ignored.
+        """The chosen loss with the classes' weights, void ignored.
 
         Raises:
             ValueError: a label outside the table (looked for on CPU only: no device sync).
         """
         if target.device.type == "cpu":
-            check_labels(target, self.channels)
+            check_labels(target, self.channels, int(self.void))
         loss = losses.SEGMENTATION[self.objective]
         weights = self._weights(target)
         return loss(self.resize(output, target), target.long(), int(self.void), weights)
@@ -159,10 +167,10 @@ class Segmentation(Task):
     def metric(self) -> "SegmentationMetric":
         from crosstask.metrics import SegmentationMetric
 
-        return SegmentationMetric(self.classes.names)
+        return SegmentationMetric(self.classes.names, int(self.void))
 
     def constant(self) -> MostFrequentClass:
-        return MostFrequentClass(self.channels)
+        return MostFrequentClass(self.channels, int(self.void))
 
     def score(self, metrics: dict[str, float]) -> float:
         return metrics["miou"]
@@ -191,11 +199,10 @@ class Segmentation(Task):
         return names[index].replace("_", " ") if 0 <= index < len(names) else "no class"
 
     def files(self, value: Int[Tensor, "h w"], kind: str) -> list[PredictionFile]:
-        """Class ids, 8 bit; 16 bit above 255 classes."""
+        """Class ids, 8 bits; 16 bits of more than 254 classes."""
         ids = value.detach().cpu().numpy()
-        return [
-            PredictionFile(".png", ids.astype(np.uint8 if ids.max(initial=0) <= 255 else np.uint16))
-        ]
+        deep = self.channels > BYTE_CLASSES
+        return [PredictionFile(".png", ids.astype(np.uint16 if deep else np.uint8))]
 
     def colorize(self, value: Shaped[Tensor, "h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
         table = torch.tensor([*self.classes.colors, VOID_COLOR], dtype=torch.uint8)

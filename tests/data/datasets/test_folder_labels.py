@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from crosstask.cli import main
-from crosstask.data import FolderDataset
+from crosstask.data import FolderDataset, transforms
 from crosstask.data.sample import DataError
+from crosstask.media.colormap import VOID_COLOR
 
 FRAMES = 6
 
@@ -163,3 +165,38 @@ def test_an_impossible_camera_is_one_defect_and_an_error(tmp_path: Path, capsys:
     assert len(defects) == 1 and "divided by the size" in defects[0]
     with pytest.raises(DataError, match="divided by the size"):
         FolderDataset(tmp_path, "all")[0]
+
+
+def test_300_classes_are_read_trained_on_scored_and_written(tmp_path: Path, capsys: Any) -> None:
+    from crosstask.tasks import Segmentation
+
+    ids = np.arange(16 * 24, dtype=np.uint16).reshape(16, 24) % 300
+    ids[:2] = 65535
+    stored(images(tmp_path), "segmentation", ids)
+    (tmp_path / "classes.txt").write_text("".join(f"class {i}\n" for i in range(300)))
+    data = FolderDataset(tmp_path, "all", ("segmentation", "edges"))
+    sample = data[0]
+    labels = sample["segmentation"]
+    assert labels.dtype == torch.int64 and (labels[:2] == 65535).all()
+    assert (labels[2:].numpy() == ids[2:]).all()
+    assert (labels == 255).any()  # a class like any other
+    assert (sample["edges"][0, 3:] == 1).all()
+    crop = transforms.training((32, 48))
+    padded = FolderDataset(tmp_path, "all", ("segmentation",), crop)[0]["segmentation"]
+    assert set(padded.unique().tolist()) <= {*range(300), 65535}
+
+    task = Segmentation(data.classes)
+    assert task.void == 65535 and Segmentation(254).void == 255
+    logits = torch.zeros(1, 300, 16, 24)
+    logits.scatter_(1, labels.clamp(max=299)[None, None], 30.0)
+    assert float(task.loss(logits, labels[None])) < 1e-6
+    metric = task.metric()
+    metric.update(task.decode(logits), labels[None])
+    assert float(metric.compute()["miou"]) == 1 and int(metric.confusion.sum()) == 14 * 24
+    assert (task.colorize(labels)[:, 0, 0] == torch.tensor(VOID_COLOR)).all()
+    (written,) = task.files(task.decode(logits)[0], "classes")
+    assert written.array.dtype == np.uint16
+
+    entry = check(tmp_path, capsys, "--modalities", "segmentation,edges")
+    assert not entry["defects"] and entry["modalities"]["segmentation"]["void"] == 0.125
+    assert entry["modalities"]["segmentation"]["range"] == [0, 299]

@@ -10,9 +10,8 @@ from torch.utils.data import Dataset
 from crosstask.data.sample import DataError, target_of
 from crosstask.data.samples import Wrapped
 from crosstask.geometry.pinhole import edges_from_labels
+from crosstask.media.label_range import void_label
 from crosstask.tasks.classes import ClassTable
-
-VOID = 255
 
 
 class MappedClasses(Wrapped):
@@ -49,14 +48,15 @@ class MappedClasses(Wrapped):
             )
         self.void_targets = {name: target_of(name) for name in voids}
         self.names = dict(names)
-        self.table = [classes.names.index(names[n]) if n in names else VOID for n in own]
+        self.void = void_label(len(classes))
+        self.table = [classes.names.index(names[n]) if n in names else self.void for n in own]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         sample = dict(self.dataset[index])
         if "segmentation" in sample:
             sample["segmentation"] = self._mapped(sample["segmentation"])
             if "edges" in sample:
-                sample["edges"] = edges_from_labels(sample["segmentation"]).float()
+                sample["edges"] = edges_from_labels(sample["segmentation"], self.void).float()
         size = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
         return sample | {name: t.void_map(size) for name, t in self.void_targets.items()}
 
@@ -65,7 +65,8 @@ class MappedClasses(Wrapped):
         return self._classes
 
     def _mapped(self, labels: Tensor) -> Tensor:
-        table = torch.full((256,), VOID, dtype=torch.int64)
+        size = void_label(len(self.table)) + 1
+        table = torch.full((size,), self.void, dtype=torch.int64)
         table[: len(self.table)] = torch.tensor(self.table)
         return table[labels]
 

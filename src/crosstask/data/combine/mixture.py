@@ -10,8 +10,9 @@ from crosstask.data.feeding import Feeding
 from crosstask.data.sample import DataError, target_of
 from crosstask.data.samples import Samples
 from crosstask.data.splits import digest
+from crosstask.media.label_range import void_label
 from crosstask.tasks.classes import ClassTable
-from crosstask.tasks.segmentation import Segmentation
+from crosstask.tasks.segmentation import Segmentation, labels_target
 from crosstask.tasks.target import declared
 
 
@@ -66,6 +67,9 @@ class Mixture(Samples):
         self.starts = [0]
         for part in self.parts:
             self.starts.append(self.starts[-1] + len(part))
+        if self._classes is not None and "segmentation" in self.targets:
+            labels = self.targets["segmentation"]
+            self.targets["segmentation"] = labels_target(labels, len(self._classes))
         self.split = self.parts[0].split
 
     def __len__(self) -> int:
@@ -174,8 +178,8 @@ class Mixture(Samples):
             raise DataError(
                 f"`rename` of {part.source} has {unknown}; its classes are {part.classes.names}"
             )
-        labels = Segmentation.target
-        table = torch.full((256,), labels.void, dtype=labels.dtype)
+        labels = labels_target(Segmentation.target, len(self.classes))
+        table = torch.full((void_label(len(part.classes)) + 1,), labels.void, dtype=labels.dtype)
         for index, name in enumerate(part.classes.names):
             target = rename.get(name, name)
             if target is None:

@@ -23,9 +23,10 @@ from crosstask.data.sample import DataError
 from crosstask.data.splits import random_split, read_split, write_split
 from crosstask.media.files import atomic_path
 from crosstask.media.images import SUFFIXES, image_facts, read_map
+from crosstask.media.label_range import BYTE_CLASSES, void_label
 from crosstask.media.orientation import stored_size, upright
 from crosstask.media.reading import read_bytes
-from crosstask.tasks.classes import BYTE_CLASSES, ClassTable, void_label
+from crosstask.tasks.classes import ClassTable
 
 Unlabelled = Literal["background", "void"]
 RECORD = ".prepare.json"  # how the folder was made; a dot file, which no reader looks at

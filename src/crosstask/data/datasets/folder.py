@@ -10,7 +10,7 @@ from torch import Tensor
 from crosstask.data import labels
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
 from crosstask.data.binary_maps import SUFFIXES as BINARY_SUFFIXES
-from crosstask.data.binary_maps import read_binary, soft_share
+from crosstask.data.binary_maps import grey_remark, read_binary
 from crosstask.data.dataset import Frame, SceneDataset, as_map
 from crosstask.data.declaration import declared_options
 from crosstask.data.depth_maps import SUFFIXES as DEPTH_SUFFIXES
@@ -32,9 +32,10 @@ from crosstask.geometry.camera_files import NAMES as CAMERA_NAMES
 from crosstask.geometry.camera_files import SUFFIXES as CAMERA_SUFFIXES
 from crosstask.geometry.camera_files import CameraFile, read_camera
 from crosstask.geometry.lens import ray_lengths, undistort
+from crosstask.media.label_range import void_label
 from crosstask.media.listing import files_in
 from crosstask.media.orientation import INVERSE, stored_size, upright
-from crosstask.tasks.classes import ClassTable, void_label
+from crosstask.tasks.classes import ClassTable
 
 _SUFFIXES = {
     "segmentation": MASK_SUFFIXES,
@@ -376,12 +377,7 @@ Only images/ must be there.
         if name == "depth" and name in frame.files:
             return self._depth_remark(frame)
         if name in ("edges", "saliency") and name in frame.files:
-            share, values = soft_share(frame.files[name], name == "edges")
-            if share:
-                return (
-                    f"{frame.files[name]} holds grey values between the two ({values}; "
-                    f"{100 * share:.1f} % of the pixels), cut in the middle"
-                )
+            return grey_remark(frame.files[name], name == "edges")
         return None
 
     def _depth_remark(self, frame: Frame) -> str | None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from crosstask import geometry
 from crosstask.data import labels
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
+from crosstask.data.binary_maps import grey_remark, read_binary
 from crosstask.data.dataset import Frame, SceneDataset, as_map
 from crosstask.data.files import as_labels, read_ids, read_normals, read_npy
 from crosstask.data.sample import DataError, intrinsics_matrix
@@ -158,10 +159,13 @@ The official nyu_depth_v2_labeled.mat becomes such a folder with `crosstask data
         return read_normals(frame.files["normals"])
 
     def load_edges(self, frame: Frame) -> Tensor:
-        """(1,H,W): 1 on an edge."""
-        path = frame.files["edges"]
-        stored = read_ids(path) / 255 if path.suffix == ".png" else read_npy(path)
-        return as_map(stored.reshape(stored.shape[:2]) > 0.5)
+        """(1,H,W): 1 on an edge; stored as 0/1 or 0/255."""
+        return as_map(read_binary(frame.files["edges"], unknown=False))
+
+    def remark(self, frame: Frame, name: str) -> str | None:
+        """Grey values of stored edges."""
+        stored = name == "edges" and name in frame.files
+        return grey_remark(frame.files[name], unknown=False) if stored else None
 
     def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
         """The colour camera, shifted by the packages' crop and scaled to the stored image."""

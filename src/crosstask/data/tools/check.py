@@ -34,7 +34,7 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
         if 2 * findings.too_deep[name] > measured:
             limit = dataset.far or dataset.deepest
             defects.append(
-                f"half of {name} lies beyond {limit:g} m: is its unit right (integers by "
+                f"half of {name} lies beyond {limit:g} m: is its unit right (integers of own folders by "
                 "`depth_scale`, floats in metres)? Give `far` for scenes that are deeper"
             )
     for name, texts in findings.remarks.items():
@@ -52,7 +52,14 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
         "official": official,
         "hash": dataset.describe()["hash"],
         "sizes": dict(findings.sizes),
+        "image": _image(dataset, findings),
+        "camera": _camera(findings),
         "modalities": _modalities(dataset, findings),
+        "computed": {n: f"from {o}" for n, o in dataset.derived.items() if n in dataset.modalities},
+        "most_void": [
+            {"name": name, "void": round(share, 4)}
+            for share, name in sorted(findings.shares, key=lambda pair: (-pair[0], pair[1]))[:3]
+        ],
     }
     if findings.depth.any():
         report["depth"] = depth_report(findings)
@@ -63,7 +70,10 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
             more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
             notes.append(f"classes without a pixel: {', '.join(absent[:8])}{more}")
         _tell_one_class(dataset.classes.names, findings, defects, notes)
+    _tell_away(findings, defects)
     axes = compare_normals(dataset, findings)
+    if findings.normals and axes is None:
+        notes.append("no pixel has stored normals and depth: the axes of normals are not compared")
     if axes is not None:
         given, best = axes_text(axes.given), axes_text(axes.best)
         report["normals"] = {
@@ -90,6 +100,35 @@ def _tell_unread(dataset: SceneDataset, defects: list[str], notes: list[str]) ->
         notes.append(f"{some[0]}{more}")
 
 
+def _tell_away(findings: Findings, defects: list[str]) -> None:
+    """Normals of what is seen face the camera."""
+    known = findings.facing["known"]
+    if known and 2 * findings.facing["away"] > known:
+        share = 100 * findings.facing["away"] / known
+        defects.append(
+            f"stored normals point away from the camera on {share:.0f} % of the pixels; expected the side "
+            "that is seen: give the right `axes`, or turn them round"
+        )
+
+
+def _image(dataset: SceneDataset, findings: Findings) -> dict[str, Any]:
+    """Files of the images, the stored values that are black and white, and the range of what is read."""
+    low, high = findings.ranges.get("image", (0.0, 0.0))
+    values = dataset.describe()["value_range"]
+    rule = "the range of the data type" if values == "auto" else str(values)
+    return {
+        "files": findings.files["image"],
+        "range": [round(low, 4), round(high, 4)],
+        "read_as": f"RGB in [0, 1]; black to white is {rule}",
+    }
+
+
+def _camera(findings: Findings) -> dict[str, Any]:
+    """Frames with a known camera, and its focal lengths in pixels."""
+    low, high = findings.ranges.get("intrinsics", (0.0, 0.0))
+    return {"frames": findings.files["intrinsics"], "focal": [round(low, 2), round(high, 2)]}
+
+
 def _tell_one_class(
     names: tuple[str, ...], findings: Findings, defects: list[str], notes: list[str]
 ) -> None:
@@ -113,13 +152,21 @@ def report_lines(split: str, entry: Mapping[str, Any]) -> list[str]:
     sizes = ", ".join(f"{size} ({count})" for size, count in entry["sizes"].items())
     facts = f"{entry['frames']} frames, {sizes or 'no readable image'}; hash {entry['hash']}"
     lines = [f"{split}: {facts if entry['frames'] else 'not there'}"]
-    for name, values in entry["modalities"].items():
-        labelled, void = values["labelled_frames"], 100 * values["void"]
-        positive = (
-            f", {100 * p:.2f} % positive" if (p := values.get("positive")) is not None else ""
+    if image := entry.get("image"):
+        lines.append(
+            f"  image: {image['files']} files, {_range(image)}; read as {image['read_as']}"
         )
-        rule = f"; read as {values['read_as']}" if "read_as" in values else ""
-        lines.append(f"  {name}: {labelled} labelled frames, {void:.1f} % void{positive}{rule}")
+    for name, values in entry["modalities"].items():
+        lines.append(f"  {name}: {_facts(values)}; read as {values['read_as']}")
+    lines += [f"  {name}: computed {origin}" for name, origin in entry.get("computed", {}).items()]
+    if camera := entry.get("camera"):
+        low, high = camera["focal"]
+        focal = f"focal length {low:g} to {high:g} pixels" if camera["frames"] else "none is known"
+        lines.append(f"  camera: of {camera['frames']} frames, {focal}")
+    worst = [one for one in entry.get("most_void", []) if one["void"] > 0]
+    if worst:
+        shown = ", ".join(f"{one['name']} ({100 * one['void']:.1f} %)" for one in worst)
+        lines.append(f"  most void: {shown}")
     if depth := entry.get("depth"):
         ends = f"{depth['min']} to {depth['max']} m"
         lines.append(f"  depth from {ends}, median about {depth['median_about']} m")
@@ -128,6 +175,20 @@ def report_lines(split: str, entry: Mapping[str, Any]) -> list[str]:
         lines.append(f"  normals {normals['axes']}: {off}")
     lines += [f"  note: {text}" for text in entry["notes"]]
     return lines + [f"  DEFECT: {text}" for text in entry["defects"]]
+
+
+def _facts(values: Mapping[str, Any]) -> str:
+    sizes = ", ".join(f"{size} ({count})" for size, count in values["sizes"].items())
+    facts = [f"{values['files']} files" + (f" of {sizes}" if sizes else "")]
+    facts += [f"{values['labelled_frames']} labelled frames", f"{100 * values['void']:.1f} % void"]
+    if (positive := values.get("positive")) is not None:
+        facts.append(f"{100 * positive:.2f} % positive")
+    return ", ".join([*facts, _range(values)])
+
+
+def _range(values: Mapping[str, Any]) -> str:
+    ends = values["range"]
+    return f"values {ends[0]:g} to {ends[1]:g}" if ends else "no values"
 
 
 def absent_report(
@@ -154,24 +215,35 @@ def absent_report(
 
 
 def _modalities(dataset: SceneDataset, findings: Findings) -> dict[str, dict[str, Any]]:
-    rules = dataset.read_as()
+    rules = _assumed(dataset)
     report: dict[str, dict[str, Any]] = {}
     for name, pixels in findings.pixels.items():
         void = findings.void[name]
         report[name] = {
+            "files": findings.files[name],
+            "sizes": dict(findings.shapes.get(name, {})),
+            "range": [round(end, 4) for end in findings.ranges.get(name, ())],
             "labelled_frames": findings.labelled_frames[name],
             "void": round(void / pixels, 4),
+            "read_as": rules[name],
         }
         if name in POSITIVE:
             report[name]["positive"] = round(findings.positive[name] / max(1, pixels - void), 6)
-        if name in rules:
-            report[name]["read_as"] = rules[name]
     return report
+
+
+def _assumed(dataset: SceneDataset) -> dict[str, str]:
+    """By target: the rule its files are read by; the unit of the target where they leave no choice."""
+    far = "" if dataset.far is None else f", beyond {dataset.far:g} m void"
+    return {
+        name: f"{target.unit}; void {target.void:g}" + (far if target.distance else "")
+        for name, target in dataset.targets.items()
+    } | dict(dataset.read_as())
 
 
 def class_report(names: tuple[str, ...], counts: np.ndarray) -> dict[str, float]:
     """Share of the labelled pixels by class."""
-    labelled = counts[: len(names)]
+    labelled = np.pad(counts, (0, max(0, len(names) - len(counts))))[: len(names)]
     total = max(1, int(labelled.sum()))
     return {name: round(int(count) / total, 6) for name, count in zip(names, labelled, strict=True)}
 

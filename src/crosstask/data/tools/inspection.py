@@ -16,7 +16,8 @@ from crosstask.data.axes import CONVENTIONS, AxesReport, compare_axes, paired_no
 from crosstask.data.dataset import Frame, SceneDataset
 from crosstask.data.derive import depth_to_normals
 from crosstask.data.loading import start_worker
-from crosstask.data.sample import DataError, target_of
+from crosstask.data.sample import DataError
+from crosstask.data.tools.values import away, value_defects
 from crosstask.media.value_range import few_levels
 
 DEPTH_EDGES = np.geomspace(0.1, 1000.0, 41)  # metres: ten bins a decade
@@ -35,10 +36,21 @@ class Findings:
     void: Counter[str] = field(default_factory=Counter)
     labelled_frames: Counter[str] = field(default_factory=Counter)
     positive: Counter[str] = field(default_factory=Counter)  # pixels that are 1
+    files: Counter[str] = field(
+        default_factory=Counter
+    )  # by modality, "image" and "intrinsics" too
+    shapes: dict[str, Counter[str]] = field(default_factory=dict)  # sizes by modality
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)  # of what is not void
+    facing: Counter[str] = field(
+        default_factory=Counter
+    )  # stored normals: "known", of these "away"
+    shares: list[tuple[float, str]] = field(
+        default_factory=list
+    )  # void of each frame, and its name
     measured: Counter[str] = field(default_factory=Counter)  # pixels of distances, before `far`
     too_deep: Counter[str] = field(default_factory=Counter)  # of these, beyond it
     remarks: dict[str, list[str]] = field(default_factory=dict)  # by modality, of single files
-    labels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))  # pixels by class
     depth: np.ndarray = field(default_factory=lambda: np.zeros(len(DEPTH_EDGES) + 1, np.int64))
     depth_range: tuple[float, float] = (np.inf, 0.0)
     normals: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # stored and measured
@@ -56,10 +68,17 @@ class Findings:
             "positive",
             "measured",
             "too_deep",
+            "files",
+            "facing",
         ):
             # Counters of this class.
             getattr(self, name).update(getattr(other, name))
-        self.labels += other.labels
+        for name, shapes in other.shapes.items():
+            self.shapes.setdefault(name, Counter()).update(shapes)
+        for name, ends in other.ranges.items():
+            self.widen(name, *ends)
+        self.shares += other.shares
+        self.labels = _sum(self.labels, other.labels)
         self.depth += other.depth
         low, high = zip(self.depth_range, other.depth_range, strict=True)
         self.depth_range = (min(low), max(high))
@@ -67,6 +86,28 @@ class Findings:
         self.grey_levels += other.grey_levels
         for name, texts in other.remarks.items():
             self.remarks[name] = [*self.remarks.get(name, []), *texts]
+
+    def widen(self, name: str, low: float, high: float) -> None:
+        """Take values from `low` to `high` into the range of `name`."""
+        ends = self.ranges.get(name, (low, high))
+        self.ranges[name] = (min(low, ends[0]), max(high, ends[1]))
+
+    def note(self, name: str, value: Tensor, known: Tensor) -> None:
+        """One file of a modality: its size, and the range of what is known of it."""
+        self.files[name] += 1
+        size = f"{value.shape[-2]}x{value.shape[-1]}"
+        self.shapes.setdefault(name, Counter())[size] += 1
+        known = known[torch.isfinite(known)] if known.is_floating_point() else known
+        if known.numel():
+            self.widen(name, float(known.min()), float(known.max()))
+
+
+def _sum(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of counts, the shorter ones filled up with 0."""
+    result = np.zeros(max(len(one), len(other)), np.int64)
+    result[: len(one)] += one
+    result[: len(other)] += other
+    return result
 
 
 def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
@@ -82,6 +123,9 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
         findings.grey_levels.append(f"{frame.name}: {levels}")
     size = (int(image.shape[-2]), int(image.shape[-1]))
     findings.sizes[f"{size[0]}x{size[1]}"] += 1
+    findings.files["image"] += 1
+    white = 255 if image.dtype == torch.uint8 else 1
+    findings.widen("image", float(image.min()) / white, float(image.max()) / white)
     loaded: dict[str, Tensor] = {}
     steps: dict[str, Callable[[], Any]] = {
         name: partial(dataset.stored_target, frame, name, size)
@@ -95,12 +139,22 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
         except DataError as error:
             if str(error) not in findings.defects:
                 findings.defects.append(str(error))
+    camera = loaded.get("intrinsics")
+    if camera is not None and float(camera[0, 0]) > 0:
+        findings.note("intrinsics", camera, camera[:2, :2].diagonal())
     for name, value in loaded.items():
         if name != "intrinsics":
+            findings.defects += value_defects(dataset, frame, name, value)
             _measure_depth_range(findings, dataset, frame, name, value)
-            _measure(findings, name, dataset.cut_far(name, value))
+            _measure(findings, dataset, frame, name, dataset.cut_far(name, value))
+            if name == "normals" and name in frame.files:
+                pointing, known = away(value, camera)
+                findings.facing.update({"away": pointing, "known": known})
         if (text := dataset.remark(frame, name)) is not None:
             findings.remarks.setdefault(name, []).append(text)
+    if findings.pixels:
+        share = findings.void.total() / findings.pixels.total()
+        findings.shares.append((share, frame.name))
     every = max(1, len(dataset) // _NORMALS_FRAMES)
     if index % every == 0 and "normals" in loaded:
         _pair_normals(dataset, frame, loaded, size, findings)
@@ -111,7 +165,7 @@ def _measure_depth_range(
     findings: Findings, dataset: SceneDataset, frame: Frame, name: str, value: Tensor
 ) -> None:
     """Of a distance, before `far` cuts it: how much lies too deep, and whether anything is known."""
-    target = target_of(name)
+    target = dataset.targets[name]
     if not target.distance or name not in frame.files:
         return
     known = value[~target.void_mask(value)[None].expand_as(value)]
@@ -123,17 +177,21 @@ def _measure_depth_range(
         findings.too_deep[name] += int((known > limit).sum())
 
 
-def _measure(findings: Findings, name: str, value: Tensor) -> None:
-    void = target_of(name).void_mask(value)
+def _measure(
+    findings: Findings, dataset: SceneDataset, frame: Frame, name: str, value: Tensor
+) -> None:
+    void = dataset.targets[name].void_mask(value)
+    if name in frame.files:
+        findings.note(name, value, value[..., ~void])
     findings.pixels[name] += void.numel()
     findings.void[name] += int(void.sum())
     findings.labelled_frames[name] += not bool(void.all())
     if name in POSITIVE:
         findings.positive[name] += int((value == 1).sum())
     if name == "segmentation":
-        findings.labels += np.bincount(value.numpy().ravel(), minlength=256)
-    if name == "depth" and not bool(void.all()):
-        known = value[0][~void].numpy()
+        findings.labels = _sum(findings.labels, np.bincount(value.numpy().ravel()))
+    if name == "depth" and bool((~void & torch.isfinite(value[0])).any()):
+        known = value[0][~void & torch.isfinite(value[0])].numpy()
         findings.depth += np.bincount(
             np.digitize(known, DEPTH_EDGES), minlength=len(DEPTH_EDGES) + 1
         )
@@ -145,7 +203,7 @@ def _pair_normals(
 ) -> None:
     """A sample of pixels with stored normals and normals from the depth beside them."""
     depth = loaded.get("depth")
-    if depth is None and "depth" in frame.files:
+    if depth is None and "depth" in frame.files and "depth" not in dataset.stored():
         depth = dataset.load_target(frame, "depth", size)
     if depth is None or "intrinsics" not in loaded or "normals" not in frame.files:
         return
@@ -159,12 +217,14 @@ def _pair_normals(
 
 
 def compare_normals(dataset: Any, findings: Findings) -> AxesReport | None:
-    """The reader's axis convention against all 48; None where nothing can be compared."""
+    """The reader's axis convention against all 48; None where no pixel has both."""
     if not findings.normals:
         return None
     stored, measured = (
         torch.cat(list(part), dim=1) for part in zip(*findings.normals, strict=True)
     )
+    if stored.shape[1] == 0:
+        return None
     return compare_axes(stored, measured, CONVENTIONS[dataset.axes])
 
 

@@ -15,7 +15,7 @@ from crosstask.data.dataset import SceneDataset
 from crosstask.data.sample import DataError, target_of
 from crosstask.drawing.legends import INK, PAPER, font, legend, text_width, to_image
 from crosstask.tasks import ClassTable, Task
-from crosstask.tasks.target import declared_by
+from crosstask.tasks.target import Target, declared_by
 
 _LINE, _GAP, _TEXT_SIZE = 16, 4, 12
 _VOID = (np.array([214, 214, 220], np.uint8), np.array([150, 150, 160], np.uint8))
@@ -33,9 +33,9 @@ def image_task(name: str, classes: ClassTable | None) -> Task:
     return cast(Task, kind())
 
 
-def caption(name: str, value: Tensor) -> str:
-    """Name, range and share of void of a target."""
-    target = target_of(name)
+def caption(name: str, value: Tensor, target: Target | None = None) -> str:
+    """Name, range and share of void of a target; `target` is its own where its void is not the usual."""
+    target = target or target_of(name)
     void = target.void_mask(value)
     share = float(void.float().mean())
     if share == 1:
@@ -63,8 +63,9 @@ def sheet(dataset: SceneDataset, indices: Sequence[int], width: int = 360) -> Im
         size = (round(width * image.shape[-2] / image.shape[-1]), width)
         cells = [(sample["name"], _smooth(image, size))]
         for name in names:
-            cell = _target_cell(tasks[name], name, sample[name], size, scales[name])
-            cells.append((caption(name, sample[name]), cell))
+            target = dataset.targets[name]
+            cell = _target_cell(tasks[name], target, sample[name], size, scales[name])
+            cells.append((caption(name, sample[name], target), cell))
         rows.append(_row(cells))
     keys = [_void_key(width)]
     keys += [legend(tasks[n], [pixels[n]], width, _TEXT_SIZE) for n in names]
@@ -76,10 +77,9 @@ def _smooth(image: UInt8[Tensor, "3 h w"], size: tuple[int, int]) -> Image.Image
 
 
 def _target_cell(
-    task: Task, name: str, value: Tensor, size: tuple[int, int], scale: Mapping[str, float]
+    task: Task, target: Target, value: Tensor, size: tuple[int, int], scale: Mapping[str, float]
 ) -> Image.Image:
     """A target at the size of a cell, as a transform would resize it; void is hatched."""
-    target = target_of(name)
     value = target.resize(value, size)
     image = np.array(to_image(task.colorize(value, **scale)))
     _hatch(image, target.void_mask(value).numpy())
@@ -155,6 +155,17 @@ def write_ply(path: Path, points: Float[Tensor, "n 3"], colours: UInt8[Tensor, "
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}", *fields]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes("\n".join([*header, "end_header\n"]).encode() + data.tobytes())
+
+
+def worst_first(dataset: SceneDataset, shares: Sequence[tuple[float, str]]) -> list[int]:
+    """Indices of samples by their share of void, the largest first.
+
+    Args:
+        shares: void and name of frames, as `crosstask.data.tools.inspection` finds them; a frame
+            that is not among them could not be read, and is left out.
+    """
+    places = {frame.name: index for index, frame in enumerate(dataset.frames)}
+    return [places[name] for _, name in sorted(shares, key=lambda pair: (-pair[0], pair[1]))]
 
 
 def cloud_sample(dataset: SceneDataset, indices: Sequence[int]) -> Mapping[str, Any] | None:

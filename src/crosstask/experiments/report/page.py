@@ -164,24 +164,31 @@ def _task(run: RunFacts, task: Task) -> str:
     return ""
 
 
+_MOST_SHOWN = 60  # classes of a figure
+
+
 def _confusion(run: RunFacts, task: Task, details: dict) -> str:
-    names = details["classes"]
+    every, rows = details["classes"], details["confusion"]
+    largest = sorted(range(len(every)), key=lambda index: -sum(rows[index]))[:_MOST_SHOWN]
+    kept = sorted(largest)
+    names = [every[index] for index in kept]
+    some = f" (the {len(kept)} largest of {len(every)} classes)" if len(kept) < len(every) else ""
     prefix = f"{task.name}/iou/"
     values = {name: run.metrics.get(prefix + name, math.nan) for name in names}
-    table = task.class_table or ClassTable(tuple(names))
+    table = task.class_table or ClassTable(tuple(every))
     colors = {
         name: "#" + "".join(f"{c:02x}" for c in color)
-        for name, color in zip(names, table.colors, strict=True)
+        for name, color in zip(every, table.colors, strict=True)
     }
     shares = []
-    for row in details["confusion"]:
+    for row in (rows[index] for index in kept):
         total = sum(row)
-        shares.append([100 * v / total if total else None for v in row])
+        shares.append([100 * row[index] / total if total else None for index in kept])
     cell = 44 if len(names) <= 20 else 34
     return _block(
         f"{task.name}: classes",
         "Intersection over union, and what the pixels of each class (row, in percent) were taken "
-        "for (column).",
+        f"for (column){some}.",
         _figure("IoU", charts.class_bars(values, colors)),
         _figure(
             "Confusion",

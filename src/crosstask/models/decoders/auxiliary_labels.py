@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from crosstask.media.label_range import void_label
 from crosstask.models.decoders.label_targets import (
+    VOID_LABEL,
     binary_labels,
     depth_labels,
     facing_directions,
@@ -80,7 +82,7 @@ class AuxiliaryLabels(nn.Module):
         return {task: self.predictions[task](self.mix[task](fixed)) for task in self.kinds}
 
     def labels(self, task: str, target: Tensor) -> Tensor:
-        """A task's target as labels (B,H,W) int64, void 255."""
+        """A task's target as labels (B,H,W) int64, void 255 (65535 of more than 254 classes)."""
         kind = self.kinds[task]
         if kind == "depth":
             return depth_labels(target, self.bins, self.near, self.far)
@@ -93,7 +95,9 @@ class AuxiliaryLabels(nn.Module):
     ) -> Float[Tensor, ""]:
         """Cross-entropy of one head against a target in the task's own form."""
         weights = self.binary_weights if self.kinds[task] == "binary" else None
-        return label_loss(logits, self.labels(task, target), weights)
+        of_classes = self.kinds[task] == "classes"
+        void = void_label(logits.shape[1]) if of_classes else VOID_LABEL
+        return label_loss(logits, self.labels(task, target), weights, void)
 
 
 def label_kind(task: str, outputs: int, kinds: Mapping[str, str]) -> str:

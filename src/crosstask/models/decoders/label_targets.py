@@ -69,6 +69,7 @@ def label_loss(
     logits: Float[Tensor, "b n _ _"],
     labels: Int[Tensor, "b h w"],
     class_weights: Float[Tensor, " n"] | None = None,
+    void: int = VOID_LABEL,
 ) -> Float[Tensor, ""]:
     """Cross-entropy averaged over labelled pixels, in float32; 0 with a gradient where all is void.
 
@@ -80,7 +81,7 @@ def label_loss(
             resized,
             labels,
             weight=class_weights,
-            ignore_index=VOID_LABEL,
+            ignore_index=void,
             reduction="sum",
         )
-        return total / (labels != VOID_LABEL).sum().clamp(min=1)
+        return total / (labels != void).sum().clamp(min=1)

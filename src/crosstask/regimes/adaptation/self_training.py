@@ -108,7 +108,7 @@ def void_untrusted(
     trusted = confidence >= threshold
     if label.ndim == 3:
         trusted = trusted[:, 0]
-        for index in range(task.channels):
+        for index in label.unique():  # a class that is not there adds nothing
             mine = label == index
             trusted |= mine & _most_confident(confidence[:, 0], mine, least_share)
     else:
@@ -193,7 +193,7 @@ def _edges_at_border(
     for task in tasks:
         if task.class_table is not None:
             labels = torch.where(mask[:, 0], batch[task.name], pseudo[task.name][0])
-            new = edges_from_labels(labels)
+            new = edges_from_labels(labels, int(task.void))
             break
     return torch.where(border, new, edges)
 

@@ -70,7 +70,7 @@ class Teacher(AveragedModel):
             return torch.zeros(len(image), 1, *size, dtype=torch.bool, device=image.device)
         for task in self.tasks:
             if task.class_table is not None:
-                return st.class_mask(batch[task.name], task.channels)
+                return st.class_mask(batch[task.name], task.channels, int(task.void))
         return st.box_mask(len(image), size, image.device)
 
 
