@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from crosstask.cli import main
 from crosstask.data import FolderDataset
 from crosstask.data.combine.mixture import Mixture
+from crosstask.data.combine.pairs import DomainPairs
 from crosstask.engine.training import trained_range
 from crosstask.media.images import StoredImage
 from crosstask.predict.model import SceneModel, load
@@ -127,3 +128,5 @@ def test_images_of_several_ranges_leave_prediction_to_the_data_type(tmp_path: Pa
     with pytest.warns(UserWarning, match=r"several value ranges \(0\.\.4095, auto\)"):
         mixed = Mixture([part("a", "0..4095"), part("b", "auto")], modalities=())
         assert trained_range(mixed) == "auto"
+    source, target = part("a", "auto")[0], part("b", "0..4095")[0]
+    assert trained_range(DomainPairs(source, target)) == "0..4095"  # predicts the target's images

@@ -130,6 +130,25 @@ def test_both_real_pairs_speak_one_class_list(tmp_path: Path) -> None:
     assert DomainPairs(drive, Cityscapes(target, "train", (), classes=8)).classes == labels.STREET_8
 
 
+def test_each_domain_and_each_part_of_a_mixture_takes_its_range_of_values(tmp_path: Path) -> None:
+    from crosstask.recipes import real3
+    from crosstask.recipes.procedural_to_camvid import adaptation as to_camvid
+    from crosstask.recipes.synthia_to_cityscapes import adaptation
+
+    roots = {
+        "root": str(cityscapes.write(tmp_path / "cityscapes")),
+        "source_root": str(synthia.write(tmp_path / "synthia")),
+    }
+    ranges = {"value_range": "10..200", "source_value_range": "0..250"}
+    pairs = adaptation(**{**TINY, **roots, **ranges}).train_data()
+    assert [domain.value_range for domain in pairs.domains] == [(0, 250), (10, 200)]
+    root = camvid.write(tmp_path / "camvid")
+    photographs = to_camvid(**{**TINY, "root": str(root), "value_range": "10..200"}).val_data()
+    assert photographs.value_range == (10, 200)
+    mixed = real3.mixture(str(tmp_path), "train", ("segmentation",), None, value_range="10..200")
+    assert [part.value_range for part in mixed.parts] == [(10, 200)]
+
+
 def test_trucks_are_vehicles_in_virtual_kitti_and_void_in_cityscapes() -> None:
     vehicle = labels.STREET_8.names.index("vehicle")
     _, of_cityscapes = labels.CITYSCAPES_TABLES[8]

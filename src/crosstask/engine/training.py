@@ -436,7 +436,8 @@ def description(
 def trained_range(train_set: Any) -> str:
     """The stored values that are black and white in the training images, for prediction.
 
-    Images of a mixture with several ranges cannot be told apart later: `auto` then.
+    Of two domains the target's count. Images of a mixture with several ranges cannot be told apart
+    later: `auto` then.
     """
     found: set[str] = set()
 
@@ -449,7 +450,8 @@ def trained_range(train_set: Any) -> str:
             for part in record:
                 look(part)
 
-    look(train_set.describe())
+    record = train_set.describe()
+    look(record.get("target", record) if len(train_set.domains) == 2 else record)
     if len(found) > 1:
         warnings.warn(
             f"the training images have several value ranges ({', '.join(sorted(found))}); prediction "

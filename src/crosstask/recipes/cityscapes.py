@@ -178,6 +178,8 @@ def adapted(
     classes: int,
     size: str,
     canonical_focal: float | None,
+    value_range: str,
+    source_value_range: str,
     network: NetworkSettings,
     adaptation: AdaptationSettings,
     training: TrainingSettings,
@@ -200,11 +202,12 @@ def adapted(
     def target(modalities: tuple[str, ...], split: str = "train") -> Cityscapes:
         folder = needed_root(root, recipe, "root", "Cityscapes")
         change = transforms.training(wanted) if split == "train" else transforms.evaluation(wanted)
-        return Cityscapes(folder, split, modalities, change, **options)
+        return Cityscapes(folder, split, modalities, change, value_range=value_range, **options)
 
+    of_source = {**options, "value_range": source_value_range}
     return adaptation_experiment(
         tasks=chosen,
-        source=lambda modalities: source(modalities, wanted, options),
+        source=lambda modalities: source(modalities, wanted, of_source),
         target=target,
         val_data=lambda: target(tuple(t.name for t in chosen), "val"),
         size=size,

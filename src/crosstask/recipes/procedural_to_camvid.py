@@ -39,6 +39,7 @@ STREETS_TO_CAMVID: dict[str, str] = {
 def adaptation(
     root: str | None = None,
     tasks: str = "segmentation,edges",
+    value_range: str = "auto",
     streets: StreetSettings = StreetSettings(size="192x256", difficulty="hard", train_length=4000),
     network: NetworkSettings = NetworkSettings(encoder="resnet18", width=0.5),
     adaptation: AdaptationSettings = AdaptationSettings(),
@@ -71,7 +72,8 @@ def adaptation(
         return MappedClasses(scenes, labels.CAMVID_11, STREETS_TO_CAMVID)
 
     def photographs(split: str, modalities: tuple[str, ...], transform: Any) -> CamVid:
-        return CamVid(needed_root(root, "procedural_to_camvid"), split, modalities, transform)
+        folder = needed_root(root, "procedural_to_camvid")
+        return CamVid(folder, split, modalities, transform, value_range=value_range)
 
     scored = transforms.evaluation(wanted, targets="native")
     return adaptation_experiment(

@@ -30,6 +30,7 @@ def supervised(
     zoom_max: float | None = None,
     flip: float | None = None,
     jitter: float = 0.5,
+    value_range: str = "auto",
     sampling: Literal["tasks", "sets", "images"] | None = None,
     network: NetworkSettings = NetworkSettings(encoder="tf_efficientnet_lite0", width=0.25),
     training: TrainingSettings = TrainingSettings(
@@ -71,8 +72,10 @@ def supervised(
     )
     return supervised_experiment(
         tasks=chosen,
-        train_data=lambda: mixture(root, "train", asked, changed, sampling),
-        val_data=lambda: mixture(root, "val", asked, transforms.evaluation(wanted)),
+        train_data=lambda: mixture(root, "train", asked, changed, sampling, value_range),
+        val_data=lambda: mixture(
+            root, "val", asked, transforms.evaluation(wanted), value_range=value_range
+        ),
         size=size,
         network=network,
         training=training,
@@ -86,11 +89,13 @@ def mixture(
     asked: tuple[str, ...],
     transform: Any,
     sampling: str | None = None,
+    value_range: str = "auto",
 ) -> "Mixture":
     """The sets that teach some of the asked tasks, as one.
 
     Args:
         sampling: see `supervised`.
+        value_range: of the images of all sets.
     """
     from crosstask.data import BSDS500, CamVid, Mixture, SevenScenes, labels
 
@@ -104,7 +109,8 @@ def mixture(
     for reader in (CamVid, SevenScenes, BSDS500):
         own = tuple(name for name in asked if name in TEACHES[reader.source])
         if own:
-            part = reader(folder / reader.source, split, own, transform)
+            place = folder / reader.source
+            part = reader(place, split, own, transform, value_range=value_range)
             parts.append((part, weight[chosen](part)))
     classes = labels.CAMVID_11 if "segmentation" in asked else None
     return Mixture(parts, modalities=asked, classes=classes)

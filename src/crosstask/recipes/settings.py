@@ -279,6 +279,7 @@ SENTENCES = {
     "tasks": "comma-separated, ordered.",
     "canonical_focal": "focal length in pixels at which depth is predicted (camera-aware).",
     "source_root": "folder of the source dataset.",
+    "source_value_range": "as `value_range`, of the source dataset.",
 }
 
 
