@@ -182,3 +182,11 @@ def test_a_video_that_cannot_be_decoded(tmp_path: Path) -> None:
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 3])  # damaged after it was indexed
     with pytest.raises(ValueError, match=r"damaged or missing|cannot be decoded"):
         data[9]
+
+
+def test_distortion_of_the_camera_file_is_told(tmp_path: Path) -> None:
+    write_frames(tmp_path, range(4))
+    camera = tmp_path / "camera.json"
+    camera.write_text('{"fx": 40, "fy": 40, "cx": 23.5, "cy": 15.5, "D": [0.1, 0, 0, 0]}')
+    with pytest.warns(RuntimeWarning, match=r"camera\.json has the distortion 0\.1.*not applied"):
+        FrameFolder(tmp_path, "all", (), intrinsics=str(camera))

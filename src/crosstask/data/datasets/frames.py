@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -129,6 +130,9 @@ class FrameFolder(SceneDataset):
         path = self._camera_file(frame) if given is None else given
         if isinstance(path, str | Path):
             camera = read_camera(Path(path))
+            if camera.note and "lens" not in self._told:
+                self._told.add("lens")
+                warnings.warn(camera.note, RuntimeWarning, stacklevel=2)
             return camera.for_image(size) if size[0] else camera.matrix
         return camera_matrix(path)
 
