@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock, Mock
@@ -20,13 +21,15 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from crosstask.data.combine.skip import SkipBad
+from crosstask.data.sample import DataError
 from crosstask.engine import checkpoints
 from crosstask.engine.callbacks import Progress, RunLogger
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware
-from crosstask.engine.runs import MetricsFile, RunError, read_rows
-from crosstask.engine.training import RunData, _gathered, _prepare_network, train
-from crosstask.media.files import DiskFullError
+from crosstask.engine.runs import BEST_ON_REPORTED, MetricsFile, Run, RunError, read_rows
+from crosstask.engine.training import RunData, _gathered, _prepare_network, _tell_the_batch, train
+from crosstask.evaluation.evaluate import Evaluator
+from crosstask.media.files import DiskFullError, write_json
 from crosstask.predict.model import load
 from crosstask.regimes.regime import NonFiniteLossError, Regime
 from fakes.scenes import Scenes
@@ -145,7 +148,7 @@ def test_a_loaded_model_says_what_the_run_said(experiment: Make, tmp_path: Path)
     for task in found:
         assert torch.allclose(found[task][-1], expected[task][-1], atol=1e-4)
     alone = tmp_path / "alone.ckpt"
-    alone.write_bytes((tmp_path / "run/checkpoints/best.ckpt").read_bytes())
+    alone.write_bytes((tmp_path / "run/checkpoints/last.ckpt").read_bytes())
     assert torch.allclose(load(alone)(image)["depth"][-1], found["depth"][-1], atol=1e-5)
 
 
@@ -304,8 +307,63 @@ def test_the_last_step_is_a_candidate_for_the_best(experiment: Make, tmp_path: P
     assert last["global_step"] == 6 and best["global_step"] in (4, 6)
     state = next(v for k, v in last["callbacks"].items() if k.startswith("Checkpoints"))
     assert state["validated_step"] == 4
-    scored = json.loads((tmp_path / "r/metrics.json").read_text())["score"]
-    assert scored >= state["best"] - 1e-6  # never worse than the best validation
+    metrics = json.loads((tmp_path / "r/metrics.json").read_text())
+    assert metrics["scored/step"] == 6 and metrics["scored/selected"] == 0
+
+
+def test_the_scored_checkpoint_is_the_last_or_the_best_of_another_split(
+    experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The score is best at step 2; the reported split is never validated."""
+    compute, scores = Evaluator.compute, itertools.count(1)
+
+    def falling(self: Evaluator) -> dict[str, float]:
+        return compute(self) | {"score": 1 / next(scores)}
+
+    monkeypatch.setattr(Evaluator, "compute", falling)
+    other: Any = lambda: Scenes(5, offset=200)  # noqa: E731
+    for select, step in (("last", 6), ("best", 2)):
+        made = experiment(select=select, reported_data=other)
+        found = train(made, tmp_path / select, config=CONFIG, progress=False)
+        assert (found["scored/step"], found["scored/selected"]) == (step, select == "best")
+        env = json.loads((tmp_path / select / "env.json").read_text())
+        assert env["select"] == select and env["data"]["val"]["size"] == 5
+        assert ("selection" in env["data"]) == (select == "best")
+        state = torch.load(tmp_path / f"{select}/checkpoints/best.ckpt", weights_only=True)
+        assert state["global_step"] == 2
+        _, weights = checkpoints.find(tmp_path / select)
+        scored = Run(tmp_path / select).checkpoint()
+        assert scored.stem == select
+        assert all(torch.equal(v, checkpoints.find(scored)[1][k]) for k, v in weights.items())
+
+
+def test_a_run_of_before_the_rule_was_scored_by_its_best(experiment: Make, tmp_path: Path) -> None:
+    train(experiment(steps=2), tmp_path / "r", config={**CONFIG, "steps": 2}, progress=False)
+    run = Run(tmp_path / "r")
+    env = json.loads((run.path / "env.json").read_text())
+    assert (run.rule(), run.checkpoint()) == ("last", run.last)
+    del env["select"]
+    write_json(run.path / "env.json", env)
+    assert (run.rule(), run.checkpoint()) == (BEST_ON_REPORTED, run.best)
+    run.best.unlink()
+    assert run.checkpoint() == run.last  # all that is there
+    write_json(run.path / "env.json", env | {"method": "source_only"})
+    assert run.rule() == "last"  # adaptation never chose
+    write_json(run.path / "env.json", env | {"select": "luck"})
+    with pytest.raises(RunError, match="`select` is 'luck'"):
+        run.rule()
+
+
+def test_a_selection_split_that_cannot_be_is_refused(experiment: Make, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`select` is 'first'; expected one of last, best"):
+        replace(experiment(), select="first")
+    with pytest.raises(DataError, match="--split"):  # Scenes have no other split
+        train(experiment(select="best"), tmp_path / "r", config=CONFIG, progress=False)
+
+
+def test_several_processes_say_how_many_images_a_step_sees(experiment: Make) -> None:
+    with pytest.warns(UserWarning, match=r"8 processes of 4 images are 32 images a step"):
+        _tell_the_batch(experiment(accumulate=2), 8)
 
 
 def test_activation_checkpointing_trains_the_same_network(experiment: Make, tmp_path: Path) -> None:

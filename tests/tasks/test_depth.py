@@ -59,6 +59,22 @@ def test_range():
     assert decoded.flatten().tolist() == [20.0, 0.5]
     untamed = Depth(activation="identity").decode(field(-3.0, 0.0, 65.47046))
     assert untamed.flatten().tolist() == pytest.approx([80.0, 80.0, 10.0], rel=1e-5)
+    released = Depth(protocol="released").with_raw_output().decode(field(0.0, 1e-38, -1e-38))
+    assert released.flatten().tolist() == pytest.approx([80.0, 80.0, 1e-3])  # no NaN
+
+
+def test_the_raw_output_is_the_inverse_depth():
+    """At 10 m the gradient through softplus is 65.536 sigmoid(r) = 41.4 times that of y = r."""
+    plain = Depth(berhu_threshold=1e6).with_raw_output()
+    target, found = field(10.0), []
+    for task in (plain, Depth(berhu_threshold=1e6)):
+        start = torch.tensor(task.initial_bias()).view(1, 1, 1, 1).requires_grad_()
+        task.loss(start, target).backward()
+        found.append(abs(start.grad.item()))
+    assert plain.quantity(field(65.47)).item() == pytest.approx(65.47)
+    assert found[0] == 1.0 and found[1] == pytest.approx(
+        65.536 * (1 - math.exp(-655.36 / (math.sqrt(80) + 0.01) / 65.536)), rel=1e-4
+    )
 
 
 def test_far_labels_count_under_the_released_protocol_only():

@@ -38,6 +38,16 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """`--checkpoint`, of every command that opens a run."""
+    parser.add_argument(
+        "--checkpoint",
+        choices=("best", "last"),
+        help="of a run; the one that its scores are from if left out (the last, unless it was trained "
+        "with `--select best`)",
+    )
+
+
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """`--trust` and `--trust-file`, of every command that opens a run or a model."""
     parser.add_argument(

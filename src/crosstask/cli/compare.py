@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from crosstask.cli.arguments import add_trust, trust_arguments, trust_of
+from crosstask.cli.arguments import add_checkpoint, add_trust, trust_arguments, trust_of
 
 
 def main(argv: list[str]) -> int:
@@ -20,7 +20,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--samples", type=int, default=3, help="evenly spaced validation images")
     parser.add_argument("--index", help="which validation images, for example 0,5,9")
     parser.add_argument("--root", help="where the dataset lies now")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    add_checkpoint(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     add_trust(parser)
     args, rest = parser.parse_known_args(argv)

@@ -2,9 +2,10 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from crosstask.cli.arguments import add_trust, metres, trust_of
+from crosstask.cli.arguments import add_checkpoint, add_trust, metres, trust_of
 from crosstask.cli.tables import metrics_table
 
 
@@ -31,22 +32,33 @@ def main(argv: list[str]) -> int:
     if args.json:
         print(json.dumps(metrics, indent=2))
     else:
-        metrics_table(metrics, experiment.tasks, title=str(args.run))
+        metrics_table(metrics, experiment.tasks, title=_title(args, experiment.scored))
     return 0
+
+
+def _title(args: argparse.Namespace, scored: Mapping[str, float]) -> str:
+    """Which checkpoint the numbers are from."""
+    from crosstask.engine.runs import Run
+    from crosstask.recipes.reopen import rule_of
+
+    rule = rule_of(Run(args.run), args.checkpoint)
+    return f"{args.run}, step {scored['scored/step']:.0f} (checkpoint: {rule})"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="crosstask evaluate", description="score a run on its validation split, or another"
+        prog="crosstask evaluate",
+        description="score a run on the split that it reports, or another",
     )
     parser.add_argument("run", type=Path)
     parser.add_argument(
         "--root", help="where the dataset lies now, if not where it was in training"
     )
     parser.add_argument(
-        "--split", help="of a dataset on disk, for example test for a submission; default: val"
+        "--split",
+        help="of a dataset on disk, for example test for a submission; default: the reported one",
     )
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    add_checkpoint(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="32", help="32, bf16 or auto")
     parser.add_argument("--batch-size", type=int)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import add_trust, trust_of
+from crosstask.cli.arguments import add_checkpoint, add_trust, trust_of
 
 DESCRIPTION = """\
 Write a model for other programs. The file takes images and gives class indices, metres, unit vectors
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         help="largest change of a metric and, of float32, of any pixel relative to the largest value; "
         + ", ".join(f"{value:g} ({name})" for name, value in TOLERANCES.items()),
     )
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    add_checkpoint(parser)
     parser.add_argument("--json", action="store_true")
     add_trust(parser)
     return parser

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import add_trust, trust_of
+from crosstask.cli.arguments import add_checkpoint, add_trust, trust_of
 
 
 def main(argv: list[str]) -> int:
@@ -16,7 +16,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--root", help="where the dataset lies now")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    add_checkpoint(parser)
     parser.add_argument(
         "--mode",
         choices=("mean", "zero"),

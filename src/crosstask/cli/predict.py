@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import add_engine, add_trust, metres, trust_of
+from crosstask.cli.arguments import add_checkpoint, add_engine, add_trust, metres, trust_of
 
 DESCRIPTION = """\
 Predict photographs of any size and videos, to images and to data. An input is an image, a video,
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what becomes of a video: side-by-side (one video), per-task (a video each), or files "
         "(of every frame what is written of an image)",
     )
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    add_checkpoint(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     add_engine(parser)
     add_trust(parser)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from crosstask.cli.arguments import add_trust, trust_of
+from crosstask.cli.arguments import add_checkpoint, add_trust, trust_of
 
 
 def main(argv: list[str]) -> int:
@@ -17,7 +17,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--output", type=Path, help="file; RUN/report.html, or report.html of many")
     parser.add_argument("--root", help="where the dataset lies now, if not where it was")
     parser.add_argument("--samples", type=int, default=2, help="best and worst images shown")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    add_checkpoint(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     add_trust(parser)
     args = parser.parse_args(argv)

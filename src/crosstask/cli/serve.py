@@ -5,7 +5,13 @@ import signal
 import threading
 from typing import Any
 
-from crosstask.cli.arguments import add_engine, add_trust, model_or_default, trust_of
+from crosstask.cli.arguments import (
+    add_checkpoint,
+    add_engine,
+    add_trust,
+    model_or_default,
+    trust_of,
+)
 
 DESCRIPTION = """\
 A web page for one model: drop an image, see every task beside it and over it, click a pixel to
@@ -63,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--size", help="HEIGHTxWIDTH of the network's input; as in training if left out"
     )
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    add_checkpoint(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--max-upload-mb", type=float, default=20.0, help="largest file")
     parser.add_argument("--max-megapixels", type=float, default=40.0, help="largest image")

@@ -1,6 +1,7 @@
 """`crosstask study NAME [--dataset D] [--seeds 0,1,2] [--list] [options of the recipe]`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ def main(argv: list[str]) -> int:
     study = find_study(argv[0])
     dataset, rest = _dataset(rest)
 
-    settings, options, given = _read(study.recipe(dataset), rest, study.optimizer)
+    usual = {"optimizer": study.optimizer, "difficulty": "hard", **study.defaults}
+    settings, options, given = _read(study.recipe(dataset), rest, usual)
 
     from crosstask.experiments.studies import running  # loads torch, which help does without
     from crosstask.experiments.studies.study import Setting
@@ -39,7 +41,7 @@ def main(argv: list[str]) -> int:
     output = settings.output or Path("runs") / f"{dataset}-{options['optimizer']}"
 
     def resolve(recipe: str) -> dict[str, Any]:
-        return _read(recipe, rest, study.optimizer)[1]
+        return _read(recipe, rest, usual)[1]
 
     planned = running.plan(runs, output, resolve)
     running.check_tasks(planned)
@@ -58,7 +60,9 @@ def main(argv: list[str]) -> int:
     return 1 if result["failed"] else 0
 
 
-def _read(recipe: str, rest: list[str], optimizer: str) -> tuple[Any, dict[str, Any], list[str]]:
+def _read(
+    recipe: str, rest: list[str], usual: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any], list[str]]:
     """(the study's own settings, the recipe's options, names of those that were given)."""
     _, parser, names = recipe_parser(recipe, "study")
     parser.add_argument("--seeds", default="0,1,2", help="one run each")
@@ -74,8 +78,7 @@ def _read(recipe: str, rest: list[str], optimizer: str) -> tuple[Any, dict[str, 
         help="how many of these commands run on this machine at once; each takes its share of cores",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    defaults = {"optimizer": optimizer, "difficulty": "hard"}
-    parser.set_defaults({k: v for k, v in defaults.items() if k in names})
+    parser.set_defaults({k: v for k, v in usual.items() if k in names})
     add_trust(parser)
     namespace = parser.read(rest)
     options = checked_options(split_options(namespace, names), rest, namespace)

@@ -8,7 +8,7 @@ joint transforms, targets derived from others, far planes, partial labels.
 import copy
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -357,6 +357,11 @@ class SceneDataset(Samples, ABC):
         other._check_options()
         other.frames = other._select(other.index(), None, None)
         other._unlabelled = {}
+        return other
+
+    def without(self, names: Collection[str]) -> "SceneDataset":
+        other = copy.copy(self)
+        other.frames = [frame for frame in self.frames if frame.name not in names]
         return other
 
     def use_native_size(self) -> None:

@@ -1,6 +1,7 @@
 """`Samples`: what loaders, engine and evaluation ask of a dataset."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import torch
@@ -72,6 +73,14 @@ class Samples(Dataset[dict[str, Any]]):
         """
         raise DataError("`--split` needs one dataset of stored images; leave it out")
 
+    def without(self, names: Collection[str]) -> "Samples":
+        """The same dataset without the samples of these names (`frame_name`).
+
+        Raises:
+            DataError: its samples cannot be left out one by one.
+        """
+        raise DataError("samples of this dataset cannot be held out; leave out `--select best`")
+
     def use_native_size(self) -> None:
         """From now on images and labels are as they are stored.
 
@@ -138,7 +147,16 @@ class Wrapped(Samples):
         return self.dataset.describe()
 
     def of_split(self, split: str) -> Samples:
-        return self.dataset.of_split(split)
+        return self._around(self.dataset.of_split(split))
+
+    def without(self, names: Collection[str]) -> Samples:
+        return self._around(self.dataset.without(names))
+
+    def _around(self, dataset: Samples) -> Samples:
+        """The same wrapper around other samples of the same dataset."""
+        other = copy.copy(self)
+        other.dataset, other.parts, other.domains = dataset, dataset.parts, dataset.domains
+        return other
 
     def use_native_size(self) -> None:
         self.dataset.use_native_size()

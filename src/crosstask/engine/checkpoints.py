@@ -26,6 +26,7 @@ from crosstask.engine.description import (
     read_description,
 )
 from crosstask.engine.own_networks import build_own, describe_network
+from crosstask.engine.runs import Run
 from crosstask.evaluation.finite import learned, non_finite
 from crosstask.models import create_model_from_spec
 from crosstask.plugins.trust import Trust, digests, trusted
@@ -188,6 +189,12 @@ def step_of(path: Path) -> int:
     return step
 
 
+def scored_facts(path: Path, rule: str) -> dict[str, float]:
+    """What metrics.json says of the checkpoint that its numbers are from: its step, and whether it
+    was selected by its score (1) or is simply the last (0)."""
+    return {"scored/step": float(step_of(path)), "scored/selected": float(rule != "last")}
+
+
 def check_content(path: Path) -> None:
     """Whether a checkpoint holds what was written: its digest is the CRC-32 that stands beside every
     tensor in the file (80 ms for 100 MB; loading, which does not look at it, takes 170 ms).
@@ -347,11 +354,13 @@ def nothing_there(path: Path) -> ModelFileError:
     return ModelFileError(f"there is no file or folder {path}; check the path{hub}")
 
 
-def find(place: Path | str, checkpoint: str = "best") -> tuple[dict[str, Any], dict[str, Tensor]]:
+def find(
+    place: Path | str, checkpoint: str | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(description, weights) of a run directory, a model directory or a checkpoint file.
 
     Args:
-        checkpoint: "best" or "last", for run directories.
+        checkpoint: "best" or "last", for run directories; None is the one that was scored.
     """
     path = Path(place)
     if not path.exists():
@@ -360,10 +369,7 @@ def find(place: Path | str, checkpoint: str = "best") -> tuple[dict[str, Any], d
         description = read_description(path / "model.json")
         return description, read_safetensors(path / "model.safetensors", description.get("sha256"))
     if path.is_dir():
-        folder = path / "checkpoints"
-        choice = folder / f"{checkpoint}.ckpt"
-        if not choice.is_file() and checkpoint == "best":
-            choice = folder / "last.ckpt"
+        choice = Run(path).checkpoint(checkpoint)
         if not choice.is_file():
             raise ModelFileError(
                 f"{path} holds no model: neither model.safetensors nor {choice.name} in checkpoints/; "

@@ -3,7 +3,7 @@
 config.yaml   the recipe and every resolved option, precision and number of processes
 env.json      versions, commit, device, data version
 metrics.csv   step,name,value; append-only
-metrics.json  final metrics on the validation split, trivial predictors beside them
+metrics.json  metrics of the scored checkpoint on the reported split, trivial predictors beside them
 model.json    how to rebuild the model, its tasks, classes, units
 checkpoints/  last.ckpt and best.ckpt
 tensorboard/  panel.png
@@ -32,6 +32,18 @@ ADDED: dict[str, tuple[Any, str]] = {
     "fit": ("squeeze", "score_at"),
     "depth_kind": ("z", "depth_scale"),
 }
+
+
+# Options that recipes have got since, with the value that means what older runs did.
+ADDED: dict[str, Any] = {"select": "last", "scene_seed": 0, "depth_output": "softplus"}
+# How the scored checkpoint was chosen: `Experiment.select`, or the rule of runs before there was one.
+RULES = ("last", "best")
+BEST_ON_REPORTED = "best on the reported split"
+
+
+def setting(config: Mapping[str, Any], key: str) -> Any:
+    """An option of a run; of one that is older than the option, what it did."""
+    return config.get(key, ADDED.get(key))
 
 
 class RunError(ValueError):
@@ -90,6 +102,24 @@ class Run:
     @property
     def best(self) -> Path:
         return self.path / "checkpoints" / "best.ckpt"
+
+    def rule(self) -> str:
+        """How the scored checkpoint was chosen: one of `RULES`, or `BEST_ON_REPORTED`."""
+        file = self.path / "env.json"
+        found = read_json(file) if file.is_file() else {}
+        # Domain adaptation has always scored its last checkpoint.
+        older = "last" if "method" in found else BEST_ON_REPORTED
+        rule = found.get("select", older)
+        if rule not in (*RULES, BEST_ON_REPORTED):
+            raise RunError(f"{file} is damaged (`select` is {rule!r}); {_WRITE_AGAIN}")
+        return str(rule)
+
+    def checkpoint(self, name: str | None = None) -> Path:
+        """A checkpoint: best or last; None is the scored one, or the other where that is gone."""
+        if name is not None:
+            return self.path / "checkpoints" / f"{name}.ckpt"
+        first, second = (self.last, self.best) if self.rule() == "last" else (self.best, self.last)
+        return second if second.is_file() and not first.is_file() else first
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

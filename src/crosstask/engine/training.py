@@ -111,7 +111,7 @@ def train(
     compile: bool = False,
     recompute: bool = False,
 ) -> dict[str, float]:
-    """Trains, evaluates the best checkpoint on the validation split, and writes the run directory.
+    """Trains, scores the last checkpoint or the selected one, and writes the run directory.
 
     Args:
         config: the recipe's name and resolved options; what a resume is compared with.
@@ -142,6 +142,8 @@ def train(
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
     description(experiment, settings)  # refuses, before anything is written, what nobody could load
     rank_zero = _rank() == 0
+    if rank_zero and devices * num_nodes > 1:
+        _tell_the_batch(experiment, devices * num_nodes)
     machine = {"precision": hardware.precision, "devices": devices, "num_nodes": num_nodes}
     with Watch().handle() as watch, place.lock() if rank_zero else _nothing():
         if rank_zero:
@@ -150,8 +152,11 @@ def train(
             start = start_of_others(place, resume)
         train_set, val_set = experiment.train_data(), experiment.val_data()
         described = _set_out(place, experiment, settings, train_set, val_set, start)
+        scored_set = experiment.scored_data()
         if rank_zero:
-            _record(place, experiment, hardware, train_set, val_set, start)
+            splits = {"train": train_set, "val": scored_set}
+            splits |= {"selection": val_set} if experiment.select == "best" else {}
+            _record(place, experiment, hardware, splits, start)
             write_json(place.path / "model.json", described)
         trainer = _trainer(
             place,
@@ -175,7 +180,18 @@ def train(
         if unreadable:
             write_json(place.path / "skipped.json", joined_report(unreadable))
         _consider_the_end(trainer, place, experiment, hardware, val_set)
-        return finish(place, experiment, hardware, train_set, val_set)
+        return finish(place, experiment, hardware, train_set, scored_set)
+
+
+def _tell_the_batch(e: Experiment, processes: int) -> None:
+    """The rate of a recipe is that of its batch in one process; several see more images a step."""
+    one, rate = e.batch_size * e.accumulate, e.regime.settings.lr
+    warnings.warn(
+        f"{processes} processes of {one} images are {processes * one} images a step, and the learning "
+        f"rate stays {rate:g}; for as many images as in one process set `--batch-size` to 1/{processes}, "
+        f"or try a larger `--lr`",
+        stacklevel=3,
+    )
 
 
 def _set_out(
@@ -304,19 +320,21 @@ def finish(
     experiment: Experiment,
     hardware: Hardware,
     train_set: Dataset[Any],
-    val_set: Dataset[Any],
+    scored_set: Dataset[Any],
 ) -> dict[str, float]:
-    """Scores the best checkpoint and the trivial predictors; writes metrics.json and panel.png."""
-    network = experiment.regime.inference_network()
-    _, weights = checkpoints.find(place.path)
-    checkpoints.load_weights(network, weights, str(place.best))
-    restore_companions(experiment.regime, place.best)
-    metrics = _final_metrics(experiment, hardware, val_set)
-    metrics |= evaluate_constants(experiment.tasks, train_set, val_set)
-    metrics |= experiment.regime.trivial_metrics(train_set, val_set)
+    """Scores the last or the selected checkpoint and the trivial predictors; writes metrics.json
+    and panel.png."""
+    network, scored = experiment.regime.inference_network(), place.checkpoint(experiment.select)
+    _, weights = checkpoints.find(scored)
+    checkpoints.load_weights(network, weights, str(scored))
+    restore_companions(experiment.regime, scored)
+    metrics = _final_metrics(experiment, hardware, scored_set)
+    metrics |= evaluate_constants(experiment.tasks, train_set, scored_set)
+    metrics |= experiment.regime.trivial_metrics(train_set, scored_set)
+    metrics |= checkpoints.scored_facts(scored, place.rule())
     write_json(place.path / "metrics.json", metrics)
-    Panels.write(place.path / "panel.png", experiment, network, val_set, hardware.device)
-    experiment.regime.write_images(place.path, val_set, hardware.device)
+    Panels.write(place.path / "panel.png", experiment, network, scored_set, hardware.device)
+    experiment.regime.write_images(place.path, scored_set, hardware.device)
     return metrics
 
 
@@ -387,9 +405,10 @@ def _trackers(names: tuple[str, ...], path: Path) -> list[Any]:
 
 
 def _record(
-    place: Run, e: Experiment, hardware: Hardware, train_set: Any, val_set: Any, start: Start
+    place: Run, e: Experiment, hardware: Hardware, splits: Mapping[str, Any], start: Start
 ) -> None:
-    described = {split: data.describe() for split, data in (("train", train_set), ("val", val_set))}
+    """Writes env.json; `splits`: what is trained on, reported ("val") and selected by, if any."""
+    described = {split: data.describe() for split, data in splits.items()}
     write_json(
         place.path / "env.json",
         environment(str(hardware.device))
@@ -398,6 +417,7 @@ def _record(
             "accelerator": hardware.accelerator,
             "precision": hardware.precision,
             "protocol": e.protocol,
+            "select": e.select,
             **e.notes,
             **({"lengths": start.lengths} if start.lengths else {}),
         },
@@ -514,19 +534,28 @@ def restore_companions(regime: Regime, checkpoint: Path, strict: bool = True) ->
 
 
 def initialise_from(regime: Regime, run: Path | str) -> list[str]:
-    """Copies the weights of another run wherever they fit; warns about what was left out."""
+    """Copies the weights of another run wherever they fit; warns about what was left out.
+
+    Of another architecture the encoder alone may fit; the warning then begins with that.
+    """
     description, weights = checkpoints.find(run)
     left_out = checkpoints.copy_matching(regime.network, weights)
+    own = list(regime.network.state_dict())
+    taken = [name for name in own if name not in left_out]
+    only = "encoder only: " if all(name.startswith("encoder.") for name in taken) else ""
     if not any(name.startswith("encoder.") for name in left_out):
         take_over_input(regime, description["model"])
-    checkpoint = next((p for p in (Path(run), Run(run).best, Run(run).last) if p.is_file()), None)
-    if checkpoint is not None:
+    place = Path(run)
+    checkpoint = place if place.is_file() else Run(place).checkpoint()
+    if checkpoint.is_file():
         left_out += restore_companions(regime, checkpoint, strict=False)
     if left_out:
         shown = ", ".join(left_out[:6]) + (
             f" and {len(left_out) - 6} more" if len(left_out) > 6 else ""
         )
         warnings.warn(
-            f"`--init-from {run}`: not taken over (other size or absent): {shown}", stacklevel=2
+            f"`--init-from {run}`: {only}{len(taken)} of {len(own)} tensors taken over; not taken over "
+            f"(other size or absent): {shown}",
+            stacklevel=2,
         )
     return left_out

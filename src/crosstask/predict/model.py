@@ -366,7 +366,7 @@ def _camera(intrinsics: Tensor | None, fx: float | None, height: int, width: int
 def load(
     place: Path | str,
     *,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     device: str | torch.device = "cpu",
     trust: Trust = False,
 ) -> SceneModel:
@@ -375,7 +375,8 @@ def load(
     Args:
         place: run directory, directory with model.safetensors + model.json, *.ckpt, a model that
             comes with the package ("streets"), or one of the hub, "hf://owner/model".
-        checkpoint: "best" (by validation `score`) or "last", for run directories.
+        checkpoint: "best" (by validation `score`) or "last", for run directories; None is the one
+            that the run's scores are from.
         device: where the weights go.
         trust: Python files of somebody's own (architecture, exchange, task, recipe) that the model
             needs: True runs them where the model says that they lie, paths run these instead.

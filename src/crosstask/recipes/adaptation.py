@@ -41,6 +41,7 @@ def adaptation_experiment(
     source: Open,
     target: Open,
     val_data: Data,
+    reported_data: Data | None = None,
     size: str = "512x1024",
     network: NetworkSettings = NetworkSettings(),
     adaptation: AdaptationSettings = AdaptationSettings(),
@@ -57,10 +58,11 @@ def adaptation_experiment(
         source: opens the labelled source set with the modalities given to it.
         target: opens the target's training set; without modalities except for the oracle.
         val_data: opens the target's validation set.
+        reported_data: opens what the final scores are from, see `Experiment`.
         optimizer: paper (Adam 2.5e-4, encoder 1.5e-5, constant), matched, adam, adamw.
     """
     method, name = adaptation.method, network.name(tasks)
-    tasks = with_losses(tasks, supervision)
+    tasks = with_losses(supervision.of(tasks), supervision)
     if method not in METHODS:
         raise ValueError(f"`method` is {method!r}; expected one of {', '.join(METHODS)}")
     regime = Adaptation(
@@ -94,6 +96,7 @@ def adaptation_experiment(
         class_weights=supervision.class_weights or "none",
         expected=adaptation.expected,
         notes={"method": method},
+        reported_data=reported_data,
     )
 
 

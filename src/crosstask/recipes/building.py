@@ -136,6 +136,7 @@ def make_experiment(
         seed=training.seed,
         cache_features=training.cache_features,
         cache_views=training.cache_views or 1,
+        select=training.select,
         workers=training.workers,
         size=parse_size(size),
         **further,

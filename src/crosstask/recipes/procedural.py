@@ -40,15 +40,20 @@ def open_streets(
     """The scenes of a split.
 
     Args:
+        streets: with a number for its `scene_seed`, see `StreetSettings.of_seed`.
         options: further ones of `ProceduralStreets`.
     """
     from crosstask.data import ProceduralStreets
 
-    names: Any = {"split": split, "difficulty": streets.difficulty}
+    names: Any = {
+        "split": split,
+        "difficulty": streets.difficulty,
+        "seed": streets.scene_seed,
+    }
     return ProceduralStreets(
         modalities=modalities,
         size=parse_size(streets.size),
-        length=streets.train_length if split == "train" else streets.val_length,
+        length=streets.length(split),
         cache=streets.cache,
         **names,
         **options,
@@ -77,12 +82,18 @@ def supervised(
     chosen = choose_tasks(tasks, street_tasks(supervision.protocol, canonical_focal))
     modalities = tuple(task.name for task in chosen)
     shared = {"domain": domain, "protocol": supervision.protocol}
+    streets = streets.of_seed(training.seed)
+
+    def scored(split: str) -> Any:
+        return lambda: open_streets(streets, split, modalities, **shared)
+
     return supervised_experiment(
         tasks=chosen,
         train_data=lambda: open_streets(
             streets, "train", modalities, labels_per_image=labels_per_image, **shared
         ),
-        val_data=lambda: open_streets(streets, "val", modalities, **shared),
+        val_data=scored("val"),
+        reported_data=scored("test") if streets.reports_test(training.select) else None,
         size=streets.size,
         network=network,
         training=training,
@@ -216,6 +227,8 @@ def self_supervised(
     depth = depth_task(motion.distance, motion.camera_height, near=1.0, far=80.0, start=1.0)
     chosen = choose_tasks(tasks, {**street_tasks(), "depth": depth})
 
+    streets = streets.of_seed(training.seed)
+
     def sequences(split: str, transform: Any = None) -> Any:
         return lambda: open_streets(
             streets,
@@ -229,6 +242,7 @@ def self_supervised(
         tasks=chosen,
         train_data=sequences("train", transforms.training(parse_size(streets.size), flip=flip)),
         val_data=sequences("val"),
+        reported_data=sequences("test") if streets.reports_test(training.select) else None,
         size=streets.size,
         network=network,
         motion=motion,
@@ -260,6 +274,8 @@ def adaptation(
     available = street_tasks(supervision.protocol, canonical_focal)
     chosen = median_scaled(choose_tasks(tasks, available))
 
+    streets = streets.of_seed(training.seed)
+
     def domain(name: str, split: str, modalities: tuple[str, ...]) -> "ProceduralStreets":
         return open_streets(streets, split, modalities, domain=name, gap=gap)
 
@@ -268,6 +284,9 @@ def adaptation(
         source=lambda modalities: domain("source", "train", modalities),
         target=lambda modalities: domain("target", "train", modalities),
         val_data=lambda: domain("target", "val", tuple(t.name for t in chosen)),
+        reported_data=None
+        if streets.test_length is None
+        else lambda: domain("target", "test", tuple(t.name for t in chosen)),
         size=streets.size,
         network=network,
         adaptation=adaptation,

@@ -35,7 +35,7 @@ STREETS_TO_CAMVID: dict[str, str] = {
 }
 
 
-@recipe_without("val_length")
+@recipe_without("val_length", "test_length")
 def adaptation(
     root: str | None = None,
     tasks: str = "segmentation,edges",
@@ -62,7 +62,7 @@ def adaptation(
     from crosstask.recipes.adaptation import adaptation_experiment
 
     chosen = camvid_tasks(tasks, supervision.protocol)
-    wanted = parse_size(streets.size)
+    wanted, streets = parse_size(streets.size), streets.of_seed(training.seed)
     zoomed = transforms.training(wanted, scale=(1.0, 1.5), jitter=0.5)
     whole = transforms.training(wanted, jitter=0.5)
 

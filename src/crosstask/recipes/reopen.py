@@ -7,7 +7,7 @@ from typing import Any, cast
 from crosstask.engine import checkpoints
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.own_networks import without_weights
-from crosstask.engine.runs import WITHDRAWN, Run, RunError
+from crosstask.engine.runs import BEST_ON_REPORTED, WITHDRAWN, Run, RunError
 from crosstask.engine.training import restore_companions, take_over_inputs
 from crosstask.plugins.trust import Trust, trusted
 from crosstask.recipes.catalogue import find_recipe
@@ -15,7 +15,7 @@ from crosstask.recipes.catalogue import find_recipe
 
 def open_run(
     run: Path | str,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     root: str | None = None,
     experiment: Experiment | None = None,
     trust: Trust = False,
@@ -23,7 +23,7 @@ def open_run(
     """The experiment of a run directory with its trained weights.
 
     Args:
-        checkpoint: "best" or "last".
+        checkpoint: "best" or "last"; None is the one that was scored.
         root: where the dataset lies now, if not where it was in training.
         experiment: what was trained, if it was no recipe; its weights are replaced.
         trust: which Python files that the run names may run, see `crosstask.plugins.trust`.
@@ -37,9 +37,18 @@ def open_run(
     description, weights = checkpoints.find(place.path, checkpoint)
     take_over_inputs(experiment.regime, description)
     checkpoints.load_weights(experiment.regime.inference_network(), weights, str(place.path))
-    best = checkpoint == "best" and place.best.is_file()
-    restore_companions(experiment.regime, place.best if best else place.last)
+    file = place.checkpoint(checkpoint)
+    restore_companions(experiment.regime, file)
+    experiment.scored = checkpoints.scored_facts(file, rule_of(place, checkpoint))
     return experiment
+
+
+def rule_of(place: Run, checkpoint: str | None = None) -> str:
+    """How a checkpoint of a run was chosen, in the words of `crosstask.engine.runs`."""
+    rule = place.rule()
+    if checkpoint in (None, rule):
+        return rule
+    return "last" if checkpoint == "last" else BEST_ON_REPORTED
 
 
 def begin(

@@ -89,11 +89,11 @@ def evaluate(
     *,
     experiment: Experiment | None = None,
     root: str | None = None,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     trust: Trust = False,
     **options: Any,
 ) -> dict[str, float]:
-    """Scores a run on its validation split, or another.
+    """Scores a run on the split that it reports, or another.
 
         crosstask.evaluate("runs/demo")["score"]
 
@@ -101,7 +101,7 @@ def evaluate(
         run: the run directory.
         experiment: what was trained, if it was no recipe.
         root: where the dataset lies now, if not where it was in training.
-        checkpoint: "best" or "last".
+        checkpoint: "best" or "last"; None is the one that was scored.
         trust: True, or the Python files of somebody's own (recipe, architecture ...) that may run.
         options: see `score`.
 
@@ -132,7 +132,7 @@ def score(
 
     Args:
         experiment: see `open_run`.
-        split: of a dataset on disk; its validation split if left out.
+        split: of a dataset on disk; the one that the run reports if left out.
         device: auto, cpu, cuda or mps.
         precision: 32, bf16 or auto.
         batch_size: the experiment's own if left out.
@@ -141,7 +141,7 @@ def score(
         boundaries, nms, camera_height, submission: see `crosstask.evaluation.extras.Extras`.
     """
     hardware = choose(device, precision)
-    val = experiment.val_data()
+    val = experiment.scored_data()
     if split:
         val = val.of_split(split)
     wrap = None
@@ -170,4 +170,4 @@ def score(
     metrics |= extras.compute()
     train_set = experiment.train_data()
     metrics |= evaluate_constants(experiment.tasks, train_set, val)
-    return metrics | experiment.regime.trivial_metrics(train_set, val)
+    return metrics | experiment.regime.trivial_metrics(train_set, val) | experiment.scored

@@ -39,6 +39,7 @@ def self_supervised_experiment(
     tasks: tuple[Task, ...],
     train_data: Data,
     val_data: Data,
+    reported_data: Data | None = None,
     size: str = "128x256",
     network: NetworkSettings = NetworkSettings(architecture=None),
     motion: SelfSupervisionSettings = SelfSupervisionSettings(),
@@ -55,6 +56,7 @@ def self_supervised_experiment(
         tasks: ordered tasks.
         train_data: opens the training sequences.
         val_data: opens the validation sequences.
+        reported_data: opens what the final scores are from, see `Experiment`.
     """
     name = network.name(tasks)
     levels: dict[str, Any] = {}
@@ -87,7 +89,7 @@ def self_supervised_experiment(
     else:
         regime = Supervised(*arguments, freeze=[p for p in parts if p != "pose"], **shared)
     opened = skipping_bad(train_data) if training.skip_bad else train_data
-    return make_experiment(regime, opened, val_data, size, training)
+    return make_experiment(regime, opened, val_data, size, training, reported_data=reported_data)
 
 
 def _supervision(motion: SelfSupervisionSettings) -> SelfSupervision:

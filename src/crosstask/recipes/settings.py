@@ -7,10 +7,13 @@ some fields changed: `dataclasses.replace(training, steps=800)`.
 
 from collections.abc import Sized
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from crosstask.engine.limits import check_numbers
 from crosstask.engine.threads import Workers
+
+if TYPE_CHECKING:
+    from crosstask.tasks import Task
 
 S = TypeVar("S")
 
@@ -71,6 +74,9 @@ class TrainingSettings:
             more are fixed draws of the recipe's random augmentation.
         clip: global gradient norm; in adaptation of the network and of the discriminators each.
         val_every: optimiser steps between validations.
+        select: the checkpoint that is scored: last, or best by its score on a split that is not
+            reported (procedural streets: val, and test is reported; other datasets: a tenth of the
+            training split, which is held out).
         val_batch_size: images of a validation batch.
         workers: loader processes; auto chooses from the cores that this process may use.
         channels_last: memory layout of convolutions.
@@ -93,6 +99,7 @@ class TrainingSettings:
     cache_views: int | None = None
     clip: float | None = 10.0
     val_every: int = 1000
+    select: Literal["last", "best"] = "last"
     val_batch_size: int = 4
     workers: Workers = "auto"
     channels_last: bool = True
@@ -132,6 +139,8 @@ class SupervisionSettings:
             frequency, from the training labels), or a file with a line `NAME WEIGHT` for each class.
         edge_weight: weight of an edge pixel in the loss of edges, between 0 and 1; no edge weighs
             one minus it. 0.95 if left out, as in the paper.
+        depth_output: softplus, which keeps depth positive and its gradients of the size of the other
+            tasks', or raw, as in DenseMTL: the output is the inverse depth itself.
     """
 
     levels: str = "auto"
@@ -139,6 +148,13 @@ class SupervisionSettings:
     segmentation_loss: str | None = None
     class_weights: str | None = None
     edge_weight: float | None = None
+    depth_output: Literal["softplus", "raw"] = "softplus"
+
+    def of(self, tasks: "tuple[Task, ...]") -> "tuple[Task, ...]":
+        """The tasks, with the depth output that is asked for."""
+        if self.depth_output == "softplus":
+            return tasks
+        return tuple(task.with_raw_output() for task in tasks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,9 +199,12 @@ class StreetSettings:
     Attributes:
         size: HEIGHTxWIDTH.
         difficulty: easy, or hard (the benchmark on which architectures are compared).
-        train_length: training scenes; in adaptation of each domain. They are the same under every
-            seed.
+        train_length: training scenes; in adaptation of each domain.
         val_length: validation scenes.
+        test_length: report the final scores on so many scenes of the test split; if left out those of
+            validation are reported, and under `--select best` 500 of test.
+        scene_seed: of all scenes, training and test: a number, or `seed`, new scenes for each seed of
+            the run. The same scenes under every seed if left out.
         cache: folder for rendered frames; rendered anew each time if left out.
     """
 
@@ -193,7 +212,29 @@ class StreetSettings:
     difficulty: str = "easy"
     train_length: int = 2000
     val_length: int = 64
+    test_length: int | None = None
+    scene_seed: int | Literal["seed"] = 0
     cache: str | None = None
+
+    def of_seed(self, seed: int) -> "StreetSettings":
+        """With a number for `scene_seed`.
+
+        Args:
+            seed: of the run.
+        """
+        return replace(self, scene_seed=seed) if self.scene_seed == "seed" else self
+
+    def length(self, split: str) -> int:
+        """Scenes of train, val or test."""
+        return {
+            "train": self.train_length,
+            "val": self.val_length,
+            "test": 500 if self.test_length is None else self.test_length,
+        }[split]
+
+    def reports_test(self, select: str) -> bool:
+        """Whether the final scores are of the test split."""
+        return self.test_length is not None or select == "best"
 
 
 @dataclass(frozen=True, kw_only=True)

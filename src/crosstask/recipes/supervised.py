@@ -35,6 +35,7 @@ def supervised_experiment(
     tasks: tuple[Task, ...],
     train_data: Data,
     val_data: Data,
+    reported_data: Data | None = None,
     size: str = "128x256",
     network: NetworkSettings = NetworkSettings(),
     training: TrainingSettings = TrainingSettings(),
@@ -46,8 +47,9 @@ def supervised_experiment(
         tasks: ordered tasks.
         train_data: opens the training set.
         val_data: opens the validation set.
+        reported_data: opens what the final scores are from, see `Experiment`.
     """
-    name, tasks = network.name(tasks), with_losses(tasks, supervision)
+    name, tasks = network.name(tasks), with_losses(supervision.of(tasks), supervision)
     regime = Supervised(
         build_network(tasks, network, training.seed),
         tasks,
@@ -65,6 +67,7 @@ def supervised_experiment(
         training,
         protocol=supervision.protocol,
         class_weights=supervision.class_weights or "none",
+        reported_data=reported_data,
     )
 
 

@@ -77,8 +77,9 @@ class Depth(Task):
             loss); predictions are clamped to the range.
         berhu_threshold: fixed threshold of berHu in units of y; None is 0.2 times the largest
             error of the batch, over all processes.
-        activation: "softplus", or "identity" where the raw output already is y (the authors'
-            weights) or metres.
+        activation: "softplus", or "identity" where the raw output already is y (the paper and the
+            authors' weights) or metres: at the paper's weights the encoder's gradients are then some
+            forty times smaller. A y of 0 decodes to `far`, never to NaN.
         canonical_focal: focal length in pixels at which the network works: the target is divided,
             the prediction multiplied by focal / canonical_focal, so that metres stay metres on
             another camera. Without a camera the prediction is up to scale.
@@ -283,6 +284,9 @@ class Depth(Task):
     @property
     def label_range(self) -> tuple[float, float]:
         return float(self.near), float(self.far)
+
+    def with_raw_output(self) -> "Depth":
+        return replace(self, activation="identity")
 
     def with_scale_free_metrics(self) -> "Depth":
         return replace(self, median_scaling=True)

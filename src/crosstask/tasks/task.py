@@ -254,6 +254,10 @@ class Task(Presentation, ABC):
         """The task with metrics that leave the scale out beside the others, where there are any."""
         return self
 
+    def with_raw_output(self) -> "Task":
+        """The task whose raw output is the quantity itself, as in DenseMTL, where it has a choice."""
+        return self
+
     def paper_weight_among(self, tasks: Sequence["Task"]) -> float | None:
         """DenseMTL's weight of this task in a set of tasks."""
         return self.paper_weight

@@ -36,6 +36,7 @@ def make_run(
     protocol: str = "correct",
     commit: str = "c0ffee",
     data: dict[str, Any] | None = None,
+    rule: str | None = "last",
     **config: Any,
 ) -> Path:
     """A finished run; `values` maps tasks to their headline metric."""
@@ -54,7 +55,8 @@ def make_run(
     (path / "config.yaml").write_text(yaml.safe_dump({**settings, **config}))
     facts = data or DATA
     split = {"train": facts | {"split": "train"}, "val": facts}
-    write_json(path / "env.json", {"protocol": protocol, "commit": commit, "data": split})
+    env = {"protocol": protocol, "commit": commit, "data": split}
+    write_json(path / "env.json", env | ({"select": rule} if rule else {}))
     spec = {
         "architecture": architecture,
         "tasks": [[t.name, t.channels] for t in tasks],

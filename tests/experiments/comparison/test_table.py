@@ -21,7 +21,7 @@ from crosstask.experiments.comparison.formats import (
 from crosstask.experiments.comparison.plot import plot
 from crosstask.experiments.comparison.records import find_runs
 from crosstask.experiments.comparison.sections import against, gap_closed, per_class
-from crosstask.experiments.comparison.statistics import paired, summarise
+from crosstask.experiments.comparison.statistics import Interval, adjusted, holm, paired, summarise
 from crosstask.experiments.comparison.table import ComparisonTable, ConflictError, make_table
 from crosstask.tasks import Depth, Segmentation
 from experiments.comparison.made_up_runs import DATA, make_run
@@ -177,6 +177,9 @@ def test_statistics() -> None:
         ({"commit": "decade"}, "code version"),
         ({"data": DATA | {"hash": "xyz"}}, "validation split"),
         ({"recipe": "camvid.supervised"}, "dataset"),
+        ({"rule": "best"}, "scored checkpoint"),
+        ({"rule": None}, "best on the reported split"),
+        ({"scene_seed": "seed"}, "scenes"),
     ],
 )
 def test_refuses_runs_of_another_kind(tmp_path: Path, change: dict, word: str) -> None:
@@ -186,6 +189,35 @@ def test_refuses_runs_of_another_kind(tmp_path: Path, change: dict, word: str) -
         make_table([tmp_path], cost=False)
     forced = make_table([tmp_path], cost=False, force=True)
     assert any(word in note for note in forced.notes)
+
+
+def test_scenes_of_its_own_belong_to_a_seed(tmp_path: Path) -> None:
+    """Every seed has other scenes; within a seed they must be the same."""
+    for seed in (0, 1):
+        for name in ("single_task", "densemtl"):
+            options = {"seed": seed, "scene_seed": "seed", "data": DATA | {"seed": seed}}
+            path = tmp_path / f"{name}{seed}"
+            make_run(path, name, {S: 0.5 + 0.1 * (name == "densemtl"), D: 2.0}, **options)
+    table = make_table([tmp_path], cost=False)
+    text = "n: 2 seeds, each with training and test scenes of its own, 4 scored samples each; "
+    assert text + "scored checkpoint: last." in table.notes
+    odd = {"seed": 2, "scene_seed": "seed"}
+    make_run(tmp_path / "a", "single_task", {S: 0.5, D: 2.0}, data=DATA | {"seed": 2}, **odd)
+    make_run(tmp_path / "b", "densemtl", {S: 0.5, D: 2.0}, data=DATA | {"seed": 9}, **odd)
+    with pytest.raises(ConflictError, match="validation split of seed 2"):
+        make_table([tmp_path], cost=False)
+
+
+def test_several_comparisons_share_the_error_rate() -> None:
+    """Holm (1979) by hand: 0.005 x 4, 0.01 x 3, 0.03 x 2, 0.04 x 1 but not below the one before."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    # differences 1, 2, 3: t = 2 / (1 / sqrt 3) = 3.4641 with 2 degrees of freedom, p = 0.0742
+    pair = paired({0: 1.0, 1: 2.0, 2: 3.0}, {0: 0.0, 1: 0.0, 2: 0.0})
+    assert pair is not None and pair.p == pytest.approx(0.07418, abs=1e-5)
+    both = adjusted({"a": pair, "b": Interval(1.0, None, 1), "c": pair})
+    assert both["a"].adjusted == pytest.approx(0.14836, abs=1e-5)
+    assert both["b"].adjusted is None
 
 
 def test_other_modalities_are_no_other_split(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Several datasets as one, each labelled for some of the tasks."""
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -64,9 +66,7 @@ class Mixture(Samples):
         self._tables = [
             self._table(part, (rename or {}).get(part.source, {})) for part in self.parts
         ]
-        self.starts = [0]
-        for part in self.parts:
-            self.starts.append(self.starts[-1] + len(part))
+        self.starts = [0, *accumulate(len(part) for part in self.parts)]
         if self._classes is not None and "segmentation" in self.targets:
             labels = self.targets["segmentation"]
             self.targets["segmentation"] = labels_target(labels, len(self._classes))
@@ -127,6 +127,23 @@ class Mixture(Samples):
     def stored_size(self, index: int) -> tuple[int, int] | None:
         part, within = self.locate(index)
         return self.parts[part].stored_size(within)
+
+    def of_split(self, split: str) -> "Mixture":
+        return self._of([part.of_split(split) for part in self.parts])
+
+    def without(self, names: Collection[str]) -> "Mixture":
+        inside = [
+            {name.removeprefix(f"{p.source}/") for name in names if name.startswith(f"{p.source}/")}
+            for p in self.parts
+        ]
+        return self._of([p.without(own) for p, own in zip(self.parts, inside, strict=True)])
+
+    def _of(self, parts: Sequence[Any]) -> "Mixture":
+        """The same mixture of other samples of the same datasets."""
+        other = copy.copy(self)
+        other.parts, other.split = tuple(parts), parts[0].split
+        other.starts = [0, *accumulate(len(part) for part in parts)]
+        return other
 
     def use_native_size(self) -> None:
         for part in self.parts:

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch.utils.data import Dataset
 
 from crosstask.data.sample import DataError
-from crosstask.data.samples import Wrapped, as_samples
+from crosstask.data.samples import Samples, Wrapped, as_samples
 
 
 class SkipBad(Wrapped):
@@ -39,6 +39,9 @@ class SkipBad(Wrapped):
                 self._bad[place] = 1
                 warnings.warn(f"skipped sample {place}: {error}", RuntimeWarning, stacklevel=2)
         raise DataError(f"none of the {size} samples can be read; run `crosstask data check`")
+
+    def _around(self, dataset: Samples) -> "SkipBad":
+        return SkipBad(dataset)
 
     @property
     def skipped(self) -> list[int]:

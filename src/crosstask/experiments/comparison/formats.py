@@ -59,7 +59,8 @@ def _interval(interval: Interval | None) -> str:
     if interval.half_width is None:
         return f"{interval.mean:+.2f} (1 pair)"
     low, high = interval.mean - interval.half_width, interval.mean + interval.half_width
-    return f"{interval.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+    p = "" if interval.adjusted is None else f" p={interval.adjusted:.3f}"
+    return f"{interval.mean:+.2f} [{low:+.2f}, {high:+.2f}]{p}"
 
 
 def section_cells(section: Section) -> tuple[list[str], Cells]:
@@ -137,7 +138,7 @@ def to_csv(table: ComparisonTable) -> str:
         header += [name, f"{name} std"]
     header += ["parameters", "macs"]
     for control in table.paired:
-        header += [f"vs {control} {part}" for part in ("mean", "low", "high")]
+        header += [f"vs {control} {part}" for part in ("mean", "low", "high", "p")]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -150,7 +151,7 @@ def to_csv(table: ComparisonTable) -> str:
             line += _numbers(summarise(list(row.deltas.get(name, {}).values())))
         line += [row.cost["parameters"], row.cost["macs"]] if row.cost else ["", ""]
         for found in table.paired.values():
-            line += _bounds(found.get(index))
+            line += [*_bounds(found.get(index)), _adjusted(found.get(index))]
         writer.writerow(line)
     for section in table.sections:
         writer.writerows([[], [section.title], *_section_numbers(section)])
@@ -192,6 +193,10 @@ def _bounds(interval: Interval | None) -> list[object]:
         interval.mean - interval.half_width,
         interval.mean + interval.half_width,
     ]
+
+
+def _adjusted(interval: Interval | None) -> object:
+    return "" if interval is None or interval.adjusted is None else interval.adjusted
 
 
 WRITERS = {".md": to_markdown, ".csv": to_csv, ".tex": to_latex}

@@ -40,7 +40,7 @@ def compare_runs(
     runs: Sequence[str],
     *,
     root: str | None = None,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     indices: Sequence[int] | None = None,
     samples: int = 3,
     device: str = "auto",
@@ -50,7 +50,7 @@ def compare_runs(
 
     Args:
         root: where the dataset lies now.
-        checkpoint: "best" or "last".
+        checkpoint: "best" or "last"; None is the one that was scored.
         indices: of validation images; `samples` evenly spaced ones if left out.
         device: auto, cpu, cuda or mps.
         trust: which Python files that the runs name may run, see `crosstask.plugins.trust`.
@@ -60,7 +60,7 @@ def compare_runs(
     opened = [(names[path], open_run(path, checkpoint, root, trust=trust)) for path in paths]
     contestants = [
         Contestant(
-            name=name, network=e.regime.inference_network(), tasks=e.tasks, data=e.val_data()
+            name=name, network=e.regime.inference_network(), tasks=e.tasks, data=e.scored_data()
         )
         for name, e in opened
     ]

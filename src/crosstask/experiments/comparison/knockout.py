@@ -29,7 +29,7 @@ def knockout_run(
     run: Path,
     *,
     root: str | None = None,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     mode: str = "mean",
     samples: int | None = None,
     batch_size: int | None = None,
@@ -40,7 +40,7 @@ def knockout_run(
 
     Args:
         root: where the dataset lies now.
-        checkpoint: "best" or "last".
+        checkpoint: "best" or "last"; None is the one that was scored.
         samples: so many evenly spaced validation samples; all if left out.
         batch_size: the run's own if left out.
         device: auto, cpu, cuda or mps.
@@ -54,7 +54,7 @@ def knockout_run(
     place = choose(device, "32").device
     experiment = open_run(run, checkpoint, root, trust=trust)
     network = experiment.regime.inference_network()
-    data: Any = experiment.val_data()
+    data: Any = experiment.scored_data()
     if samples is not None:
         data = Subset(data, evenly(len(data), samples))
 

@@ -26,7 +26,7 @@ _NOT_THE_SPLIT = ("modalities", "classes", "offsets", "root")
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A finished run: what was asked, where it ran, what came out."""
+    """A finished run: what was asked, where it ran, what came out, and of which checkpoint (`Run.rule`)."""
 
     path: Path
     config: Mapping[str, Any]
@@ -35,6 +35,7 @@ class Record:
     metrics: Mapping[str, float]
     tasks: tuple[Task, ...]
     row: str | None = None
+    rule: str = "last"
 
     @property
     def architecture(self) -> str:
@@ -73,6 +74,17 @@ class Record:
             return None
         return MATCHED_COMPUTE if (self.config.get("options") or {}).get("match") else NO_EXCHANGE
 
+    @property
+    def own_scenes(self) -> bool:
+        """Whether every seed has training and test scenes of its own."""
+        return self.config.get("scene_seed") == "seed"
+
+    @property
+    def scored_samples(self) -> int | None:
+        """Samples that the metrics are from."""
+        size = self.env.get("data", {}).get("val", {}).get("size")
+        return size if isinstance(size, int) else None
+
     def key(self) -> str:
         """Equal for runs that differ in the seed only (single-task runs: and in their tasks)."""
         return self._without("tasks") if self.single_task else self._without()
@@ -92,11 +104,14 @@ class Record:
             split: {k: v for k, v in facts.items() if k not in _NOT_THE_SPLIT}
             for split, facts in data.items()
         }
+        of = f" of seed {self.seed}" if self.own_scenes else ""
         return {
             "protocol": self.protocol,
             "dataset": self.dataset,
-            "training split": splits.get("train"),
-            "validation split": splits.get("val"),
+            "scored checkpoint": self.rule,
+            "scenes": "new for each seed" if self.own_scenes else "the same for each seed",
+            f"training split{of}": splits.get("train"),
+            f"validation split{of}": splits.get("val"),
             "code version": self.env.get("code")
             or self.env.get("commit")
             or self.env.get("packages", {}).get("crosstask"),
@@ -132,6 +147,7 @@ def read_record(path: Path, trust: Trust = False) -> Record:
         metrics=metrics,
         tasks=tasks,
         row=read_json(study).get("row") if study.is_file() else None,
+        rule=run.rule(),
     )
 
 

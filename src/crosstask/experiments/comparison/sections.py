@@ -1,13 +1,19 @@
 """Further tables below the first: classes, paired differences to one row, the domain gap."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from crosstask.engine.runs import RunError
 from crosstask.experiments.comparison.rows import Row
-from crosstask.experiments.comparison.statistics import Interval, Summary, paired, summarise
+from crosstask.experiments.comparison.statistics import (
+    Interval,
+    Summary,
+    adjusted,
+    paired,
+    summarise,
+)
 from crosstask.metrics.delta import Compared, delta
 from crosstask.metrics.domain_gap import share_closed
 from crosstask.suggest import nearest
@@ -84,17 +90,26 @@ def against(rows: Sequence[Row], metrics: Sequence[tuple[str, str]], name: str) 
     other = _row(rows, name, "--against")
     tasks = {task.name: task for row in rows for task in row.tasks}
     factors = {f"{name}/{key}": tasks[name].measure(key).factor for name, key in metrics}
-    lines = []
-    for row in rows:
-        if row is other or row.encoder == "-":
-            continue
-        cells: list[Cell] = []
-        for key, factor in factors.items():
-            cells.append(paired(_seeds(row, key, factor), _seeds(other, key, factor)))
-        cells.append(_interval(_gains(row, other)))
-        lines.append((row.name, tuple(cells)))
-    title = f"minus {name}: pairs of the same seed, Student's 95 % interval"
+    compared = [row for row in rows if row is not other and row.encoder != "-"]
+    columns: list[dict[int, Interval]] = []
+    for key, factor in factors.items():
+        own = _seeds(other, key, factor)
+        columns.append(_filled(paired(_seeds(row, key, factor), own) for row in compared))
+    columns.append(_filled(_interval(_gains(row, other)) for row in compared))
+    columns = [adjusted(column) for column in columns]
+    lines = [
+        (row.name, tuple(column.get(index) for column in columns))
+        for index, row in enumerate(compared)
+    ]
+    title = (
+        f"minus {name}: pairs of the same seed, Student's 95 % interval, p of the paired test after "
+        f"Holm over {len(compared)} rows, column by column"
+    )
     return Section(title, (*factors, "mean gain %"), tuple(lines))
+
+
+def _filled(found: Iterable[Interval | None]) -> dict[int, Interval]:
+    return {index: interval for index, interval in enumerate(found) if interval is not None}
 
 
 def gap_closed(

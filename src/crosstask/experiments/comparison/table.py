@@ -28,7 +28,7 @@ from crosstask.experiments.comparison.rows import (
     trivial_row,
 )
 from crosstask.experiments.comparison.sections import Section
-from crosstask.experiments.comparison.statistics import Interval, paired
+from crosstask.experiments.comparison.statistics import Interval, adjusted, paired
 from crosstask.experiments.studies.study import letters
 from crosstask.plugins.find import short
 from crosstask.plugins.trust import Trust
@@ -235,7 +235,7 @@ def _pair(table: ComparisonTable) -> None:
                 if _costs_more(row, controls[0]):
                     dearer.append(row.name)
         if found:
-            table.paired[kind] = found
+            table.paired[kind] = adjusted(found)
         if kind == MATCHED_COMPUTE and dearer:
             table.notes.append(f"More arithmetic than their {kind}: {', '.join(dearer)}.")
 
@@ -268,8 +268,11 @@ def _note(table: ComparisonTable, records: Sequence[Record], kind: str) -> None:
         table.notes.append("± is the sample standard deviation over seeds; one seed has none.")
     if table.paired:
         table.notes.append(
-            "vs: difference of the full Δ, pairs of the same seed, with Student's 95 % interval."
+            "vs: difference of the full Δ, pairs of the same seed, with Student's 95 % interval; p of "
+            "the paired test, after Holm over the rows compared with that control "
+            f"({', '.join(f'{len(found)} with {kind}' for kind, found in table.paired.items())})."
         )
+    table.notes.append(_sample(records))
     table.notes += _differing_settings(records)
     for row in table.rows:
         if row.left_out:
@@ -278,6 +281,18 @@ def _note(table: ComparisonTable, records: Sequence[Record], kind: str) -> None:
     fewer = [r.name for r in table.rows if r.encoder != "-" and len(r.metrics) < max(numbers)]
     if fewer:
         table.notes.append(f"Fewer seeds than the others: {', '.join(dict.fromkeys(fewer))}.")
+
+
+def _sample(records: Sequence[Record]) -> str:
+    """What the numbers were measured on, and at which checkpoint."""
+    seeds = len({record.seed for record in records})
+    sizes = sorted({r.scored_samples for r in records if r.scored_samples is not None})
+    on = f", {' or '.join(map(str, sizes))} scored samples each" if sizes else ""
+    scenes = (
+        "with training and test scenes of its own" if records[0].own_scenes else "the same data"
+    )
+    number = f"{seeds} seeds, each {scenes}" if seeds > 1 else "one seed"
+    return f"n: {number}{on}; scored checkpoint: {records[0].rule}."
 
 
 def _differing_settings(records: Sequence[Record]) -> list[str]:

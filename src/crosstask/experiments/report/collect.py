@@ -56,7 +56,7 @@ def collect(
     path: Path,
     *,
     root: str | None = None,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     device: torch.device | str = "cpu",
     shown: int = 2,
     trust: Trust = False,
@@ -86,7 +86,7 @@ def collect(
     facts.tasks = tuple(experiment.tasks)
     facts.parameters = sum(p.numel() for p in network.parameters())
     facts.alphas = _alphas(network)
-    _evaluate(facts, network, experiment.val_data(), device, shown)
+    _evaluate(facts, network, experiment.scored_data(), device, shown)
     return facts
 
 

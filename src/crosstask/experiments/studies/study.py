@@ -82,6 +82,8 @@ class Study:
         regime: of its recipe, `<dataset>.<regime>`; or a recipe of your own, `FILE.py:NAME`.
         optimizer: the recipe's preset unless the command line names another: "paper" gives each
             architecture its paper's, "matched" all the same.
+        defaults: further options of the recipe unless the command line gives others; those that a
+            recipe lacks are left out.
         baseline: the row that gains are measured against, or "none"; None are the networks of
             single tasks.
         description: one line; the first of `rows`' docstring if left out.
@@ -91,6 +93,7 @@ class Study:
     rows: Callable[[Setting], Sequence[Row]]
     regime: str = "supervised"
     optimizer: str = "paper"
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = None
     description: str = ""
 
