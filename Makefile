@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test check format install docs clean
+.PHONY: demo test check format install docs clean mutants
 
 # What the demo needs: the library and the pretrained encoders.
 $(VENV)/library: pyproject.toml
@@ -27,6 +27,10 @@ demo: $(VENV)/library
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Makes the defects of tests/mutants.tsv, one at a time in a copy, and expects the tests to find each.
+mutants: $(VENV)/installed
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/mutants.py
 
 format: $(VENV)/installed
 	$(BIN)/ruff format src tests benchmarks runtime examples

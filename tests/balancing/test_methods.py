@@ -271,3 +271,13 @@ def test_methods_with_a_solver_do_not_follow_one_task_against_another(
     toy = Toy([[1.0, 0.0], [-1.0, 1.0]])
     direction = step(unweighted(name), toy)
     assert (toy.rows @ direction >= -1e-3).all() and direction.norm() > 0.1
+
+
+def test_gradnorm_asks_slow_tasks_for_larger_gradients_by_the_power_alpha() -> None:
+    """Rates 0.5 and 1.5, sizes 0.3 and 1.7 of a mean of 1: the second task is below 1.5^1.5 = 1.837."""
+    balancer = GradNorm(("segmentation", "depth"), alpha=1.5, lr=0.1)
+    balancer.initial.fill_(1.0)
+    balancer._rows = torch.tensor([[0.3, 0.0], [0.0, 1.7]])
+    balancer._seen = torch.tensor([0.5, 1.5])
+    balancer.finish(())
+    torch.testing.assert_close(balancer.value, torch.tensor([1.03, 1.17]) * 2 / 2.2)

@@ -211,3 +211,17 @@ def test_pose_distance_and_its_gradient_are_the_same_under_autocast() -> None:
 def test_bad_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DirectAlignment(**wrong)
+
+
+def test_a_coarser_level_averages_inverse_depth() -> None:
+    """1, 1, 3 and 3 m: 4 / (1 + 1 + 1/3 + 1/3) = 1.5 m, where the mean would be 2 m."""
+    depth = torch.tensor([[1.0, 1.0], [3.0, 3.0]]).view(1, 1, 2, 2)
+    image = torch.tensor([[0.0, 0.2], [0.4, 1.0]]).expand(1, 3, 2, 2)
+    camera = torch.tensor([[[10.0, 0, 0.5], [0, 12, 0.5], [0, 0, 1]]])
+    half = _Level(image, [image], depth, camera).halved()
+    assert half.depth.item() == pytest.approx(1.5)
+    assert half.target.flatten().tolist() == pytest.approx([0.4] * 3)
+    assert half.neighbours[0].flatten().tolist() == pytest.approx([0.4] * 3)
+    # pixel centres are integers: 0.5 between two pixels is the centre 0 of the coarse one
+    expected = [[5.0, 0, 0], [0, 6, 0], [0, 0, 1]]
+    torch.testing.assert_close(half.intrinsics, torch.tensor([expected]))

@@ -263,3 +263,9 @@ def test_smoothness_by_hand() -> None:
     assert float(smoothness(10 * disparity, flat)) == pytest.approx(1.0)
     square = torch.tensor([[1.0, 1.0], [3.0, 3.0]]).view(1, 1, 2, 2)
     assert float(smoothness(square, torch.full((1, 3, 2, 2), 0.5))) == pytest.approx(1.0)
+
+
+def test_smoothness_normalises_each_image_by_itself() -> None:
+    one = torch.tensor([1.0, 3.0]).view(1, 1, 1, 2)
+    flat = torch.full((2, 3, 1, 2), 0.5)
+    assert float(smoothness(torch.cat([one, 10 * one]), flat)) == pytest.approx(1.0)

@@ -18,6 +18,7 @@ from crosstask.models import (
 )
 from crosstask.models.architectures.densemtl import check_levels
 from crosstask.models.decoders.deeplab import DeepLabHead
+from crosstask.models.exchanges.base import Exchange
 from crosstask.models.flops import count_macs
 from crosstask.models.registry import ARCHITECTURES, model_options
 
@@ -515,3 +516,12 @@ class TestComputeMatched:
 def test_every_architecture_has_a_default_encoder_that_exists():
     timm = pytest.importorskip("timm")
     assert all(timm.is_model(a.encoder.split(".")[0]) for a in ARCHITECTURES.values())
+
+
+@pytest.mark.parametrize("name", ["densemtl", "densemtl_linear", "window", "n_to_one", "mti_xtam"])
+def test_what_alpha_scales_starts_at_nothing(name):
+    """Eq. 4: an untrained network reads no correlation; alpha is learned from zero."""
+    found = [
+        a for m in tiny(name).modules() if isinstance(m, Exchange) for a in m.alphas().values()
+    ]
+    assert found and not any(alpha.any() for alpha in found)

@@ -160,3 +160,11 @@ def test_colour_scale_is_shared_when_given():
 def test_wrong_options(options, message):
     with pytest.raises(Exception, match=message):
         Depth(**options)
+
+
+def test_the_range_is_that_of_the_camera_not_of_the_canonical_focal():
+    """120 m at focal 100 are 60 m at focal 50, which a far of 80 allows; 0.5 m are 2 m at 400."""
+    task = Depth(canonical_focal=100, near=1, far=80).with_raw_output()
+    assert task.decode(inverse_depth(field(120.0)), camera(50)).item() == pytest.approx(60.0)
+    assert task.decode(inverse_depth(field(0.5)), camera(400)).item() == pytest.approx(2.0)
+    assert task.decode(inverse_depth(field(60.0)), camera(400)).item() == 80.0

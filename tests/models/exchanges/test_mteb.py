@@ -409,3 +409,16 @@ def test_half_precision_and_channels_last():
         half = exchange(features)
     for task in TASKS:
         assert (half[task] - truth[task]).abs().max() < 0.05 * truth[task].abs().max()
+
+
+@pytest.mark.parametrize("downscale", [3, 4])
+def test_the_papers_source_grid_is_s_squared(downscale):
+    """s^2 is 9 and 16 where 2 s would be 6 and 8: a map of 48 pixels has 6 x 6 or 3 x 3 cells of it."""
+    cells = {3: 6, 4: 3}[downscale]
+    exchange = make(downscale=downscale, kv_downscale="s2")
+    row = exchange.attention(make_features((48, 48)), "depth", "normals", (5, 3))
+    assert row.shape[-2:] == (cells, cells)
+    released = make(downscale=downscale).attention(
+        make_features((48, 48)), "depth", "normals", (5, 3)
+    )
+    assert released.shape[-2:] == (48 // downscale, 48 // downscale)
