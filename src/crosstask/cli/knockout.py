@@ -69,3 +69,9 @@ def _print(result: dict[str, Any]) -> None:
             cells.append(text if alpha is None else f"{text} | {alpha:.3f}")
         table.add_row(target, *cells)
     console().print(table)
+    if result["without_attention"]:
+        told = ", ".join(
+            f"{name} {'-' if loss is None else f'{loss:+.2f}'}"
+            for name, loss in result["without_attention"].items()
+        )
+        print(f"loss (%) with alpha = 0 everywhere: {told}")

@@ -10,6 +10,20 @@ from crosstask.cli.parsing import recipe_parser
 from crosstask.engine.threads import share_cores
 from crosstask.recipes.resolving import split_options
 
+# Sizes that show in minutes whether a study runs: `--quick`.
+QUICK: dict[str, Any] = {
+    "steps": 4,
+    "size": "32x64",
+    "width": 0.0625,
+    "encoder": "resnet10t",
+    "pretrained": False,
+    "batch_size": 2,
+    "val_length": 2,
+    "test_length": 2,
+    "val_every": 4,
+    "workers": 0,
+}
+
 
 def main(argv: list[str]) -> int:
     from crosstask.experiments.studies.catalogue import STUDIES, find_study
@@ -21,7 +35,10 @@ def main(argv: list[str]) -> int:
     study = find_study(argv[0])
     dataset, rest = _dataset(rest)
 
+    quick = "--quick" in rest
+    rest = [word for word in rest if word != "--quick"]
     usual = {"optimizer": study.optimizer, "difficulty": "hard", **study.defaults}
+    usual |= QUICK if quick else {}
     settings, options, given = _read(study.recipe(dataset), rest, usual)
 
     from crosstask.experiments.studies import running  # loads torch, which help does without
@@ -38,7 +55,8 @@ def main(argv: list[str]) -> int:
     if settings.rows:
         runs = running.choose_rows(runs, parse_names(settings.rows))
     share_cores(settings.processes)
-    output = settings.output or Path("runs") / f"{dataset}-{options['optimizer']}"
+    folder = "quick" if quick else f"{dataset}-{options['optimizer']}"
+    output = settings.output or Path("runs") / folder
 
     def resolve(recipe: str) -> dict[str, Any]:
         return _read(recipe, rest, usual)[1]
@@ -50,7 +68,7 @@ def main(argv: list[str]) -> int:
             print(f"{item.run.name:<56} {item.status()}")
         return 0
     listed = output / f"{study.name}.json"
-    running.write_list(listed, study.name, planned, study.baseline)
+    running.write_list(listed, study.name, planned, study.baseline, study.varies)
     train = running.trainer(settings.accelerator, settings.precision, progress=not settings.quiet)
     result = running.run_study(planned, train, lambda text: print(text, flush=True))
     for state, names in result.items():
@@ -113,10 +131,11 @@ def _help(studies: Any) -> str:
     program = Path(sys.argv[0]).name if sys.argv and "crosstask" in sys.argv[0] else "crosstask"
     return (
         f"usage: {program} study NAME [--dataset procedural] [--seeds 0,1,2] [--rows a,b]\n"
-        "           [--optimizer paper|matched] [--output DIR] [--list] [--processes N] [options of the recipe]\n\n"
+        "           [--optimizer paper|matched] [--output DIR] [--list] [--quick] [--processes N] [options of the recipe]\n\n"
         f"{lines}\n\n"
         "Your own: study path/to/file.py:NAME. A study resumes: finished runs are not run again, and several processes may work on one:\n"
         "start the command N times with `--processes N`, and each takes its share of the cores.\n"
+        "`--quick` takes sizes that show in minutes whether it runs.\n"
         "`study NAME --dataset D --help` lists the options of the dataset's recipe; architecture,\n"
         "tasks and seed are the study's own."
     )

@@ -66,6 +66,8 @@ def supervised(
     domain: str = "source",
     canonical_focal: float | None = None,
     labels_per_image: int | None = None,
+    labelled: float | None = None,
+    label_shift: int = 0,
     streets: StreetSettings = StreetSettings(),
     network: NetworkSettings = _NETWORK,
     training: TrainingSettings = _TRAINING,
@@ -76,6 +78,9 @@ def supervised(
     Args:
         domain: source or target (another palette, light, camera).
         labels_per_image: hide all but so many labels of each training scene, chosen at random.
+        labelled: share of the training scenes that keep a label, drawn for each task by itself.
+        label_shift: displace training labels by up to so many pixels, each by itself, as badly
+            registered sensors would.
     """
     from crosstask.recipes.supervised import supervised_experiment
 
@@ -90,7 +95,13 @@ def supervised(
     return supervised_experiment(
         tasks=chosen,
         train_data=lambda: open_streets(
-            streets, "train", modalities, labels_per_image=labels_per_image, **shared
+            streets,
+            "train",
+            modalities,
+            labels_per_image=labels_per_image,
+            hide={} if labelled is None else dict.fromkeys(modalities, 1 - labelled),
+            label_shift=label_shift,
+            **shared,
         ),
         val_data=scored("val"),
         reported_data=scored("test") if streets.reports_test(training.select) else None,

@@ -209,3 +209,34 @@ def test_texture_fades_with_the_footprint() -> None:
     assert (spread[0][:3] > 0.6).all()  # about unit spread where it is sharp
     assert (spread[1][0] < 0.5 * spread[0][0]) and (spread[2] < 0.05).all()
     assert atlas.sample(u, v, torch.full_like(u, 1.0)).mean(0).abs().max() < 0.1
+
+
+def test_shifted_labels_are_the_true_ones_somewhere_near() -> None:
+    """Every target by itself, void where nothing is left; images and other frames' draws differ."""
+    options: dict[str, Any] = {"size": (32, 64), "length": 6}
+    plain, moved = (ProceduralStreets("train", label_shift=n, **options) for n in (0, 3))
+    moves = set()
+    for index in range(6):
+        truth, found = plain[index], moved[index]
+        assert torch.equal(truth["image"], found["image"])
+        for name in ("segmentation", "depth"):
+            a, b, void = truth[name], found[name], moved.targets[name].void
+            fits = [
+                (y, x)
+                for y in range(-3, 4)
+                for x in range(-3, 4)
+                if torch.equal(
+                    a[..., max(-y, 0) : 32 - max(y, 0), max(-x, 0) : 64 - max(x, 0)],
+                    b[..., max(y, 0) : 32 - max(-y, 0), max(x, 0) : 64 - max(-x, 0)],
+                )
+            ]
+            assert fits, name
+            y, x = fits[0]
+            if y > 0:
+                assert (b[..., :y, :] == void).all()
+            moves.add((name, y, x))
+    assert len(moves) > 6
+    batch = moved.render_batch([2, 4])
+    assert torch.equal(batch["depth"][1], moved[4]["depth"])
+    with pytest.raises(DataError, match="`label_shift` is 32"):
+        ProceduralStreets("train", label_shift=32, **options)

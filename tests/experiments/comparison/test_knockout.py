@@ -8,7 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from crosstask.engine.runs import RunError
-from crosstask.experiments.comparison.knockout import draw, exchanges_of, knockout
+from crosstask.experiments.comparison.knockout import (
+    draw,
+    exchanges_of,
+    knockout,
+    without_attention,
+)
 from crosstask.models import Exchange, create_model
 from crosstask.tasks import Depth, Normals, Segmentation
 
@@ -49,7 +54,8 @@ def test_losses_have_the_sign_of_help(tmp_path: Path) -> None:
     assert json.loads(json.dumps(result)) == result
     draw(result, tmp_path / "knockout.png")
     assert (tmp_path / "knockout.png").stat().st_size > 5000
-    assert network[0].recorded == [True] + 6 * [False], "the means are those of the whole network"
+    assert network[0].recorded == [True] + 7 * [False], "the means are those of the whole network"
+    assert result["without_attention"] == {"segmentation": 0.0, "depth": 0.0, "normals": 0.0}
     zero = knockout(network, TASKS, network[0].score, mode="zero")
     assert zero["loss"]["depth"]["segmentation"] == 0.0
 
@@ -75,6 +81,22 @@ def test_a_real_exchange_changes_the_target_and_is_whole_again_afterwards() -> N
         for name in tasks:
             assert torch.equal(outputs[name], whole[name]) == (name != target)
     assert all(torch.equal(whole[name], after[name]) for name in tasks)
+
+
+def test_alpha_is_zero_inside_and_what_it_was_afterwards() -> None:
+    tasks = {"segmentation": 2, "depth": 1}
+    network = create_model("densemtl", tasks, "resnet10t", pretrained=False, width=0.125).eval()
+    modules, image = exchanges_of(network), torch.rand(1, 3, 32, 64)
+    scales = [a for module in modules for a in module.alphas().values()]
+    with torch.no_grad():
+        untrained = network(image)["depth"][-1]
+        for scale in scales:
+            scale.fill_(3.0)
+        trained = network(image)["depth"][-1]
+        with without_attention(modules):
+            assert torch.equal(network(image)["depth"][-1], untrained)
+        assert torch.equal(network(image)["depth"][-1], trained)
+    assert not torch.allclose(trained, untrained)
 
 
 def test_a_network_without_exchange_is_refused() -> None:

@@ -39,10 +39,13 @@ def test_fields_decide() -> None:
 
 def test_the_studies_of_the_package_declare_what_lists_said() -> None:
     matched = [name for name, study in STUDIES.items() if study.optimizer == "matched"]
-    assert matched == ["balancing", "sca_ablation", "architectures", "linear_designs"]
+    first = ["balancing", "sca_ablation", "architectures", "linear_designs"]
+    assert matched == [*first, "exchange", "phase"]
     assert {n: s.baseline for n, s in STUDIES.items() if s.baseline} == {
         "table5": "none",
         "table6": "single_task-adversarial",
+        "exchange": "single_task_matched",
+        "phase": "multi_task_matched-images=1600",
     }
     assert STUDIES["table5"].recipe("cityscapes") == "cityscapes.self_supervised"
     assert STUDIES["table5"].optimizer == "paper_self_supervised"

@@ -42,6 +42,8 @@ class ProceduralStreets(SceneDataset):
         offsets: frames before and after that `neighbours` and `poses` show.
         hide: share of the frames whose labels are void, by target.
         labels_per_image: number of targets that each frame keeps, drawn anew for each frame; None keeps all.
+        label_shift: displace every target of a frame by up to so many pixels, each by itself, void where
+            nothing is left: what badly registered sensors do.
         cache: folder that keeps rendered frames; about 0.1 MB each at 128x256.
         antialias: five rays a pixel instead of one, for the image.
 
@@ -77,6 +79,7 @@ class ProceduralStreets(SceneDataset):
         offsets: Sequence[int] = (-1, 1),
         hide: Mapping[str, float] | None = None,
         labels_per_image: int | None = None,
+        label_shift: int = 0,
         cache: str | Path | None = None,
         antialias: bool = True,
     ) -> None:
@@ -95,7 +98,11 @@ class ProceduralStreets(SceneDataset):
             raise DataError(
                 f"`seed` is {seed}; expected 0 to 2^{62 - _SEED_SHIFT} - 1; give another number"
             )
-        self.antialias = antialias
+        if not 0 <= label_shift < min(int(size[0]), int(size[1])):
+            raise DataError(
+                f"`label_shift` is {label_shift}; expected pixels from 0 to below the image's sides"
+            )
+        self.antialias, self.label_shift = antialias, label_shift
         self._renderers: dict[str, Renderer] = {}
         super().__init__(
             Path(),
@@ -168,10 +175,26 @@ class ProceduralStreets(SceneDataset):
             if self._cache is not None:
                 self._cache.write(number, rendered)
         wanted = ("image", *self.modalities, "intrinsics")
-        return {name: rendered[name] for name in wanted} | {
-            "name": frame.name,
-            "source": self.source,
-        }
+        sample = {name: rendered[name] for name in wanted}
+        for name in self.targets if self.label_shift else ():
+            sample[name] = self._shifted(name, sample[name], number)
+        return sample | {"name": frame.name, "source": self.source}
+
+    def _shifted(self, name: str, value: Tensor, number: int) -> Tensor:
+        """A target of a frame displaced by -`label_shift` to `label_shift` rows and columns."""
+        draw = int(mix(self.scene_seeds([number]) + 31 + 97 * _DRAWS[name])) & (2**62 - 1)
+        span = 2 * self.label_shift + 1
+        moves = (draw % span - self.label_shift, draw // span % span - self.label_shift)
+        height, width = value.shape[-2:]
+        void = self.targets[name].void_map((int(height), int(width))).to(value)
+        to: list[Any] = [...]
+        by: list[Any] = [...]
+        for move, side in zip(moves, (height, width), strict=True):
+            length = side - abs(move)
+            to.append(slice(max(move, 0), max(move, 0) + length))
+            by.append(slice(max(-move, 0), max(-move, 0) + length))
+        void[tuple(to)] = value[tuple(by)]
+        return void
 
     def render_batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> Sample:
         """The frames at ``indices`` as one batch, rendered together on a device; no cache, no transform.
@@ -182,6 +205,9 @@ class ProceduralStreets(SceneDataset):
         rendered = self.renderer(device)(self.scene_seeds(numbers), self._offsets())
         names = [self.frames[index].name for index in indices]
         batch: Sample = {name: rendered[name] for name in ("image", *self.modalities, "intrinsics")}
+        for name in self.targets if self.label_shift else ():
+            shifted = [self._shifted(name, v, n) for v, n in zip(batch[name], numbers, strict=True)]
+            batch[name] = torch.stack(shifted)
         for name, hidden in self._unlabelled.items():
             mask = torch.tensor([item in hidden for item in names], device=batch[name].device)
             batch[name][mask] = self.targets[name].void
@@ -207,6 +233,7 @@ class ProceduralStreets(SceneDataset):
             super().describe()
             | self._settings()
             | {"version": VERSION, "hide": self.hide, "labels_per_image": self.labels_per_image}
+            | ({"label_shift": self.label_shift} if self.label_shift else {})
         )
 
     def _settings(self) -> dict[str, Any]:

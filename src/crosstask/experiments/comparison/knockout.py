@@ -1,8 +1,8 @@
 """Who helps whom: cut one direction of a trained exchange and measure what its target loses."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,8 @@ def knockout(
         JSON-safe: `loss[target][source]` is what the target's headline metric loses, in percent of
         its value with everything in place (positive: the source helps); None on the diagonal.
         `alpha[target][source]` is the mean absolute learned scale, None where there is none.
+        `without_attention[target]` is what it loses with every such scale at 0: what training has
+        left to the correlation; empty where there is none.
 
     Raises:
         RunError: the network has no exchange whose directions can be cut.
@@ -115,6 +117,12 @@ def knockout(
                 found = dict(score())
             metrics[f"{source}->{target.name}"] = _headlines(tasks, found)
             losses[target.name][source] = _loss(target, whole, found)
+    alphas = _alphas(modules, names)
+    without: dict[str, float | None] = {}
+    if any(value is not None for row in alphas.values() for value in row.values()):
+        with without_attention(modules):
+            found = dict(score())
+        without = {task.name: _loss(task, whole, found) for task in tasks}
     return {
         "mode": mode,
         "tasks": names,
@@ -122,8 +130,23 @@ def knockout(
         "whole": _headlines(tasks, whole),
         "cut": metrics,
         "loss": losses,
-        "alpha": _alphas(modules, names),
+        "alpha": alphas,
+        "without_attention": without,
     }
+
+
+@contextmanager
+def without_attention(modules: Sequence[Exchange]) -> Iterator[None]:
+    """Every learned scale of attention (`Exchange.alphas`) is 0 inside."""
+    scales = {a.data_ptr(): a for module in modules for a in module.alphas().values()}
+    kept = [scale.clone() for scale in scales.values()]
+    try:
+        for scale in scales.values():
+            scale.zero_()
+        yield
+    finally:
+        for scale, value in zip(scales.values(), kept, strict=True):
+            scale.copy_(value)
 
 
 def _headlines(tasks: Sequence[Task], metrics: Mapping[str, float]) -> dict[str, float]:

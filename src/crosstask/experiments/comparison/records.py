@@ -1,6 +1,7 @@
 """Reads finished runs, and says which of them may stand in one table."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +94,17 @@ class Record:
         """Equal for runs that differ in seed, tasks, architecture and its options only."""
         return self._without("tasks", "architecture", "options")
 
+    @property
+    def start(self) -> str | None:
+        """Row of the same study that it began from."""
+        begun = Path(str(self.config.get("init_from") or ""))
+        match = re.fullmatch(r"(.+)\.[^.]+\.seed\d+", begun.name)
+        return match[1] if match and begun.parent.name == self.path.resolve().parent.name else None
+
     def _without(self, *left_out: str) -> str:
         kept = {k: v for k, v in self.config.items() if k not in (*NOT_A_SETTING, *left_out)}
+        if self.start is not None:  # each row from its own start: the same setting
+            kept["init_from"] = "the row's own" if "architecture" in left_out else self.start
         return json.dumps([self.encoder, kept], sort_keys=True, default=str)
 
     def conditions(self) -> dict[str, Any]:
@@ -194,8 +204,18 @@ def listed_baseline(places: Iterable[Path | str]) -> str | None:
     return next(iter(named), None)
 
 
-def conflicts(records: Sequence[Record]) -> list[str]:
-    """One line for each condition in which the runs differ, saying which and how."""
+def allowed_to_vary(places: Iterable[Path | str]) -> tuple[str, ...]:
+    """Conditions in which the runs of a study's list differ on purpose."""
+    lists = [read_json(p) for p in map(Path, places) if p.suffix == ".json" and p.is_file()]
+    return tuple(str(name) for found in lists for name in found.get("varies", []))
+
+
+def conflicts(records: Sequence[Record], varies: Sequence[str] = ()) -> list[str]:
+    """One line for each condition in which the runs differ, saying which and how.
+
+    Args:
+        varies: conditions that may differ.
+    """
     lines = []
     of_each = [(record.path.name, record.conditions()) for record in records]
     for condition in dict.fromkeys(key for _, conditions in of_each for key in conditions):
@@ -204,7 +224,7 @@ def conflicts(records: Sequence[Record]) -> list[str]:
             if condition in conditions:
                 value = json.dumps(conditions[condition], sort_keys=True)
                 groups.setdefault(value, []).append(name)
-        if len(groups) > 1:
+        if len(groups) > 1 and condition.partition(" of seed ")[0] not in varies:
             shown = "\n".join(f"    {_short(v)}: {_names(names)}" for v, names in groups.items())
             lines.append(f"  {condition}:\n{shown}")
     return lines

@@ -11,6 +11,7 @@ from crosstask.experiments.comparison.records import (
     NOT_A_SETTING,
     SINGLE_TASK,
     Record,
+    allowed_to_vary,
     conflicts,
     find_runs,
     listed_baseline,
@@ -103,7 +104,7 @@ def make_table(
     """
     records = [read_record(path, trust) for path in find_runs(places)]
     notes = []
-    differing = conflicts(records)
+    differing = conflicts(records, allowed_to_vary(places))
     if differing:
         text = "\n".join(differing)
         if not force:

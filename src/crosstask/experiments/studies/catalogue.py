@@ -1,6 +1,7 @@
 """The list of studies."""
 
 from crosstask.experiments.studies.adaptation import TABLE6
+from crosstask.experiments.studies.exchange import EXCHANGE, PHASE
 from crosstask.experiments.studies.family import ARCHITECTURES, LINEAR, SCA_ABLATION
 from crosstask.experiments.studies.paper import ATTENTION_PARTS, BALANCING, TABLES, TASK_WEIGHTS
 from crosstask.experiments.studies.self_supervised import TABLE5
@@ -19,6 +20,8 @@ STUDIES: dict[str, Study] = {
         SCA_ABLATION,
         ARCHITECTURES,
         LINEAR,
+        EXCHANGE,
+        PHASE,
     )
 }
 

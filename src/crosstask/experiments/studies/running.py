@@ -20,6 +20,7 @@ from crosstask.suggest import nearest
 
 _NO_ARCHITECTURE = "none, tasks are checked only"
 FINISHED, ELSEWHERE, PARTLY, OPEN = "finished", "in another process", "started", "not started"
+WAITING = "waiting for the run that they begin from"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class PlannedRun:
     run: StudyRun
     place: Run
     config: dict[str, Any]
+
+    def ready(self) -> bool:
+        """Whether the run that it begins from, if any, is finished."""
+        name = self.run.start_name
+        return name is None or (self.place.path.parent / name / "metrics.json").is_file()
 
     def status(self) -> str:
         """What is on disk.
@@ -73,6 +79,10 @@ def plan(
         given = dict(run.options)
         merged = {**(options.get("options") or {}), **given.pop("options", {})}
         options |= given | {"seed": run.seed}
+        if run.length != 1 and isinstance(options.get("steps"), int):
+            options["steps"] = max(1, round(run.length * options["steps"]))
+        if run.start_name is not None:
+            options["init_from"] = str(output / run.start_name)
         if merged:
             options["options"] = merged
         config = whole_paths({"recipe": run.recipe, **options})
@@ -133,7 +143,7 @@ def check_given(given: Sequence[str], runs: Sequence[StudyRun], study: str) -> N
 
 
 def choose_rows(runs: Sequence[StudyRun], wanted: Sequence[str]) -> list[StudyRun]:
-    """The runs of these rows.
+    """The runs of these rows, and those that they begin from.
 
     Raises:
         ValueError: a row that the study does not have; the nearest are named.
@@ -142,7 +152,9 @@ def choose_rows(runs: Sequence[StudyRun], wanted: Sequence[str]) -> list[StudyRu
     for row in wanted:
         if row not in known:
             raise ValueError(nearest(row, known, "row of this study"))
-    return [run for run in runs if run.row in wanted]
+    chosen = [run for run in runs if run.row in wanted]
+    needed = {run.start_name for run in chosen}
+    return [run for run in runs if run in chosen or run.name in needed]
 
 
 def trainer(
@@ -181,7 +193,8 @@ def run_study(
         say: prints one line.
 
     Returns:
-        names of the runs that are "finished", "failed", or "in another process" at the end.
+        names of the runs that are "finished", "failed", "in another process" or waiting for the run
+        that they begin from (which failed, or is another process's) at the end.
 
     Raises:
         RunError: before anything is trained, a directory with other settings or a damaged one.
@@ -197,7 +210,7 @@ def run_study(
             if name in failed:
                 continue
             try:
-                if item.status() not in (PARTLY, OPEN):
+                if item.status() not in (PARTLY, OPEN) or not item.ready():
                     continue
                 say(f"[{number}/{len(planned)}] {name}")
                 train_one(item, _prepare(item))
@@ -216,10 +229,12 @@ def run_study(
                 say(f"{name} failed: {told or repr(error)}")
                 _note(item.place.path / "error.txt", traceback.format_exc())
     states = {i.run.name: i.status() for i in planned if i.run.name not in failed}
+    waiting = [i.run.name for i in planned if states.get(i.run.name) in (OPEN, PARTLY)]
     return {
         FINISHED: [n for n, s in states.items() if s == FINISHED],
         "failed": list(failed),
         ELSEWHERE: [n for n, s in states.items() if s == ELSEWHERE],
+        WAITING: waiting,
     }
 
 
@@ -269,7 +284,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def write_list(
-    path: Path, name: str, planned: Sequence[PlannedRun], baseline: str | None = None
+    path: Path,
+    name: str,
+    planned: Sequence[PlannedRun],
+    baseline: str | None = None,
+    varies: Sequence[str] = (),
 ) -> None:
     """The study's runs in order, for `crosstask table`, and what it measures them against."""
     listed: dict[str, Any] = {
@@ -278,4 +297,6 @@ def write_list(
     }
     if baseline == "none" or baseline in [item.run.row for item in planned]:
         listed["baseline"] = baseline
+    if varies:
+        listed["varies"] = list(varies)
     write_json(path, listed)

@@ -33,12 +33,16 @@ class StudyRun:
         recipe: name of the recipe.
         options: of the recipe, on top of its defaults and of what the command line says.
         seed: of weights, order and augmentation.
+        start: row whose run of the same seed and tasks it begins from.
+        length: its steps, as a multiple of the study's.
     """
 
     row: str
     recipe: str
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    start: str | None = None
+    length: float = 1.0
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -47,7 +51,15 @@ class StudyRun:
     @property
     def name(self) -> str:
         """The folder of the run inside the study's output."""
-        row = re.sub(r"[^A-Za-z0-9_.+=-]+", "-", self.row)
+        return self._folder(self.row)
+
+    @property
+    def start_name(self) -> str | None:
+        """The folder of the run that it begins from."""
+        return None if self.start is None else self._folder(self.start)
+
+    def _folder(self, row: str) -> str:
+        row = re.sub(r"[^A-Za-z0-9_.+=-]+", "-", row)
         return f"{row}.{letters(self.tasks)}.seed{self.seed}"
 
 
@@ -62,6 +74,7 @@ class Row:
         options: of the architecture.
         recipe_options: further options of the recipe.
         apart: one run for each task, with a network of its own.
+        start, length: see `StudyRun`.
     """
 
     name: str
@@ -70,6 +83,8 @@ class Row:
     options: Mapping[str, Any] = field(default_factory=dict)
     recipe_options: Mapping[str, Any] = field(default_factory=dict)
     apart: bool = False
+    start: str | None = None
+    length: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +99,8 @@ class Study:
             architecture its paper's, "matched" all the same.
         defaults: further options of the recipe unless the command line gives others; those that a
             recipe lacks are left out.
+        varies: conditions in which its rows differ on purpose (see `Record.conditions`); a table of
+            it allows them.
         baseline: the row that gains are measured against, or "none"; None are the networks of
             single tasks.
         description: one line; the first of `rows`' docstring if left out.
@@ -94,6 +111,7 @@ class Study:
     regime: str = "supervised"
     optimizer: str = "paper"
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    varies: tuple[str, ...] = ()
     baseline: str | None = None
     description: str = ""
 
@@ -123,6 +141,8 @@ class Study:
                             **row.recipe_options,
                         },
                         seed=seed,
+                        start=row.start,
+                        length=row.length,
                     )
                     found.setdefault(run.name, run)
         return list(found.values())
