@@ -35,7 +35,12 @@ ADDED: dict[str, tuple[Any, str]] = {
 
 
 # Options that recipes have got since, with the value that means what older runs did.
-ADDED: dict[str, Any] = {"select": "last", "scene_seed": 0, "depth_output": "softplus"}
+ADDED: dict[str, Any] = {
+    "select": "last",
+    "scene_seed": 0,
+    "depth_output": "softplus",
+    "label_shift": 0,
+}
 # How the scored checkpoint was chosen: `Experiment.select`, or the rule of runs before there was one.
 RULES = ("last", "best")
 BEST_ON_REPORTED = "best on the reported split"

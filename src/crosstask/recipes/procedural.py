@@ -153,6 +153,7 @@ def randomized(
     from crosstask.recipes.supervised import supervised_experiment
 
     chosen = choose_tasks(tasks, street_tasks(supervision.protocol, canonical_focal))
+    streets = streets.of_seed(training.seed)
     modalities = tuple(task.name for task in chosen)
     needed = tuple(dict.fromkeys(("segmentation", *modalities)))
     transform = augmentation(
@@ -167,6 +168,9 @@ def randomized(
         tasks=chosen,
         train_data=lambda: looks(replace(streets, size=rendered), "train", needed, transform),
         val_data=lambda: looks(streets, "val", modalities),
+        reported_data=(lambda: looks(streets, "test", modalities))
+        if streets.reports_test(training.select)
+        else None,
         size=streets.size,
         network=network,
         training=training,
@@ -185,13 +189,13 @@ def looks(
         streets,
         train_length=max(1, streets.train_length // count),
         val_length=max(1, streets.val_length // count),
+        test_length=max(1, streets.length("test") // count),
     )
-    parts = [
-        open_streets(
-            share, split, modalities, domain=domain, gap=gap, seed=seed, transform=transform
-        )
-        for seed, (domain, gap) in enumerate(_LOOKS)
-    ]
+    parts = []
+    for number, (domain, gap) in enumerate(_LOOKS):
+        scenes = replace(share, scene_seed=count * int(streets.scene_seed) + number)
+        options = {"domain": domain, "gap": gap, "transform": transform}
+        parts.append(open_streets(scenes, split, modalities, **options))
     return Mixture([(part, 1.0) for part in parts])
 
 
