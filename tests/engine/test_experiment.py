@@ -94,3 +94,14 @@ def test_scenes_follow_the_seed_where_asked(recipe: str) -> None:
         same = lambda a, b: bool((of[a][split] == of[b][split]).all())  # noqa: B023, E731
         assert same((0, 0), (1, 0)) and same((0, 0), (0, "seed")) and same((0, 1), (1, "seed"))
         assert not same((0, 0), (0, 1))
+
+
+def test_training_labels_may_be_fewer_and_displaced_and_those_that_score_stay() -> None:
+    options = {**TINY, "size": "32x64", "train_length": 60, "val_length": 60, "labelled": 0.25}
+    made = find_recipe("procedural.supervised")(**options, label_shift=2)
+    data, val = made.train_data(), made.val_data()
+    hidden = [data._unlabelled[task.name] for task in made.tasks]
+    assert all(30 < len(names) < 58 for names in hidden)  # 45 of 60, drawn for each task by itself
+    assert len({*hidden}) == len(made.tasks) == 4
+    assert data.label_shift == 2 and data.describe()["label_shift"] == 2
+    assert not val._unlabelled and val.label_shift == 0

@@ -50,6 +50,7 @@ class RunFacts:
     alphas: Directions = field(default_factory=dict)
     knockout: dict[str, Any] | None = None
     parameters: int = 0
+    rule: str = ""
 
 
 def collect(
@@ -79,6 +80,7 @@ def collect(
         _json(path / "metrics.json"),
         run.curves(),
         knockout=_json(path / "knockout.json") or None,
+        rule=run.rule(),
     )
     experiment = open_run(path, checkpoint, root, trust=trust)
     network = experiment.regime.inference_network()

@@ -121,7 +121,9 @@ def _results(run: RunFacts) -> str:
     rows.append(["score", show(None, "score", score), show(None, "score", trivial)])
     note = (
         '<p class="soft">The trivial predictor answers the most frequent class, and the mean of each '
-        "pixel for other tasks, whatever the image.</p>"
+        "pixel for other tasks, whatever the image."
+        + (f" Scored checkpoint: {run.rule}." if run.rule else "")
+        + "</p>"
     )
     return "<h3>Results</h3>" + note + _table(["metric", "this run", "trivial predictor"], rows)
 

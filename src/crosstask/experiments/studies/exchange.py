@@ -74,7 +74,7 @@ def phase(setting: Setting) -> list[Row]:
 def _cell(
     setting: Setting, name: str, tasks: tuple[str, ...], options: dict[str, Any]
 ) -> list[Row]:
-    rows = {
+    rows: dict[str, tuple[str, dict[str, Any]]] = {
         "multi_task_matched": ("multi_task_matched", {}),
         "compute_matched": ("multi_task_matched", compute_matched(setting)),
         "densemtl": ("densemtl", {}),
