@@ -74,8 +74,9 @@ def test_a_real_exchange_changes_the_target_and_is_whole_again_afterwards() -> N
 
     knockout(network, TASKS, score)
     score()
-    whole, *cuts, after = seen
+    whole, *cuts, without, after = seen
     assert len(cuts) == 6
+    assert all(torch.equal(without[name], whole[name]) for name in tasks)  # alpha is 0 untrained
     directions = [(s, t.name) for t in TASKS for s in tasks if s != t.name]
     for (_, target), outputs in zip(directions, cuts, strict=True):
         for name in tasks:
