@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,14 @@ from crosstask.engine.callbacks import Progress, RunLogger
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware
 from crosstask.engine.runs import BEST_ON_REPORTED, MetricsFile, Run, RunError, read_rows
-from crosstask.engine.training import RunData, _gathered, _prepare_network, _tell_the_batch, train
+from crosstask.engine.training import (
+    RunData,
+    _gathered,
+    _prepare_network,
+    _tell_the_batch,
+    initialise_from,
+    train,
+)
 from crosstask.evaluation.evaluate import Evaluator
 from crosstask.media.files import DiskFullError, write_json
 from crosstask.predict.model import load
@@ -529,3 +537,18 @@ def test_training_in_bf16(
     assert json.loads((tmp_path / "run" / "env.json").read_text())["precision"] == "bf16"
     weights = load(tmp_path / "run").network.state_dict().values()
     assert {w.dtype for w in weights if w.is_floating_point()} == {torch.float32}
+
+
+def test_of_another_architecture_the_encoder_alone_is_taken_over_and_told(
+    experiment: Make, tmp_path: Path
+) -> None:
+    options = {"steps": 1, "architecture": "densemtl"}
+    train(experiment(**options), tmp_path / "r", config={**CONFIG, "steps": 1}, progress=False)
+    regime = experiment(architecture="multi_task").regime
+    fitting, own = (len(m.state_dict()) for m in (regime.network.encoder, regime.network))
+    with pytest.warns(UserWarning, match=f"encoder only: {fitting} of {own} tensors taken over"):
+        initialise_from(regime, tmp_path / "r")
+    same = experiment(architecture="densemtl").regime
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert initialise_from(same, tmp_path / "r") == []
