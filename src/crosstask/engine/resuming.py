@@ -17,7 +17,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from crosstask.engine import checkpoints
-from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError, read_json, setting
+from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError, read_json
 from crosstask.media.files import remove_stale
 from crosstask.plugins.trust import whole_paths
 
@@ -158,7 +158,7 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
 def _differing(before: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     plain = _plain(config)
     keys = [k for k in dict.fromkeys([*before, *plain]) if k not in RESUME_MAY_CHANGE]
-    return [k for k in keys if setting(before, k) != setting(plain, k)]
+    return [k for k in keys if before.get(k) != plain.get(k)]
 
 
 def _other_machine(place: Run, machine: Mapping[str, Any]) -> list[str]:

@@ -31,24 +31,15 @@ WITHDRAWN: dict[str, Any] = {"mixed_batches": False, "domain_norms": False}
 ADDED: dict[str, tuple[Any, str]] = {
     "fit": ("squeeze", "score_at"),
     "depth_kind": ("z", "depth_scale"),
+    "select": ("last", "val_every"),
+    "scene_seed": (0, "train_length"),
+    "label_shift": (0, "labels_per_image"),
+    "depth_output": ("softplus", "protocol"),
 }
 
-
-# Options that recipes have got since, with the value that means what older runs did.
-ADDED: dict[str, Any] = {
-    "select": "last",
-    "scene_seed": 0,
-    "depth_output": "softplus",
-    "label_shift": 0,
-}
 # How the scored checkpoint was chosen: `Experiment.select`, or the rule of runs before there was one.
 RULES = ("last", "best")
 BEST_ON_REPORTED = "best on the reported split"
-
-
-def setting(config: Mapping[str, Any], key: str) -> Any:
-    """An option of a run; of one that is older than the option, what it did."""
-    return config.get(key, ADDED.get(key))
 
 
 class RunError(ValueError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstask.engine.interruption import Stopped
-from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError, setting
+from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError
 from crosstask.engine.training import train
 from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json
@@ -279,7 +279,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "\n".join(
         f"  {k}: {before.get(k)!r} there, {plain.get(k)!r} asked"
         for k in keys
-        if setting(before, k) != setting(plain, k)
+        if before.get(k) != plain.get(k)
     )
 
 
