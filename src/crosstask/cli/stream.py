@@ -6,7 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import add_engine, add_trust, model_or_default, trust_of
+from crosstask.cli.arguments import (
+    add_checkpoint,
+    add_engine,
+    add_trust,
+    model_or_default,
+    trust_of,
+)
 
 DESCRIPTION = """\
 Predict a camera, a network stream or a video as it runs. Of frames that come faster than the network
@@ -91,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         "--stall", type=float, default=5.0, metavar="SECONDS", help="without a frame: source lost"
     )
     parser.add_argument("--frames", type=int, metavar="N", help="end after N predictions")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
+    add_checkpoint(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--json", action="store_true")
     add_engine(parser)

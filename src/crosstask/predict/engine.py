@@ -37,7 +37,7 @@ def open_model(
     place: Path | str,
     engine: str = "auto",
     *,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     device: str | torch.device = "cpu",
     trust: Trust = False,
 ) -> SceneModel:
