@@ -388,12 +388,15 @@ def test_activation_checkpointing_trains_the_same_network(experiment: Make, tmp_
 def test_a_losses_row_is_that_of_its_step(
     experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
 ) -> None:
-    """With accumulation the loss of the step's last batch."""
-    seen, step = {}, Regime.training_step
+    """With accumulation the mean of the step's batches, which is the loss of the whole step."""
+    seen: dict[int, float] = {}
+    step = Regime.training_step
 
     def remember(self: Regime, batch: Any, batch_idx: int) -> Tensor:
         total = step(self, batch, batch_idx)
-        seen[self.global_step] = float(total.detach())
+        seen[self.global_step] = (
+            seen.get(self.global_step, 0.0) + float(total.detach()) / accumulate
+        )
         return total
 
     monkeypatch.setattr(Regime, "training_step", remember)

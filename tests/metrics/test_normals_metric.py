@@ -62,6 +62,31 @@ def test_median_of_many_is_good_to_a_hundredth():
     assert values["median"] == pytest.approx(np.median(angles), abs=0.01)
 
 
+def test_rounding_in_the_network_moves_the_median_no_more_than_the_angles():
+    """What differs between batch sizes and numbers of processes; few pixels, some at a node."""
+    angles = np.concatenate([np.random.default_rng(0).uniform(0, 40, 50), [10.0, 20.0, 20.005]])
+    medians = []
+    for nudge in (0.0, 1e-6, -1e-6, 1e-5):
+        metric, prediction, target = NormalsMetric(), turned(angles + nudge), turned(0 * angles)
+        metric.update(prediction.double(), target.double())
+        medians.append(metric.compute()["median"].item())
+    assert max(medians) - min(medians) < 1e-4
+    assert medians[0] == pytest.approx(np.median(angles), abs=0.01)
+
+
+def test_the_median_does_not_depend_on_the_order_of_images():
+    prediction = torch.nn.functional.normalize(torch.randn(6, 3, 20, 30), dim=1)
+    target = torch.nn.functional.normalize(torch.randn(6, 3, 20, 30), dim=1)
+    order = [3, 1, 5, 0, 2, 4]
+    one, other = NormalsMetric(), NormalsMetric()
+    one.update(prediction, target)
+    for index in order:
+        other.update(prediction[[index]], target[[index]])
+    assert torch.equal(one.nodes, other.nodes)
+    assert one.compute()["median"] == other.compute()["median"]
+    assert sum(one.details()["histogram"]) == one.count
+
+
 def rotated(vectors, degrees, seed):
     """Unit vectors turned by `degrees`, each about a random axis at a right angle to it."""
     axis = np.cross(vectors, random_unit(vectors.shape, seed), axis=1)

@@ -140,6 +140,26 @@ def test_a_click_reads_the_pixel(site: Site) -> None:
     assert "probability 0." in texts["edges"]
 
 
+def test_a_pixel_is_chosen_without_a_mouse(site: Site) -> None:
+    stage = site.page.locator("#images .ct-pick").first
+    assert "arrow keys" in stage.get_attribute("aria-label")
+    for _ in range(60):  # it can be reached with the Tab key alone
+        site.page.keyboard.press("Tab")
+        if stage.evaluate("pick => pick === document.activeElement"):
+            break
+    assert stage.evaluate("pick => getComputedStyle(pick).outlineStyle") == "solid"
+    for key in ("ArrowRight", "ArrowRight", "Shift+ArrowDown", "ArrowUp"):
+        site.page.keyboard.press(key)
+    site.page.wait_for_selector("text=column 27, row 34")  # from column 25, row 25
+    mark = site.page.locator("#images .ct-mark").last
+    assert mark.get_attribute("style").startswith("left: 27.5%; top: 69%")  # of every image
+    site.page.keyboard.press("Shift+ArrowDown")
+    site.page.keyboard.press("Shift+ArrowDown")
+    site.page.keyboard.press("Enter")  # at once, and never outside
+    site.page.wait_for_selector("text=column 27, row 49")
+    assert site.page.locator(".ct-reading").get_attribute("aria-live") == "polite"
+
+
 def test_the_attention_follows_the_click(site: Site) -> None:
     site.page.get_by_role("tab", name="Attention").click()
     cards = site.page.locator("#attention .ct-card")

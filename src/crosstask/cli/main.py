@@ -95,7 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def is_users(error: Exception) -> bool:
     """Whether an error is about input (one message) rather than a defect (a stack trace)."""
-    if {"NonFiniteError", "SampleError"} & {kind.__name__ for kind in type(error).__mro__}:
+    if {"NonFiniteError", "ProcessEndedError", "SampleError"} & {
+        kind.__name__ for kind in type(error).__mro__
+    }:
         return True
     if isinstance(error, ImportError):  # an extra that is not installed, and says how to get it
         return "pip install" in str(error)

@@ -22,8 +22,10 @@ page asks nobody but this server for anything. Needs the extra `web`. Stop it wi
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
 
+    from crosstask.web.guard import read_password
     from crosstask.web.server import check_port, load_gradio, start
 
+    password = read_password(args.password)
     check_port(args.host, args.port)  # says what is wrong before a model is loaded
     load_gradio()
 
@@ -45,7 +47,13 @@ def main(argv: list[str]) -> int:
         device=device,
         trust=trust_of(args),
     )
-    server = start(Studio(model, limits, size), args.host, args.port)
+    server = start(
+        Studio(model, limits, size),
+        args.host,
+        args.port,
+        password=password,
+        allowed_hosts=args.allow_host,
+    )
     print(f"crosstask serves {chosen} at {server.url} (Ctrl-C stops it)", flush=True)
     try:
         _wait()
@@ -63,7 +71,21 @@ def _parser() -> argparse.ArgumentParser:
         "if left out",
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; there is no password"
+        "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; see --password"
+    )
+    parser.add_argument(
+        "--password",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="ask visitors for the password that FILE holds; without FILE, that of CROSSTASK_PASSWORD",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name of this server, as visitors type it (of a proxy, say)",
     )
     parser.add_argument("--port", type=int, default=7860, help="0 takes a free one")
     parser.add_argument(

@@ -7,8 +7,10 @@ then nothing but starting the stream at another position.
 """
 
 import itertools
+import os
 import random
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import Any, cast
 
@@ -230,6 +232,20 @@ def _context(workers: int) -> str | None:
 
 
 def start_worker(number: int = 0) -> None:
-    """One thread; Ctrl-C, which a terminal sends to every process, is for the main process to act on."""
+    """One thread; a signal to all processes (Ctrl-C, SIGTERM of a cluster) is the main process's to act on.
+
+    It finishes its step and saves, for which it needs its workers. What it sends itself ends a worker.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_the_main_process, daemon=True).start()
     torch.set_num_threads(1)
+
+
+def _obey_the_main_process() -> None:
+    main = torch.multiprocessing.parent_process()
+    known = {os.getppid(), *([main.pid] if main is not None else [])}
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid not in known:
+        pass
+    os._exit(0)

@@ -24,6 +24,7 @@ from crosstask.engine.environment import environment
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware, check_compiler, choose
 from crosstask.engine.interruption import Watch
+from crosstask.engine.processes import watching
 from crosstask.engine.resuming import (
     FollowSchedule,
     Start,
@@ -130,6 +131,7 @@ def train(
     Raises:
         RunError: the directory is in use, holds another run, or cannot be resumed.
         Stopped: a signal came (Ctrl-C, SIGTERM); the step that it came in is saved.
+        ProcessEndedError: another of several processes ended; says which.
         NonFiniteError: loss, weights or outputs are not finite; the last good checkpoint is kept.
         DiskFullError: no room; the last good checkpoint is kept.
         ValueError: `compile` and `recompute` together, or no compiler.
@@ -171,10 +173,12 @@ def train(
             progress,
             val_set,
         )
-        _fit(trainer, experiment, RunData(experiment, train_set, val_set, start.step), start)
-        unreadable = _gathered(trainer, train_set)
-        rank = trainer.global_rank
-        _leave_the_other_processes()
+        advice = f"Run the same command with --resume: {place.path} goes on from what it saved last"
+        with watching(trainer.strategy.launcher, trainer.world_size, advice):
+            _fit(trainer, experiment, RunData(experiment, train_set, val_set, start.step), start)
+            unreadable = _gathered(trainer, train_set)
+            rank = trainer.global_rank
+            _leave_the_other_processes()
         if rank != 0:
             return {}
         if unreadable:

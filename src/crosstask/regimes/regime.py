@@ -115,6 +115,7 @@ class Regime(pl.LightningModule):
         self.description = ""  # model.json as text; every checkpoint carries it
         self.validation_metrics: dict[str, float] = {}
         self._losses: dict[str, Tensor] = {}
+        self._logged: dict[str, Tensor] = {}
         self._pending: list[tuple[int, list[str], dict[str, Tensor]]] = []
 
     def weigh_classes(self, weights: Mapping[str, Sequence[float]]) -> None:
@@ -240,10 +241,24 @@ class Regime(pl.LightningModule):
         total = self.balancer.combine(losses)
         self._losses = losses
         self._watch(total, losses, batch)
-        if self._logs_now():
-            values = {f"train/loss/{name}": loss.detach() for name, loss in losses.items()}
-            self.log_dict({**values, "train/loss": total.detach()})
+        values = {f"train/loss/{name}": loss for name, loss in losses.items()}
+        self.log_losses({**values, "train/loss": total}, batch_idx)
         return total
+
+    def log_losses(self, losses: Mapping[str, Tensor], batch_idx: int) -> None:
+        """Writes the mean over the batches and processes of an optimiser step.
+
+        Losses are weighted so that this mean is the loss of the whole step, see `Supervised`.
+        """
+        if not self._logs_now():
+            return
+        group = self.trainer.accumulate_grad_batches
+        for name, loss in losses.items():
+            before = self._logged.get(name, 0.0) if batch_idx % group else 0.0
+            self._logged[name] = before + loss.detach() / group
+        if (batch_idx + 1) % group == 0:
+            values = {name: self._logged[name] for name in losses}
+            self.log_dict(values, sync_dist=self.trainer.world_size > 1)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """`loss` arrives divided by the accumulated batches; the balancer gets that factor."""

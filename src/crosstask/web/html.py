@@ -100,12 +100,15 @@ def summary(scene: Scene, model: SceneModel) -> str:
     return message("; ".join(parts))
 
 
-def _stage(scene: Scene, images: str) -> str:
+def _stage(scene: Scene, images: str, name: str) -> str:
+    """Images in which a pixel can be chosen, with the mouse or with the arrow keys."""
     (row, column), (height, width) = scene.pixel, scene.size
     place = f"left:{100 * (column + 0.5) / width:.3f}%;top:{100 * (row + 0.5) / height:.3f}%"
     return (
-        f'<div class="ct-pick" data-height="{height}" data-width="{width}">{images}'
-        f'<span class="ct-mark" style="{place}"></span></div>'
+        f'<div class="ct-pick" data-height="{height}" data-width="{width}" data-row="{row}" '
+        f'data-column="{column}" tabindex="0" role="application" aria-label="{title(name)}: choose a '
+        'pixel with the arrow keys, ten pixels with Shift, and read it with Enter">'
+        f'{images}<span class="ct-mark" style="{place}"></span></div>'
     )
 
 
@@ -128,15 +131,16 @@ def images(scene: Scene, model: SceneModel) -> str:
         '<input type="range" class="ct-opacity" min="0" max="100" value="50" '
         'aria-label="opacity of the overlay"></label></div>'
     )
+    stage = _stage(scene, layers, "image")
     cards = "".join(_card(scene, model, name, uri) for name, uri in maps.items())
-    return f'{bar}{_stage(scene, layers)}<div class="ct-grid">{cards}</div>'
+    return f'{bar}{stage}<div class="ct-grid">{cards}</div>'
 
 
 def _card(scene: Scene, model: SceneModel, name: str, uri: str) -> str:
     task = next(t for t in model.tasks if t.name == name)
     key = task_legend(scene.prediction, task, _LEGEND_WIDTH, _LEGEND_TEXT)
     said = ", ".join(class_names(scene.prediction, task)) or "scale"
-    image = _stage(scene, f'<img alt="{title(name)}" src="{uri}">')
+    image = _stage(scene, f'<img alt="{title(name)}" src="{uri}">', name)
     return (
         f'<figure class="ct-card" data-task="{name}"><figcaption>{title(name)}</figcaption>'
         f'{image}<img class="ct-legend" alt="legend: {title(said)}" '
@@ -152,7 +156,7 @@ def reading(scene: Scene, model: SceneModel) -> str:
         for r in read_pixel(scene.prediction, model.tasks, row, column)
     )
     return (
-        f'<dl class="ct-reading"><div><dt>pixel</dt><dd>column {column}, row {row}</dd></div>'
+        f'<dl class="ct-reading" aria-live="polite"><div><dt>pixel</dt><dd>column {column}, row {row}</dd></div>'
         f"{cells}</dl>"
     )
 
@@ -166,7 +170,7 @@ def attention(scene: Scene, model: SceneModel) -> str:
     maps = reader.read(*scene.attention_pixel(), level)
     pixels = 2 ** (level or 0)
     intro = (
-        '<p class="ct-soft">Click a pixel: each row is a task that reads, each image in it a task '
+        '<p class="ct-soft">Click a pixel, or move to it with the arrow keys: each row is a task that reads, each image in it a task '
         "that is read. Bright is where the row's task looks, at the marked pixel, in the other "
         f"task's features (exchange at stride {pixels}); the brightest cell has the largest weight.</p>"
     )
@@ -191,8 +195,9 @@ def _attention_card(scene: Scene, found: AttentionMap) -> str:
         used = "" if found.alpha > 0 else " (not used yet)"
         facts.append(f"mean |alpha| {found.alpha:.3f}{used}")
     image = f'<img alt="attention of {title(found.target)}" src="{data_uri(drawn, _THUMB, True)}">'
+    stage = _stage(scene, image, f"attention of {found.target} to {found.source}")
     return (
-        f'<figure class="ct-card" {place}>{name}{_stage(scene, image)}'
+        f'<figure class="ct-card" {place}>{name}{stage}'
         f'<p class="ct-soft">{"; ".join(facts)}</p></figure>'
     )
 

@@ -1,5 +1,6 @@
 """The components of the web page, and what happens when they are used. Imports gradio."""
 
+import contextlib
 import hashlib
 import shutil
 import time
@@ -174,7 +175,7 @@ class Page:
         return self._pixel(replace(scene, level=level))
 
     def _forgotten(self) -> list[Any]:
-        text = "This image was forgotten after half an hour; take it again."
+        text = "This image was forgotten, after half an hour or for other visitors; take it again."
         return [gr.skip(), html.message(text, error=True), gr.skip()]
 
     def _pixel(self, scene: Scene) -> list[Any]:
@@ -212,13 +213,13 @@ class Page:
 
 
 def sweep(folder: Path, seconds: float) -> None:
-    """Deletes files that broken uploads and lost sessions left behind, older than `seconds`."""
-    for file in folder.rglob("*"):
-        try:
-            if file.is_file() and time.time() - file.stat().st_mtime > seconds:
-                file.unlink()
-        except FileNotFoundError:  # another visitor's thread was faster
-            continue
+    """Deletes files that broken uploads and lost sessions left behind, and empty folders, older than `seconds`."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is inside comes first
+        with contextlib.suppress(
+            OSError
+        ):  # another visitor's thread was faster; a folder with files
+            if time.time() - path.stat().st_mtime > seconds:
+                path.rmdir() if path.is_dir() else path.unlink()
 
 
 def figure_of(points: Float[Tensor, "n 3"], colors: UInt8[Tensor, "n 3"]) -> go.Figure:

@@ -7,18 +7,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from crosstask.web.guard import Guard, Uploads, log_refused
 from crosstask.web.session import Example, Studio, render_examples
 from crosstask.web.style import CSS
 
 MOST_SESSIONS = 32
-# Nothing but this server is ever asked for anything, whatever the page's code would like.
-CONTENT_POLICY = (
-    "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; form-action 'self'; "
-    "frame-ancestors 'self'; object-src 'none'"
-)
 
 
 def load_gradio() -> ModuleType:
@@ -86,12 +82,16 @@ def start(
     host: str = "127.0.0.1",
     port: int = 7860,
     examples: Sequence[Example] | None = None,
+    *,
+    password: str | None = None,
+    allowed_hosts: Sequence[str] = (),
 ) -> Server:
     """Serves the page from threads of this process; returns at once.
 
     Args:
         port: 0 takes a free one.
         examples: offered on the page; four rendered streets if left out.
+        password, allowed_hosts: see `crosstask.web.guard.Guard`.
 
     Raises:
         ValueError: the port is in use.
@@ -99,6 +99,8 @@ def start(
     """
     port = check_port(host, port)
     gradio = load_gradio()
+    # gradio prints a stack trace for whatever a visitor sends that does not fit.
+    gradio.queueing.traceback = SimpleNamespace(print_exc=log_refused)
     from starlette.middleware import Middleware
 
     from crosstask.web.page import Page
@@ -106,43 +108,32 @@ def start(
     folder = Path(tempfile.mkdtemp(prefix="crosstask-serve-"))
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     page = Page(studio, folder, render_examples() if examples is None else examples).build()
+    limit = round(studio.limits.upload_mb * 2**20)
+    guard = Middleware(
+        Guard,
+        host=host,
+        allowed=tuple(allowed_hosts),
+        password=password,
+        uploads=Uploads(folder, limit, studio.limits.uploads_a_minute, MOST_SESSIONS * limit),
+        waiting=MOST_SESSIONS,
+    )
     local = ["ui-sans-serif", "system-ui", "sans-serif"]
     try:
-        _, url, _ = page.queue(max_size=32).launch(
+        _, url, _ = page.queue(max_size=MOST_SESSIONS).launch(
             server_name=host,
             server_port=port,
             share=False,
             quiet=True,
             prevent_thread_lock=True,
             footer_links=[],
-            max_file_size=round(studio.limits.upload_mb * 2**20),
+            max_file_size=limit,
             state_session_capacity=MOST_SESSIONS,
             ssr_mode=False,
             theme=gradio.themes.Default(font=local, font_mono=["ui-monospace", "monospace"]),
             css=CSS,
-            app_kwargs={"middleware": [Middleware(_Headers)]},
+            app_kwargs={"middleware": [guard]},
         )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Server(url, folder, page)
-
-
-class _Headers:
-    """ASGI middleware: the content policy on every answer."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"content-security-policy", CONTENT_POLICY.encode()),
-                    (b"referrer-policy", b"no-referrer"),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-            await send(message)
-
-        await self.app(scope, receive, with_headers)

@@ -30,6 +30,7 @@ class Limits:
         seconds: longest time the network may compute for one image.
         shown_pixels: larger images are shrunk to this many pixels before they are predicted.
         points: most points of the 3-D view (the file holds all).
+        uploads_a_minute: of one visitor.
     """
 
     upload_mb: float = 20.0
@@ -37,6 +38,7 @@ class Limits:
     seconds: float = 60.0
     shown_pixels: int = 800_000
     points: int = 30_000
+    uploads_a_minute: int = 20
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

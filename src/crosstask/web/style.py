@@ -23,6 +23,10 @@ footer { display: none !important; }
 .ct-layer.ct-hidden { display: none !important; }
 .ct-mark { position: absolute; width: 16px; height: 16px; margin: -8px 0 0 -8px; border-radius: 50%;
   border: 2px solid #fff; box-shadow: 0 0 0 1.5px #000, inset 0 0 0 1.5px #000; pointer-events: none; }
+.ct-mark::before, .ct-mark::after { content: ""; position: absolute; background: #fff; box-shadow: 0 0 0 1px #000; }
+.ct-mark::before { left: 5.5px; top: -22px; width: 1px; height: 14px; }
+.ct-mark::after { top: 5.5px; left: -22px; height: 1px; width: 14px; }
+.ct-pick:focus-visible { outline: 3px solid var(--color-accent); outline-offset: 2px; }
 .ct-grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 12px; margin-top: 12px; }
 .ct-grid.ct-small { grid-template-columns: repeat(auto-fit, minmax(min(100%, 130px), 1fr)); margin: 4px 0 14px; }
 .ct-card { margin: 0; padding: 8px; background: #fff; color: #26282e; border: 1px solid #dfe1e6; border-radius: 8px; }
@@ -57,6 +61,39 @@ element.addEventListener('input', event => {
   else return;
   apply();
 });
+const place = (row, column) => document.querySelectorAll('.ct-pick').forEach(pick => {
+  pick.dataset.row = row;
+  pick.dataset.column = column;
+  const mark = pick.querySelector('.ct-mark');
+  mark.style.left = 100 * (column + 0.5) / Number(pick.dataset.width) + '%';
+  mark.style.top = 100 * (row + 0.5) / Number(pick.dataset.height) + '%';
+});
+// Arrow keys move the mark at once; the pixel is read when they rest, or with Enter.
+const arrows = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+let resting = null, focused = -1;
+element.addEventListener('keydown', event => {
+  const pick = event.target.closest('.ct-pick');
+  if (!pick || event.ctrlKey || event.altKey || event.metaKey) return;
+  const move = arrows[event.key];
+  if (!move && event.key !== 'Enter' && event.key !== ' ') return;
+  event.preventDefault();
+  const by = event.shiftKey ? 10 : 1, [down, right] = move || [0, 0];
+  const row = clamp(Number(pick.dataset.row) + by * down, Number(pick.dataset.height));
+  const column = clamp(Number(pick.dataset.column) + by * right, Number(pick.dataset.width));
+  place(row, column);
+  clearTimeout(resting);
+  const read = () => {
+    focused = [...element.querySelectorAll('.ct-pick')].indexOf(pick);
+    trigger('click', { row, column });
+  };
+  if (move) resting = setTimeout(read, 250); else read();
+});
+// New content takes the focus away from the image that the keys are in.
+const refocus = () => {
+  const pick = element.querySelectorAll('.ct-pick')[focused];
+  if (pick && document.activeElement === document.body) pick.focus({ preventScroll: true });
+  focused = -1;
+};
 element.addEventListener('click', event => {
   const example = event.target.closest('.ct-example');
   if (example) return trigger('click', { example: Number(example.dataset.example) });
@@ -66,11 +103,8 @@ element.addEventListener('click', event => {
   const width = Number(pick.dataset.width), height = Number(pick.dataset.height);
   const column = clamp((event.clientX - box.left) / box.width * width, width);
   const row = clamp((event.clientY - box.top) / box.height * height, height);
-  document.querySelectorAll('.ct-mark').forEach(mark => {
-    mark.style.left = 100 * (column + 0.5) / width + '%';
-    mark.style.top = 100 * (row + 0.5) / height + '%';
-  });
+  place(row, column);
   trigger('click', { row, column });
 });
-watch('value', apply);
+watch('value', () => { apply(); requestAnimationFrame(refocus); });
 """

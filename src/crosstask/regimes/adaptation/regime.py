@@ -165,8 +165,7 @@ class Adaptation(Supervised):
         total = super().training_step(batch, batch_idx)
         if self._discriminator_loss is not None:
             self._watch(total, {DISCRIMINATORS: self._discriminator_loss}, batch)
-            if self._logs_now():
-                self.log(f"train/loss/{DISCRIMINATORS}", self._discriminator_loss.detach())
+            self.log_losses({f"train/loss/{DISCRIMINATORS}": self._discriminator_loss}, batch_idx)
         return total
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
