@@ -222,3 +222,34 @@ def test_attributes_are_declared_rather_than_probed_for() -> None:
                 wrong.append(f"{path.relative_to(PACKAGE)}:{number}: {lines[number - 1].strip()}")
     assert not wrong, "\n".join(wrong)
     assert found <= MOST_PROBES, f"{found} look-ups by name; declare what is asked for"
+
+
+# Written another way: a log that grows, a lock, a note beside a failed run, a video's frames on their way.
+_NOT_ATOMIC = {
+    ("engine/runs.py", "open"),
+    ("engine/storing.py", "open"),  # the trainer's temporary file, see `Checkpoints`
+    ("experiments/studies/running.py", "write_text"),
+}
+
+
+def writes(path: Path) -> Iterator[tuple[str, str]]:
+    """(method, what it is called on) of the calls that write a file by its name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        mode = next((a.value for a in node.args[:1] if isinstance(a, ast.Constant)), "r")
+        opened = node.func.attr == "open" and isinstance(mode, str) and mode[:1] in ("w", "a", "x")
+        if opened or node.func.attr in ("write_text", "write_bytes"):
+            yield node.func.attr, ast.unparse(node.func.value)
+
+
+def test_files_are_written_whole_or_not_at_all() -> None:
+    """Through `atomic_path`, or functions of `media/files.py` that use it."""
+    wrong = [
+        f"{path.relative_to(PACKAGE)}: {place}.{method}"
+        for path in FILES
+        for method, place in writes(path)
+        if place != "temporary"
+        and (path.relative_to(PACKAGE).as_posix(), method) not in _NOT_ATOMIC
+    ]
+    assert not wrong

@@ -1,6 +1,10 @@
 """The training stream is a function of (seed, position), wherever it starts."""
 
+import os
 import signal
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,6 +19,7 @@ from crosstask.data.loading import (
     collate,
     evaluation_loader,
     mix_seed,
+    start_worker,
     train_loader,
 )
 
@@ -120,3 +125,37 @@ def test_loader_processes_leave_ctrl_c_to_the_main_process() -> None:
     """A terminal sends it to all; a loader process that dies of it would end training with an error."""
     loader = train_loader(_Signals(), batch_size=2, batches=1, seed=0, workers=1)
     assert bool(next(iter(loader))["ignored"].all())
+
+
+class _Terminated(_Signals):
+    """Its samples come after a SIGTERM that the main process has not sent."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        return super().__getitem__(index)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks who sent a signal")
+def test_loader_processes_leave_sigterm_to_the_main_process_and_obey_it() -> None:
+    loader = train_loader(_Terminated(), batch_size=2, batches=1, seed=0, workers=1)
+    assert len(next(iter(loader))["name"]) == 2
+    context = torch.multiprocessing.get_context("fork")
+    worker = context.Process(target=_sleep)
+    worker.start()
+    worker.terminate()
+    worker.join(20)
+    assert worker.exitcode in (0, -signal.SIGTERM)  # the latter before it got ready
+    with ProcessPoolExecutor(1, context, start_worker) as pool:
+        assert pool.submit(_survive).result(timeout=20) == "alive"
+
+
+def _sleep() -> None:
+    start_worker()
+    time.sleep(300)
+
+
+def _survive() -> str:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.1)
+    return "alive"

@@ -11,6 +11,7 @@ from crosstask.cli.prepare import WORKERS, add_prepare, run_prepare
 from crosstask.cli.progress import progress
 from crosstask.data.spacing import evenly
 from crosstask.engine.threads import choose_processes
+from crosstask.media.files import atomic_path
 
 
 def main(argv: list[str]) -> int:
@@ -178,7 +179,7 @@ def _print_bars(rows: list[tuple[str, float]]) -> None:
 
 
 def _preview(args: argparse.Namespace) -> int:
-    from crosstask.data.tools.preview import cloud_sample, point_cloud, sheet, write_ply
+    from crosstask.data.tools.preview import cloud_sample, sheet, write_cloud
 
     if args.count < 1 or args.width < 32:
         raise ValueError(f"--count is {args.count}, --width {args.width}; expected >= 1 and >= 32")
@@ -188,13 +189,13 @@ def _preview(args: argparse.Namespace) -> int:
     for split, dataset in datasets.items():
         indices = _shown(args, split, dataset)
         image = sheets[split]
-        image.parent.mkdir(parents=True, exist_ok=True)
-        sheet(dataset, indices, args.width).save(image)
+        with atomic_path(image) as temporary:
+            sheet(dataset, indices, args.width).save(temporary, format="PNG")
         written.append(str(image))
         sample = cloud_sample(dataset, indices)
         if sample is not None:
             cloud = image.with_suffix(".ply")
-            write_ply(cloud, *point_cloud(sample["image"], sample["depth"], sample["intrinsics"]))
+            write_cloud(cloud, sample)
             written.append(str(cloud))
     print(json.dumps({"files": written}) if args.json else "\n".join(written))
     return 0

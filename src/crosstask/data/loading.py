@@ -10,6 +10,7 @@ import itertools
 import os
 import random
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import Any, cast
@@ -237,7 +238,7 @@ def start_worker(number: int = 0) -> None:
     It finishes its step and saves, for which it needs its workers. What it sends itself ends a worker.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
+    if sys.platform == "linux":  # elsewhere there is no `sigwaitinfo`
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey_the_main_process, daemon=True).start()
     torch.set_num_threads(1)

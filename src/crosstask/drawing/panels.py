@@ -1,5 +1,6 @@
 """Images of samples and predictions: panels with legends, overlays, point clouds."""
 
+import io
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from crosstask.drawing.legends import INK, PAPER, SOFT, font, legend, shorten, to_image
+from crosstask.media.files import write_bytes
 from crosstask.tasks import Task
 
 _MISSING = (236, 237, 240)
@@ -79,9 +81,11 @@ def overlay(
 
 
 def save(path: str | PathLike[str], image: UInt8[Tensor, "3 h w"]) -> None:
-    """Writes PNG, or JPEG where the name ends in .jpg or .jpeg."""
+    """Writes PNG, or JPEG where the name ends in .jpg or .jpeg; whole or not at all."""
     kind = "JPEG" if Path(path).suffix.lower() in (".jpg", ".jpeg") else "PNG"
-    to_image(image).save(path, format=kind)
+    data = io.BytesIO()
+    to_image(image).save(data, format=kind)
+    write_bytes(Path(path), data.getvalue())
 
 
 def write_ply(
@@ -114,9 +118,7 @@ def write_ply(
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(cloud)}"]
     header += [f"property float {name}" for name in ("x", "y", "z")]
     header += [f"property uchar {name}" for name in ("red", "green", "blue")]
-    with Path(path).open("wb") as file:
-        file.write("\n".join([*header, "end_header\n"]).encode("ascii"))
-        file.write(cloud.tobytes())
+    write_bytes(Path(path), "\n".join([*header, "end_header\n"]).encode() + cloud.tobytes())
     return len(cloud)
 
 

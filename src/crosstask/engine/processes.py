@@ -19,6 +19,7 @@ from typing import Any
 
 import torch.distributed as dist
 from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 PERIOD, GRACE = 0.5, 10.0  # seconds
 _LEADER = "CROSSTASK_LEADER"  # process id of the first process, for those that it starts
@@ -56,7 +57,7 @@ class ProcessWatch:
         return None
 
     def _started(self) -> Sequence[subprocess.Popen[bytes]]:
-        started = list(getattr(self.launcher, "procs", []))
+        started = self.launcher.procs
         if started:
             for thread in threading.enumerate():  # Lightning's own, which kills without a word
                 if thread.name == "child-process-observer":
@@ -109,8 +110,11 @@ def watching(launcher: Any, processes: int, advice: str) -> Iterator[None]:
         launcher: see `ProcessWatch`; None where there is but one process.
         processes: how many train.
     """
-    started = isinstance(getattr(launcher, "cluster_environment", None), LightningEnvironment)
-    if not started or processes < 2:  # else torchrun's, or SLURM's
+    if (
+        processes < 2
+        or not isinstance(launcher, _SubprocessScriptLauncher)
+        or not isinstance(launcher.cluster_environment, LightningEnvironment)
+    ):  # alone, or started by torchrun or SLURM
         yield
         return
     watch = ProcessWatch(launcher, advice)

@@ -82,11 +82,9 @@ def write_prediction(
     image = panels.panel(
         prediction.image, {}, prediction.values, model.tasks, kinds=prediction.kinds
     )
-    with atomic_path(panel) as temporary:
-        panels.save(temporary, image)
+    panels.save(panel, image)
     sheet = folder / f"{stem}.json"
-    with atomic_path(sheet) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n")
+    write_json(sheet, facts)
     return [*files, panel, sheet]
 
 

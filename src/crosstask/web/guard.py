@@ -286,8 +286,8 @@ async def _refuse(send: Any, refused: Refused) -> None:
 
 def log_refused(error: BaseException | None = None) -> None:
     """One line about a request that failed, and where; a stack trace would bury the log."""
-    error = sys.exc_info()[1] if error is None else error
-    last = getattr(error, "__traceback__", None)
+    error = error or sys.exc_info()[1] or RuntimeError("unknown")
+    last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
     where = "" if last is None else f" ({last.tb_frame.f_code.co_filename}:{last.tb_lineno})"

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from crosstask.data.sample import DataError
+from crosstask.media.files import atomic_path, remove_stale, write_bytes, write_json
 
 _BYTES = ("segmentation", "edges")
 _IMAGES = ("image", "neighbours")
@@ -53,8 +53,9 @@ class FrameCache:
                 f"`cache` is {folder}, which is neither empty nor a cache of procedural streets; give another folder"
             )
         self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "settings.json").write_text(text)
-        _replace(note, json.dumps({"procedural_version": version}).encode())
+        remove_stale(self._folder)
+        write_bytes(self._folder / "settings.json", text.encode())
+        write_json(note, {"procedural_version": version})
 
     def path(self, number: int) -> Path:
         """File of a frame."""
@@ -85,17 +86,5 @@ class FrameCache:
             arrays[name] = (
                 value.to(torch.uint8).numpy() if name in (*_IMAGES, *_BYTES) else value.numpy()
             )
-        path = self.path(number)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                np.savez_compressed(file, **arrays)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+        with atomic_path(self.path(number)) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)

@@ -20,7 +20,7 @@ from crosstask.data.datasets.nyudv2 import CROP, FULL
 from crosstask.data.files import IMAGE_SUFFIXES, read_image, read_mat
 from crosstask.data.loading import start_worker
 from crosstask.data.sample import DataError
-from crosstask.media.files import atomic_path
+from crosstask.media.files import write_bytes
 
 T = TypeVar("T")
 LABELED, SPLITS, MAPPING = "nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat"
@@ -41,12 +41,6 @@ def run_jobs(jobs: Sequence[Job[T]], workers: int) -> Iterator[T]:
 
 def _call(job: Job[T]) -> T:
     return job()
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """The file is there whole or not at all."""
-    with atomic_path(path, size=len(data)) as temporary:
-        temporary.write_bytes(data)
 
 
 def _png(array: np.ndarray) -> bytes:
@@ -106,7 +100,7 @@ def nyudv2_lists(source: Path, root: Path) -> dict[str, int]:
             raise DataError(
                 f"{source / SPLITS} names frame {missing[0]}, which {LABELED} does not have"
             )
-        write_atomic(root / "gt_sets" / f"{split}.txt", ("\n".join(names) + "\n").encode())
+        write_bytes(root / "gt_sets" / f"{split}.txt", ("\n".join(names) + "\n").encode())
         counts[split] = len(names)
     return counts
 
@@ -130,9 +124,9 @@ def _nyudv2_frame(file: Path, root: Path, index: int, mapping: np.ndarray, depth
             f"{file}, frame {index + 1}: label {labels.max()}; expected 0 to {_RAW_CLASSES}"
         )
     rows, columns = _crop(image.shape[:2])
-    write_atomic(places["images"], _png(image[rows, columns]))
-    write_atomic(places["labels"], _png(mapping[labels][rows, columns]))
-    write_atomic(places[depth_key], _npy(depth[rows, columns]))
+    write_bytes(places["images"], _png(image[rows, columns]))
+    write_bytes(places["labels"], _png(mapping[labels][rows, columns]))
+    write_bytes(places[depth_key], _npy(depth[rows, columns]))
     return True
 
 
@@ -193,5 +187,5 @@ def _shrink(source: Path, target: Path, size: tuple[int, int]) -> bool:
     small = image.resize((size[1], size[0]), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, format="JPEG", quality=98, subsampling=0)
-    write_atomic(target, buffer.getvalue())
+    write_bytes(target, buffer.getvalue())
     return True

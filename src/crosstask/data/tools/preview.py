@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from crosstask import geometry
 from crosstask.data.dataset import SceneDataset
 from crosstask.data.sample import DataError, target_of
 from crosstask.drawing.legends import INK, PAPER, font, legend, text_width, to_image
+from crosstask.drawing.panels import write_ply
 from crosstask.tasks import ClassTable, Task
 from crosstask.tasks.target import Target, declared_by
 
@@ -134,27 +135,11 @@ def _page(rows: Sequence[Image.Image]) -> Image.Image:
     return page
 
 
-def point_cloud(
-    image: Float[Tensor, "3 h w"], depth: Float[Tensor, "1 h w"], intrinsics: Float[Tensor, "3 3"]
-) -> tuple[Float[Tensor, "n 3"], UInt8[Tensor, "n 3"]]:
-    """Points in camera coordinates (metres) and their colours, for every pixel with depth."""
-    known = depth[0] > 0
-    points = geometry.unproject(depth[None], intrinsics[None])[0][:, known]
-    colours = (image[:, known] * 255).round().to(torch.uint8)
-    return points.T.contiguous(), colours.T.contiguous()
-
-
-def write_ply(path: Path, points: Float[Tensor, "n 3"], colours: UInt8[Tensor, "n 3"]) -> None:
-    """Binary PLY with y up and z towards the viewer, as viewers expect."""
-    record = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
-    data = np.empty(len(points), dtype=record)
-    data["xyz"] = points.numpy() * np.array([1, -1, -1], dtype=np.float32)
-    data["rgb"] = colours.numpy()
-    fields = [f"property float {axis}" for axis in "xyz"]
-    fields += [f"property uchar {colour}" for colour in ("red", "green", "blue")]
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}", *fields]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes("\n".join([*header, "end_header\n"]).encode() + data.tobytes())
+def write_cloud(path: Path, sample: Mapping[str, Any]) -> None:
+    """The pixels of a sample that have depth, in its colours, as `panels.write_ply`."""
+    image, depth, intrinsics = sample["image"], sample["depth"], sample["intrinsics"]
+    points = geometry.unproject(depth[None], intrinsics[None])[0]
+    write_ply(path, points, (image * 255).round().to(torch.uint8), depth[0] > 0)
 
 
 def worst_first(dataset: SceneDataset, shares: Sequence[tuple[float, str]]) -> list[int]:
