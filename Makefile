@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test check format install docs clean mutants
+.PHONY: demo test fuzz check format install docs clean mutants
 
 # What the demo needs: the library and the pretrained encoders.
 $(VENV)/library: pyproject.toml
@@ -31,6 +31,10 @@ test: $(VENV)/installed
 # Makes the defects of tests/mutants.tsv, one at a time in a copy, and expects the tests to find each.
 mutants: $(VENV)/installed
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/mutants.py
+
+# A thousand damaged files; FILES and SEED choose others.
+fuzz: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m fuzz --files $(or $(FILES),1000) --seed $(or $(SEED),0)
 
 format: $(VENV)/installed
 	$(BIN)/ruff format src tests benchmarks runtime examples

@@ -106,7 +106,7 @@ def build(
         ModelFileError: foreign file, newer schema, impossible entry, unknown architecture or task.
         TrustError: a file would have to run that is not trusted.
     """
-    description = cleared(check_description(description), place, trust)
+    description = cleared(check_description(description, str(place)), place, trust)
     model = description["model"]
 
     def create(tasks: tuple[Task, ...]) -> nn.Module:
@@ -124,13 +124,17 @@ def build(
         network = create(tasks)
     except ModelFileError:
         raise
-    except ValueError:
-        raise  # says what is unknown, with the nearest names
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise
+        raise ModelFileError(
+            f"{place}: {error}"
+        ) from error  # what is unknown, with the nearest names
     except Exception as error:  # what types cannot tell, the parts refuse in many ways
         if "own_files" in description and not isinstance(error, KeyError | TypeError):
             raise  # a defect of the user's own file
         raise ModelFileError(
-            f"the model description is incomplete or damaged: {error!r}"
+            f"{place}: the model description is incomplete or damaged: {error!r}"
         ) from error
     return network, tasks
 

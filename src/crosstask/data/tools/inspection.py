@@ -202,9 +202,7 @@ def _pair_normals(
     dataset: Any, frame: Frame, loaded: dict[str, Tensor], size: tuple[int, int], findings: Findings
 ) -> None:
     """A sample of pixels with stored normals and normals from the depth beside them."""
-    depth = loaded.get("depth")
-    if depth is None and "depth" in frame.files and "depth" not in dataset.stored():
-        depth = dataset.load_target(frame, "depth", size)
+    depth = loaded.get("depth")  # None also where it is damaged, which is told
     if depth is None or "intrinsics" not in loaded or "normals" not in frame.files:
         return
     measured = depth_to_normals(depth, loaded["intrinsics"], size)
