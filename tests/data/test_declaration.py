@@ -47,12 +47,17 @@ def test_the_file_gives_options_and_an_argument_counts_before_it(tmp_path: Path)
         ("void: yes", "255"),
         ("- 1", "names"),
         ("depth_kind: x", "ray"),
+        ("depth_scale: .inf", "folder.yaml"),
+        ("depth_scale: -1", "above 0"),
+        ("masks: " + "x" * 5000, "masks"),
+        ("void: " + "9" * 5000, "not a sound YAML"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
     (folder(tmp_path) / "folder.yaml").write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=said) as caught:
         FolderDataset(tmp_path, "all")
+    assert str(tmp_path) in str(caught.value) and len(str(caught.value)) < 1000
 
 
 def test_ray_distances_become_depth_along_the_axis(tmp_path: Path) -> None:

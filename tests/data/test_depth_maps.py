@@ -95,3 +95,22 @@ def test_openexr_is_read_by_its_channel(tmp_path: Path) -> None:
     (tmp_path / "cut.exr").write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match=r"cut\.exr is damaged"):
         read_depth(tmp_path / "cut.exr", 1000)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_archives_damaged_anywhere_are_named(tmp_path: Path, suffix: str) -> None:
+    """Halves swapped, and every 7th byte another one: whatever the library raises."""
+    whole = write(tmp_path / f"whole{suffix}", METRES).read_bytes()
+    middle = len(whole) // 3
+    damaged = [whole[middle:] + whole[:middle], whole[: len(whole) // 2]]
+    for place in range(0, len(whole), 7):
+        damaged.append(whole[:place] + bytes([whole[place] ^ 0xA5]) + whole[place + 1 :])
+    path, named = tmp_path / f"a{suffix}", 0
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            read_depth(path, 1000)
+        except DataError as error:
+            assert str(path) in str(error)
+            named += 1
+    assert named > 20

@@ -128,3 +128,15 @@ def test_labelmes_ignore_is_no_class(tmp_path: Path) -> None:
     declared = declared_classes(None, listing)
     assert declared is not None and declared.ignored
     assert declared.table.names == ("_background_", "floor")
+
+
+def test_mistakes_name_the_file(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("floor\nwall\nfloor\n")
+    with pytest.raises(DataError, match=r"classes\.txt: .*floor"):
+        declared_classes(None, tmp_path / "classes.txt")
+    (tmp_path / "classes.txt").write_text("floor 1 2 ²\nwall 1 2 " + "9" * 5000 + "\n")
+    declared = declared_classes(None, tmp_path / "classes.txt")  # no colours, then
+    assert declared is not None and declared.table.names[0] == "floor 1 2 ²"
+    deep = save(tmp_path / "segmentation/a.npy", np.zeros((1, 1, 4, 5), np.uint8))
+    with pytest.raises(DataError, match=r"a\.npy has the shape \(1, 1, 4, 5\)"):
+        find_rule([deep], TABLE, False, "ids", 255).read(deep)

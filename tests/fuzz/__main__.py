@@ -111,7 +111,9 @@ class Fuzz:
             file.mkdir()
         else:
             file.symlink_to("/dev/zero" if way == "device" else file.name)
-        return {"file": str(file), "way": way, "bytes": False, "names": [str(file)]}
+        # Another ending may be looked for, and said to be missing.
+        place = str(file.with_suffix(""))
+        return {"file": str(file), "way": way, "bytes": False, "names": [place]}
 
     def lists(self, number: int) -> Iterator[Attempt]:
         """A folder each, of which one list is damaged."""

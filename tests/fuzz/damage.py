@@ -198,7 +198,7 @@ def line_changed(data: bytes, random: random.Random) -> bytes:
         lines[at] = "\t" + lines[at] + " é \x01"
     else:
         lines = lines * 2000
-    return "\n".join(lines).encode()
+    return ("\n".join(lines) + random.choice(("\n", "\n", ""))).encode()
 
 
 def text_encoded(data: bytes, random: random.Random) -> bytes:

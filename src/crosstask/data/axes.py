@@ -34,10 +34,14 @@ def permute_axes(stored: Float[Tensor, "3 *s"], axes: Axes) -> Float[Tensor, "3 
 
 
 def to_camera_axes(stored: Float[Tensor, "3 h w"], convention: str) -> Float[Tensor, "3 h w"]:
-    """Stored vectors as unit vectors in our axes; vectors shorter than 0.5 mean "unknown": 0."""
+    """Stored vectors as unit vectors in our axes; shorter than 0.5, or not finite, is "unknown": 0."""
     length = vector_length(stored)
-    factor = torch.where(length > 0.5, 1 / length, 0.0)
-    planes = [stored[channel] * (factor * sign) for channel, sign in CONVENTIONS[convention]]
+    known = (length > 0.5) & length.isfinite()
+    factor = torch.where(known, 1 / length, 0.0)
+    planes = [
+        torch.where(known, stored[channel] * (factor * sign), 0.0)
+        for channel, sign in CONVENTIONS[convention]
+    ]
     return torch.stack(planes)
 
 

@@ -1,5 +1,6 @@
 """`folder.yaml`: how the values of a folder of one's own are stored, said once, beside the files."""
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def declared_options(
             raise DataError(f"{root / NAME}: {nearest(str(name), list(usual), 'option')}")
         if not _fits(value, usual[name]):
             raise DataError(
-                f"{root / NAME}: `{name}` is {value!r}; expected a value like {usual[name]!r}"
+                f"{root / NAME}: `{name}` is {reprlib.repr(value)}; expected a value like {usual[name]!r}"
             )
     chosen = dict(usual) | {k: _like(v, usual[k]) for k, v in written.items()}
     return chosen | {name: value for name, value in given.items() if value is not None}
@@ -41,9 +42,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         return {}
     import yaml
 
+    text = read_text(path)
     try:
-        found = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, RecursionError) as error:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # the last of a date or number
         first = str(error).split("\n")[0]
         raise DataError(f"{path} is not a sound YAML file ({first})") from error
     if found is not None and not isinstance(found, dict):
@@ -55,7 +57,7 @@ def _fits(value: Any, usual: Any) -> bool:
     if isinstance(usual, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(usual, bool)
     if isinstance(usual, float):
-        return isinstance(value, int | float)
+        return isinstance(value, int | float) and abs(value) < 1e18
     return isinstance(value, type(usual))
 
 

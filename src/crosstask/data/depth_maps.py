@@ -5,7 +5,9 @@ and negative values are unknown.
 """
 
 import io
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,11 @@ from crosstask.media.reading import MOST_BYTES, check_file, read_bytes
 SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff", ".pfm", ".h5", ".hdf5", ".exr")
 _SENTINEL = 65535
 _EXR_NAMES = ("Z", "depth.Z", "depth.V", "Depth.Z", "depth", "Depth")
+# What zipfile, zlib and h5py raise on damaged files.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, OSError, ValueError, TypeError, RuntimeError, EOFError, KeyError,
+    struct.error, OverflowError,
+)  # fmt: skip
 _NAME = "depth"  # of the array in files that may hold several
 
 
@@ -107,7 +114,9 @@ def _npz(path: Path) -> np.ndarray:
             if sizes[name] > MOST_BYTES:
                 raise DataError(f"{path} unpacks to {sizes[name] / 2**20:.0f} MB; too large")
             return parse_npy(path, archive.read(name))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, KeyError) as error:
+    except DataError:
+        raise
+    except _DAMAGED as error:
         raise DataError(f"{path} is damaged, or no .npz file ({error}); save it again") from error
 
 
@@ -122,7 +131,9 @@ def _hdf5(path: Path) -> np.ndarray:
             if chosen.size * chosen.dtype.itemsize > MOST_BYTES:
                 raise DataError(f"{path} unpacks to {chosen.size} values; too large")
             return np.asarray(chosen[()])
-    except (OSError, RuntimeError, KeyError) as error:
+    except DataError:
+        raise
+    except _DAMAGED as error:
         raise DataError(f"{path} is damaged, or no HDF5 file ({error}); save it again") from error
 
 

@@ -5,6 +5,7 @@ file: class ids of 8 or 16 bits (also as a palette, or as three equal channels),
 classes.txt gives, or 0 and 255 of two classes. A file that does not follow it is an error.
 """
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,7 +147,7 @@ def find_rule(
     """
     if masks not in RULES or isinstance(void, bool) or not isinstance(void, int):
         raise DataError(
-            f"`masks` is {masks!r}, `void` {void!r}; expected one of {', '.join(RULES)} and an id"
+            f"`masks` is {reprlib.repr(masks)}, `void` {void!r}; expected one of {', '.join(RULES)} and an id"
         )
     if not len(table) <= void <= _DEEP_VOID and masks != "colors":
         raise DataError(
@@ -258,7 +259,7 @@ def declared_classes(classes: int | ClassTable | None, path: Path) -> DeclaredCl
         if words[0] == IGNORED and not names:
             ignored = True
             continue
-        if len(words) >= 4 and all(word.isdigit() and int(word) < 256 for word in words[-3:]):
+        if len(words) >= 4 and all(_is_byte(word) for word in words[-3:]):
             colors.append((int(words[-3]), int(words[-2]), int(words[-1])))
             words = words[:-3]
         names.append(" ".join(words))
@@ -268,9 +269,16 @@ def declared_classes(classes: int | ClassTable | None, path: Path) -> DeclaredCl
         )
     if not names:
         raise DataError(f"{path} names no class; expected one a line: name [red green blue]")
-    table = ClassTable(tuple(names), tuple(colors))
+    try:
+        table = ClassTable(tuple(names), tuple(colors))
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
     distinct = bool(colors) and len(set(colors)) == len(colors)
     return DeclaredClasses(table, distinct, ignored)
+
+
+def _is_byte(word: str) -> bool:
+    return word.isdecimal() and len(word) <= 3 and int(word) < 256
 
 
 def _no_colors(what: str) -> DataError:
@@ -282,6 +290,8 @@ def _no_colors(what: str) -> DataError:
 def _stored(path: Path, palette: bool = True) -> StoredMask:
     if path.suffix.lower() == ".npy":
         array = read_npy(path)
+        if array.ndim not in (2, 3):
+            raise DataError(f"{path} has the shape {array.shape}; expected (H, W) or (H, W, 3)")
         values = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
         return StoredMask(values.astype(np.uint8) if values.dtype == bool else values)
     return StoredMask(read_map(path), read_palette(path) if palette else None)

@@ -146,10 +146,11 @@ class Run:
             )
         try:
             text = self.config_file.read_text()
-            config = _mapping(self.config_file, yaml.safe_load(text), _PUT_BACK)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            found = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError, ValueError) as error:  # no text; no date or number
             line = str(error).splitlines()[0]
             raise RunError(f"{self.config_file} is damaged ({line}); {_PUT_BACK}") from error
+        config = _mapping(self.config_file, found, _PUT_BACK)
         if not text.endswith("\n"):  # it is written with one: a lost end would be a lost option
             raise RunError(f"{self.config_file} is cut off (no line end); {_PUT_BACK}")
         if lost := [key for key in needed if key not in config]:

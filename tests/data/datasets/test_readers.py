@@ -185,6 +185,15 @@ def test_axis_conventions_by_hand(axes: str, stored: tuple[int, int, int]) -> No
     assert torch.allclose(result, torch.tensor(ours, dtype=torch.float32))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, 0.2])
+def test_stored_vectors_that_are_no_directions_are_unknown(value: float) -> None:
+    from crosstask.data.axes import to_camera_axes
+
+    stored = torch.zeros(3, 1, 2)
+    stored[2], stored[2, 0, 1] = -3.0, value
+    assert to_camera_axes(stored, "camera")[:, 0].tolist() == [[0, 0], [0, 0], [-1, 0]]
+
+
 @pytest.mark.parametrize("axes", ["eigen", "ladicky", "camera"])
 def test_wrong_axes_are_found(tmp_path: Path, axes: str) -> None:
     from crosstask.data.axes import CONVENTIONS

@@ -30,7 +30,7 @@ def test_a_cached_frame_equals_a_rendered_one(
     assert _same(plain, data[2]) and len(_files(tmp_path)) == 1
     monkeypatch.setattr(data, "renderer", None)  # from here on nothing can be rendered
     assert _same(plain, data[2]) and list(plain) == list(data[2])
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_settings_do_not_share_frames(tmp_path: Path) -> None:
@@ -68,9 +68,9 @@ def test_a_failed_write_leaves_no_frame(tmp_path: Path, monkeypatch: pytest.Monk
         raise full
 
     monkeypatch.setattr("numpy.savez_compressed", refuse)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="there is no room for"):
         data[0]
-    assert not _files(tmp_path) and not list(tmp_path.rglob("*.partial"))
+    assert not _files(tmp_path) and not list(tmp_path.rglob("*.part"))
 
 
 def test_another_version_is_refused(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ Only images/ must be there.
         said = declared_options(Path(root), _USUAL, given)
         self.depth_scale, self.axes, self.validation = said["depth_scale"], said["axes"], validation
         self.depth_kind, self.undistort = said["depth_kind"], said["undistort"]
-        self._check_stored()
+        self._check_stored(Path(root))
         self._declared = declared_classes(classes, Path(root) / "classes.txt")
         value_range = said["value_range"]
         super().__init__(root, split, modalities, transform, value_range=value_range, **options)
@@ -142,16 +142,20 @@ Only images/ must be there.
         if "segmentation" in self.stored():
             self._rule = self._mask_rule(said["masks"], said["void"])
 
-    def _check_stored(self) -> None:
-        if not self.depth_scale > 0 or self.axes not in CONVENTIONS or not 0 < self.validation < 1:
+    def _check_stored(self, root: Path) -> None:
+        if (
+            not 0 < self.depth_scale < float("inf")
+            or self.axes not in CONVENTIONS
+            or not 0 < self.validation < 1
+        ):
             raise DataError(
-                f"`depth_scale` is {self.depth_scale}, `axes` {self.axes!r}, `validation` "
+                f"{root}: `depth_scale` is {self.depth_scale}, `axes` {self.axes!r}, `validation` "
                 f"{self.validation}; expected a number above 0, one of {', '.join(CONVENTIONS)}, a "
                 "share in (0, 1)"
             )
         if self.depth_kind not in ("z", "ray"):
             raise DataError(
-                f"`depth_kind` is {self.depth_kind!r}; expected z (along the optical axis) or ray (from "
+                f"{root}: `depth_kind` is {self.depth_kind!r}; expected z (along the optical axis) or ray (from "
                 "the camera)"
             )
 
@@ -172,7 +176,12 @@ Only images/ must be there.
         void = void if void != labels.VOID else void_label(len(table))  # 255 may be a class
         folder = self.root / "segmentation"
         files = [path for path in files_in(folder, nested=True) if path.is_file()]
-        return find_rule(files, table, self._declared.colored, masks, void)
+        try:
+            return find_rule(files, table, self._declared.colored, masks, void)
+        except DataError as error:
+            if str(self.root) in str(error):
+                raise
+            raise DataError(f"{folder}: {error}") from error
 
     @property
     def classes(self) -> ClassTable | None:
