@@ -51,6 +51,7 @@ def test_the_file_gives_options_and_an_argument_counts_before_it(tmp_path: Path)
         ("depth_scale: -1", "above 0"),
         ("masks: " + "x" * 5000, "masks"),
         ("void: " + "9" * 5000, "not a sound YAML"),
+        ("void: 255\n" * 10_000, "MB; expected at most"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstask.data.sample import DataError
-from crosstask.media.reading import read_text
+from crosstask.media.reading import MOST_YAML, check_file, read_text
 from crosstask.suggest import nearest
 
 NAME = "folder.yaml"
@@ -42,6 +42,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         return {}
     import yaml
 
+    check_file(path, MOST_YAML)
     text = read_text(path)
     try:
         found = yaml.safe_load(text)

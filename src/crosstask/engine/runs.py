@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from crosstask.media.files import atomic_path, naming_full_disk
+from crosstask.media.reading import MOST_YAML
 
 # A resumed run may differ in these only.
 RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "root", "val_every")
@@ -144,6 +145,8 @@ class Run:
                 f"{self.path} is not a run directory (no config.yaml); train one with "
                 f"`crosstask train RECIPE --run {self.path}`"
             )
+        if self.config_file.stat().st_size > MOST_YAML:
+            raise RunError(f"{self.config_file} is too large to be a run's options; {_PUT_BACK}")
         try:
             text = self.config_file.read_text()
             found = yaml.safe_load(text)

@@ -11,7 +11,7 @@ from torch import Tensor
 from crosstask.geometry.camera import CameraError, camera_matrix, check_camera
 from crosstask.geometry.lens import LENGTHS
 from crosstask.geometry.pinhole import scale_intrinsics
-from crosstask.media.reading import read_lines, read_text
+from crosstask.media.reading import MOST_YAML, check_file, read_lines, read_text
 
 SUFFIXES = (".txt", ".yaml", ".yml", ".json")
 # Names in a folder of images, the first that is there counts.
@@ -105,6 +105,7 @@ def read_camera(path: Path) -> CameraFile:
     if suffix == ".json":
         return _mapping(path, _parsed(path, json.loads))
     if suffix in (".yaml", ".yml"):
+        check_file(path, MOST_YAML)
         return _mapping(path, _parsed(path, _yaml))
     lines = [line.split("#")[0].split() for line in read_lines(path)]
     rows = [words for words in lines if len(words) > 4 and words[1] in _COLMAP]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 MOST_BYTES = 2**31  # of a file that is read into memory
 MOST_TEXT = 2**26
+MOST_YAML = 2**16  # its reader takes a minute for a megabyte
 _BOMS = (  # the longer ones first: UTF-32 little endian begins as UTF-16 does
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
