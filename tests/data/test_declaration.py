@@ -61,6 +61,13 @@ def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
     assert str(tmp_path) in str(caught.value) and len(str(caught.value)) < 1000
 
 
+@pytest.mark.parametrize("given", [{"depth_scale": "1000"}, {"void": 25.5}, {"undistort": "yes"}])
+def test_options_of_another_type_are_named(tmp_path: Path, given: dict[str, object]) -> None:
+    """As an edited config.yaml gives them."""
+    with pytest.raises(DataError, match=f"`{next(iter(given))}` is .*; expected a value like"):
+        FolderDataset(folder(tmp_path), "all", **given)
+
+
 def test_ray_distances_become_depth_along_the_axis(tmp_path: Path) -> None:
     folder(tmp_path)
     (tmp_path / "folder.yaml").write_text("depth_kind: ray\ndepth_scale: 512\nvoid: 7\n")

@@ -70,6 +70,8 @@ def test_what_this_program_writes_passes(good: dict[str, Any]) -> None:
         ("tasks", [None]),
         ("tasks", [{"type": 3}]),
         ("tasks", [{"type": "Depth"}] * 100_000),
+        ("training_camera", [1]),
+        ("training_camera", {"focal": [60.0]}),
         ("size", [0, 64]),
         ("size", [10**9, 10**9]),
         ("size", "32x64"),

@@ -33,6 +33,15 @@ def declared_options(
             raise DataError(
                 f"{root / NAME}: `{name}` is {reprlib.repr(value)}; expected a value like {usual[name]!r}"
             )
+    for name, value in given.items():
+        if (
+            value is not None
+            and isinstance(usual[name], int | float)
+            and not _fits(value, usual[name])
+        ):
+            raise DataError(
+                f"{root}: `{name}` is {reprlib.repr(value)}; expected a value like {usual[name]!r}"
+            )
     chosen = dict(usual) | {k: _like(v, usual[k]) for k, v in written.items()}
     return chosen | {name: value for name, value in given.items() if value is not None}
 

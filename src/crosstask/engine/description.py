@@ -88,6 +88,9 @@ def check_description(value: object, origin: str = "the model") -> dict[str, Any
             _check_size(value["size"])
         if value.get("feeding") is not None:
             _check_feeding(_of("feeding", value["feeding"], Mapping, "an object"))
+        if value.get("training_camera"):
+            camera = _of("training_camera", value["training_camera"], Mapping, "an object")
+            _check_pair("training_camera.focal", camera.get("focal"), 1e-3, 1e9)
     except _Wrong as error:
         raise ModelFileError(
             f"{origin}: {error}. The description is incomplete or damaged, or no model's: take a copy, "
