@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from crosstask.data import FolderDataset
+from crosstask.data.declaration import declared_options
 from crosstask.data.sample import DataError
 from crosstask.geometry.lens import ray_lengths
 
@@ -61,11 +62,16 @@ def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
     assert str(tmp_path) in str(caught.value) and len(str(caught.value)) < 1000
 
 
-@pytest.mark.parametrize("given", [{"depth_scale": "1000"}, {"void": 25.5}, {"undistort": "yes"}])
-def test_options_of_another_type_are_named(tmp_path: Path, given: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("name", "usual", "given"),
+    [("depth_scale", 1000.0, "1000"), ("void", 255, 25.5), ("undistort", True, "yes")],
+)
+def test_options_of_another_type_are_named(
+    tmp_path: Path, name: str, usual: object, given: object
+) -> None:
     """As an edited config.yaml gives them."""
-    with pytest.raises(DataError, match=f"`{next(iter(given))}` is .*; expected a value like"):
-        FolderDataset(folder(tmp_path), "all", **given)
+    with pytest.raises(DataError, match=f"`{name}` is {given!r}; expected a value like {usual!r}"):
+        declared_options(tmp_path, {name: usual}, {name: given})
 
 
 def test_ray_distances_become_depth_along_the_axis(tmp_path: Path) -> None:
