@@ -40,15 +40,14 @@ def test_a_signal_to_the_whole_process_group_saves(
     """As a terminal sends Ctrl-C, and a cluster SIGTERM: loader processes get it too."""
     run = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "crosstask", *command(run, workers=2, steps=10**6, **{"val-every": 10**6})],
+        [sys.executable, "-m", "crosstask", *command(run, workers=2, steps=10**6, **{"val-every": 2})],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )  # fmt: skip
     try:
         until = time.monotonic() + 300
-        rows = run / "metrics.csv"
-        while not (rows.is_file() and ",train/loss," in rows.read_text()):
+        while not (run / "checkpoints/last.ckpt").is_file():
             assert process.poll() is None and time.monotonic() < until, process.communicate()[1]
             time.sleep(0.1)
         os.killpg(process.pid, number)
@@ -59,7 +58,7 @@ def test_a_signal_to_the_whole_process_group_saves(
     assert process.returncode == code, said
     assert "continue with --resume" in said and "Traceback" not in said
     step = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
-    assert step >= 1 and f"stopped at step {step} of 1000000" in said
+    assert step >= 2 and f"stopped at step {step} of 1000000" in said
     assert not list(run.rglob("*.part"))
 
 

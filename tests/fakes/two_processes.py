@@ -38,7 +38,7 @@ def run(folder: Path, processes: int, steps: int, batch: int) -> None:
         size="32x64",
         steps=steps,
         batch_size=batch,
-        val_every=steps,
+        val_every=2,
         workers=0,
         freeze="norms",  # batch statistics are those of a process
     )
