@@ -544,9 +544,11 @@ def initialise_from(regime: Regime, run: Path | str) -> list[str]:
     """
     description, weights = checkpoints.find(run)
     left_out = checkpoints.copy_matching(regime.network, weights)
-    own = list(regime.network.state_dict())
+    own = regime.network.state_dict()
     taken = [name for name in own if name not in left_out]
-    only = "encoder only: " if all(name.startswith("encoder.") for name in taken) else ""
+    # Biases of predictions fit everywhere and carry nothing.
+    outside = [n for n in taken if not n.startswith("encoder.") and own[n].ndim > 1]
+    only = "" if outside else "encoder only: "
     if not any(name.startswith("encoder.") for name in left_out):
         take_over_input(regime, description["model"])
     place = Path(run)
