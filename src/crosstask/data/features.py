@@ -90,7 +90,7 @@ class FeatureStore:
     def key(self, image: Tensor) -> str:
         """What an image's file is named after: a digest of its values, shape and data type."""
         digest = hashlib.blake2b(f"{image.dtype} {tuple(image.shape)}".encode(), digest_size=16)
-        digest.update(image.contiguous().numpy())
+        digest.update(image.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def path(self, key: str) -> Path:

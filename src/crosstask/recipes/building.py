@@ -71,7 +71,7 @@ def with_losses(tasks: tuple[Task, ...], supervision: SupervisionSettings) -> tu
     Raises:
         ValueError: a loss of a task that is not among them.
     """
-    asked = {
+    asked: dict[str, Any] = {
         "segmentation_loss": supervision.segmentation_loss,
         "class_weights": supervision.class_weights,
         "edge_weight": supervision.edge_weight,
