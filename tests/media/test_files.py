@@ -122,3 +122,12 @@ def test_a_new_file_is_readable_like_any_other(tmp_path: Path) -> None:
     finally:
         os.umask(mask)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o644
+
+
+def test_numpys_short_write_is_a_full_disk(tmp_path: Path) -> None:
+    """It has no number: `65536 requested and 93 written`."""
+    with (
+        pytest.raises(DiskFullError, match=r"there is no room for .*a\.npy"),
+        atomic_path(tmp_path / "a.npy"),
+    ):
+        raise OSError("65536 requested and 93 written")

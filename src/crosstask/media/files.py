@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_WORDS = ("no space left", "disk quota exceeded", "file too large", "not enough space")
+_FULL_WORDS = (
+    "no space left", "disk quota exceeded", "file too large", "not enough space",
+    " requested and ",  # "65536 requested and 93 written": numpy's, without a number
+)  # fmt: skip
 
 
 class DiskFullError(OSError):
