@@ -12,11 +12,9 @@ from crosstask.data import FolderDataset
 from crosstask.data.transforms import evaluation
 from crosstask.engine.checkpoints import find
 from crosstask.engine.runs import Run
-from crosstask.engine.training import description
-from crosstask.engine.training_feeding import training_feeding
-from crosstask.media.files import write_json
 from crosstask.predict.model import SceneModel
 from crosstask.recipes.resolving import resolve
+from fakes import untrained
 from fakes.folder import scene_of
 from fakes.png import write_npy, write_png
 
@@ -45,29 +43,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def untrained_run(place: Path, root: Path, **options: Any) -> Path:
-    """A run directory as training leaves it, with weights that were drawn."""
-    asked = {"root": str(root), "tasks": ",".join(TASKS), "size": SIZE, "pretrained": False}
-    asked |= {"encoder": "resnet10t", "width": 0.125, "workers": 0, "canonical_focal": 40.0}
-    function, resolved = resolve("folder.supervised", asked | options)
-    experiment, run = function(**resolved), Run(place)
-    network = experiment.regime.network
-    for task in TASKS:  # so that outputs differ from pixel to pixel
-        for layer in network.prediction_layers(task):
-            with torch.no_grad():
-                layer.weight.mul_(8)
-                layer.bias.zero_()
-    config = {"recipe": "folder.supervised", **resolved}
-    run.path.mkdir()
-    run.write_config(config, {"precision": "32", "devices": 1, "num_nodes": 1})
-    feeding = training_feeding(experiment.train_data(), experiment.val_data())
-    write_json(run.path / "model.json", description(experiment, config, feeding=feeding))
-    run.last.parent.mkdir()
-    state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    torch.save({"state_dict": state}, run.last)
-    return run.path
-
-
 def scores_of_predictions(model: SceneModel, root: Path, size: Any = None) -> dict[str, float]:
     """The files' own labels against what `predict` says of the files."""
     data = FolderDataset(root, "val", TASKS, far=80.0)
@@ -92,7 +67,7 @@ def scores_of_predictions(model: SceneModel, root: Path, size: Any = None) -> di
 def test_evaluate_and_predict_agree_on_the_same_files(
     root: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    run = untrained_run(tmp_path / "run", root, **options)
+    run = untrained.write(tmp_path / "run", root, **options)
     scores = crosstask.evaluate(run)
     assert 0.001 < scores["segmentation/miou"] < 0.9 and 0.001 < scores["edges/f1"] < 0.9
     model = crosstask.load(run)
@@ -107,7 +82,7 @@ def test_evaluate_and_predict_agree_on_the_same_files(
 
 def test_a_model_without_the_record_is_fed_as_before(root: Path, tmp_path: Path) -> None:
     """In the image's own aspect, with as many pixels as training's size; `--size` as it is."""
-    description, _ = find(untrained_run(tmp_path / "run", root))
+    description, _ = find(untrained.write(tmp_path / "run", root))
     del description["feeding"]
     model = SceneModel(torch.nn.Identity(), (), description)
     assert model.place(60, 80).content == model.place(60, 80).canvas == (39, 52)
@@ -117,7 +92,7 @@ def test_a_model_without_the_record_is_fed_as_before(root: Path, tmp_path: Path)
 
 
 def test_runs_from_before_keep_squeezing(root: Path, tmp_path: Path) -> None:
-    run = Run(untrained_run(tmp_path / "run", root, fit="squeeze", score_at="resized"))
+    run = Run(untrained.write(tmp_path / "run", root, fit="squeeze", score_at="resized"))
     text = run.config_file.read_text()
     run.config_file.write_text(text.replace("fit: squeeze\n", ""))
     assert run.read_config()["fit"] == "squeeze"
@@ -127,7 +102,7 @@ def test_runs_from_before_keep_squeezing(root: Path, tmp_path: Path) -> None:
 def test_what_is_far_from_training_is_told_once(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = untrained_run(tmp_path / "run", root)
+    run = untrained.write(tmp_path / "run", root)
     for index in range(2):
         write_png(tmp_path / "in" / f"tall_{index}.png", scene_of(index, (96, 32)).image)
     out = tmp_path / "out"
@@ -143,7 +118,13 @@ def test_what_is_far_from_training_is_told_once(
 def test_training_cuts_and_zooms_at_the_scale_of_validation(root: Path) -> None:
     """With the aspect kept, zoom 1 is the scale at which validation sees the image."""
     options = {"root": str(root), "tasks": "segmentation,depth", "size": SIZE, "pretrained": False}
-    options |= {"encoder": "resnet10t", "width": 0.125, "zoom_min": 1.0, "zoom_max": 1.0}
+    options |= {
+        "architecture": "densemtl",
+        "encoder": "resnet10t",
+        "width": 0.125,
+        "zoom_min": 1.0,
+        "zoom_max": 1.0,
+    }
     function, resolved = resolve("folder.supervised", options)
     experiment = function(**resolved)
     train, val = experiment.train_data()[0], experiment.val_data()[0]

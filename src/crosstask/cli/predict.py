@@ -81,6 +81,14 @@ def _parser() -> argparse.ArgumentParser:
         help="HEIGHTxWIDTH: overlapping windows of this size, of the image at its own size "
         "(or at --size), instead of the whole image at once",
     )
+    parser.add_argument(
+        "--channel",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="file, or folder of files with the images' names, of a channel that is no part of them "
+        "(depth=depth_input/ of an RGB-D model)",
+    )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth frame only")
     parser.add_argument("--batch-size", type=int, default=4, help="frames that go in together")
@@ -136,8 +144,16 @@ def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:
         args.resume,
         args.video,
         args.camera_height,
+        dict(map(_channel, args.channel)),
     )
     return settings, window
+
+
+def _channel(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and Path(path).exists()):
+        raise ValueError(f"`channel` is {text!r}; expected NAME=PATH, a file or folder that exists")
+    return name, Path(path)
 
 
 def _facts(model: Any, settings: Any, window: tuple[int, int] | None) -> dict[str, Any]:
@@ -154,6 +170,7 @@ def _facts(model: Any, settings: Any, window: tuple[int, int] | None) -> dict[st
         "fx": settings.fx,
         "intrinsics": None if camera is None else camera.tolist(),
         "camera_height": settings.camera_height,
+        "channels": {name: str(path) for name, path in settings.channels.items()},
         "every": settings.every,
         "video": settings.video,
     }

@@ -3,7 +3,7 @@
 `model.json` holds the record under `feeding`:
 
     {"size": [256, 512], "fit": "keep", "aspects": [1.33, 1.78],
-     "channels": ["red", "green", "blue"], "ranges": {}}
+     "channels": ["red", "green", "blue"], "ranges": {}, "depth_scale": 1000.0}
 
 `size` is height and width of the network's input. `fit` says how validation fed it, which prediction
 repeats:
@@ -58,6 +58,7 @@ class Feeding:
         channels: names of the input's channels, in order.
         ranges: {channel: values that become 0 and 1} of channels that are no part of a photograph
             (metres, degrees).
+        depth_scale: units a metre of integers, of the channel `depth`.
 
     Raises:
         ValueError: an impossible entry; says what was expected.
@@ -68,6 +69,7 @@ class Feeding:
     aspects: tuple[float, float] | None = None
     channels: tuple[str, ...] = RGB
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    depth_scale: float = 1000.0
 
     def __post_init__(self) -> None:
         if self.fit not in FITS:
@@ -94,8 +96,10 @@ class Feeding:
         return Place(size, size)
 
     def _squeezed(self, aspect: float) -> Size:
+        if self.aspects is None:
+            return self.size
         height, width = self.size
-        low, high = self.aspects or (width / height, width / height)
+        low, high = self.aspects
         nearest = torch.sym_min(torch.sym_max(aspect, low), high)
         stretch = aspect / nearest
         # 0 within TOLERANCE, without a branch, which an export would take once for all images
@@ -123,6 +127,7 @@ class Feeding:
             "aspects": aspects,
             "channels": list(self.channels),
             "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+            "depth_scale": self.depth_scale,
         }
 
     @classmethod
@@ -137,6 +142,7 @@ class Feeding:
             aspects=None if aspects is None else (float(aspects[0]), float(aspects[1])),
             channels=tuple(spec.get("channels", RGB)),
             ranges={k: (float(v[0]), float(v[1])) for k, v in spec.get("ranges", {}).items()},
+            depth_scale=float(spec.get("depth_scale", 1000.0)),
         )
 
 

@@ -42,7 +42,7 @@ class Key:
 FIXED: Mapping[str, Key] = {
     key.name: key
     for key in (
-        Key("image", (3, "h", "w"), "RGB in [0, 1]"),
+        Key("image", ("c", "h", "w"), "RGB, or other channels, see `channels`; in [0, 1]"),
         Key("intrinsics", (3, 3), "pixels, integers at pixel centres"),
         Key("neighbours", ("k", 3, "h", "w"), "RGB in [0, 1]"),
         Key("poses", ("k", 4, 4), "target camera to neighbour camera, metres"),

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch.utils.data import Dataset
 
-from crosstask.data.feeding import Feeding
+from crosstask.data.feeding import RGB, Feeding
 from crosstask.data.sample import DataError
 from crosstask.tasks.classes import ClassTable
 
@@ -43,6 +43,11 @@ class Samples(Dataset[dict[str, Any]]):
     def frame_name(self, index: int) -> str:
         """Name of a sample, without reading it."""
         return str(index)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels of its images."""
+        return RGB
 
     def feeding(self) -> Feeding | None:
         """How stored images are brought to a network's input; None where it is not known."""
@@ -133,6 +138,10 @@ class Wrapped(Samples):
 
     def frame_name(self, index: int) -> str:
         return self.dataset.frame_name(index)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return self.dataset.channels
 
     def feeding(self) -> Feeding | None:
         return self.dataset.feeding()

@@ -19,7 +19,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from crosstask.data.feeding import FITS, Feeding, Fit, inside
+from crosstask.data.feeding import FITS, RGB, Feeding, Fit, inside
 from crosstask.data.sample import DataError
 from crosstask.data.tensor_types import Intrinsics, Poses, TargetMap, unwrap, wrap
 from crosstask.tasks.target import declared
@@ -163,6 +163,26 @@ class FitInside(v2.Transform):
         return self._call_kernel(F.pad, result, [0, 0, right, down])
 
 
+class OnColours(v2.Transform):
+    """Another transform on the first three channels of images alone; the others stay."""
+
+    def __init__(self, inner: v2.Transform) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *inputs: Any) -> Any:
+        """Colours out, changed, in again."""
+        sample = inputs[0]
+        pixels = {k: v for k, v in sample.items() if isinstance(v, tv_tensors.Image)}
+        colours = {k: tv_tensors.Image(v[..., :3, :, :]) for k, v in pixels.items()}
+        changed = self.inner(colours)
+        joined = {
+            k: tv_tensors.Image(torch.cat([changed[k], v[..., 3:, :, :]], dim=-3))
+            for k, v in pixels.items()
+        }
+        return {**sample, **joined}
+
+
 def _between(room: int) -> int:
     """A random offset between 0 and `room`, which may be negative (padding)."""
     low, high = min(room, 0), max(room, 0)
@@ -191,6 +211,7 @@ def training(
     depth: Literal["keep", "divide"] = "keep",
     flip: float = 0.5,
     jitter: float = 0.0,
+    channels: Sequence[str] = RGB,
 ) -> JointTransform:
     """The augmentation of a training set.
 
@@ -205,6 +226,7 @@ def training(
         flip: Probability of a mirror image.
         jitter: Probability of changed brightness, contrast, saturation (each 0.8-1.2) and hue
             (0.1 either way); 0 as in the paper.
+        channels: Names of the image's channels; the jitter changes red, green and blue alone.
     """
     if resize is not None and scale is not None:
         raise DataError("`resize` and `scale` exclude each other; give one of them")
@@ -220,7 +242,13 @@ def training(
         steps.append(v2.RandomHorizontalFlip(flip))
     if jitter > 0:
         colour = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1)
-        steps.append(v2.RandomApply([colour], p=jitter))
+        if tuple(channels[:3]) != RGB:
+            raise DataError(
+                f"`jitter` changes colours, which an image of {', '.join(channels)} does not have; "
+                "leave it at 0"
+            )
+        change: v2.Transform = v2.RandomApply([colour], p=jitter)
+        steps.append(change if len(channels) == 3 else OnColours(change))
     return JointTransform(steps)
 
 

@@ -141,7 +141,8 @@ def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
 @torch.no_grad()
 def _check(network: nn.Module, folded: nn.Module, tolerance: float) -> None:
     """On copies on the CPU: the convolutions of a GPU may be TF32, rougher than the tolerance."""
-    cpu, image = torch.device("cpu"), torch.rand(1, 3, 64, 96)
+    channels = network.in_channels if isinstance(network, SceneNetwork) else 3
+    cpu, image = torch.device("cpu"), torch.rand(1, channels, 64, 96)
     with full_precision(cpu):
         before, after = (copy.deepcopy(n).to(cpu).float().eval()(image) for n in (network, folded))
     for task, outputs in before.items():

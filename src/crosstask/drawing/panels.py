@@ -13,6 +13,7 @@ from torch import Tensor
 
 from crosstask.drawing.legends import INK, PAPER, SOFT, font, legend, shorten, to_image
 from crosstask.media.files import write_bytes
+from crosstask.media.images import visible
 from crosstask.tasks import Task
 
 _MISSING = (236, 237, 240)
@@ -20,7 +21,7 @@ _CELL = 400
 
 
 def panel(
-    image: Num[Tensor, "3 h w"],
+    image: Num[Tensor, "c h w"],
     targets: Mapping[str, Num[Tensor, "*t"]],
     predictions: Mapping[str, Num[Tensor, "*p"]],
     tasks: Sequence[Task],
@@ -33,7 +34,7 @@ def panel(
     light blank. Below the image lies the image blended with the predicted classes.
 
     Args:
-        image: RGB, floats in [0, 1] or uint8.
+        image: RGB (of other channels, see `media.images.visible`), floats in [0, 1] or uint8.
         targets: {task name: target without batch axis}; may be empty: one row of predictions.
         predictions: {task name: decoded prediction without batch axis}; may be empty.
         tasks: columns, in this order.
@@ -41,6 +42,7 @@ def panel(
         kinds: {task name: kind of its lengths, see `Task.kind_of`}, for the unit below the scale;
             without it that of targets.
     """
+    image = visible(image)
     rows = [(n, maps) for n, maps in (("truth", targets), ("prediction", predictions)) if maps]
     rows = rows or [("", {})]
     width, height = _cell_size(image)

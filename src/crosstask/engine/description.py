@@ -125,6 +125,8 @@ def _check_model(model: Mapping[str, Any]) -> None:
     _check_normalization(model.get("normalization"))
     if model.get("output_stride") is not None:
         _whole("model.output_stride", model["output_stride"], 1, 64)
+    if model.get("in_channels") is not None:
+        _whole("model.in_channels", model["in_channels"], 1, MOST_CHANNELS)
     options = _of("model.options", model.get("options"), Mapping, "an object")
     _check_options("model.options", options)
 
@@ -192,6 +194,7 @@ def _check_feeding(feeding: Mapping[str, Any]) -> None:
         raise _Wrong(f"`feeding.channels` has {len(names)} entries; expected 1 to {MOST_CHANNELS}")
     for name in names:
         _text("feeding.channels", name)
+    _number("feeding.depth_scale", feeding.get("depth_scale", 1000.0), 1e-6, LARGEST_NUMBER)
     ranges = _of("feeding.ranges", feeding.get("ranges", {}), Mapping, "an object")
     for name, ends in ranges.items():
         _check_pair(f"feeding.ranges.{name}", ends, -LARGEST_NUMBER, LARGEST_NUMBER)

@@ -36,6 +36,7 @@ ADDED: dict[str, tuple[Any, str]] = {
     "scene_seed": (0, "train_length"),
     "label_shift": (0, "labels_per_image"),
     "depth_output": ("softplus", "protocol"),
+    "channels": ("red,green,blue", "masks"),
 }
 
 # How the scored checkpoint was chosen: `Experiment.select`, or the rule of runs before there was one.

@@ -45,9 +45,9 @@ _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 @dataclass(frozen=True)
 class StoredImage:
     """A photograph: (3,H,W) upright pixels, uint8 or (deeper ones) float32 in [0,1], and the EXIF
-    orientation, 1 to 8, that it was turned by."""
+    orientation, 1 to 8, that it was turned by. Images of other channels have as many."""
 
-    pixels: Shaped[Tensor, "3 h w"]
+    pixels: Shaped[Tensor, "c h w"]
     orientation: int
 
 
@@ -71,6 +71,13 @@ def read_image(
 def as_float(pixels: Shaped[Tensor, "*c h w"]) -> Float[Tensor, "*c h w"]:
     """Bytes as float32 in [0,1]; floats as they are."""
     return pixels.float() / 255.0 if pixels.dtype == torch.uint8 else pixels
+
+
+def visible(image: Shaped[Tensor, "*b c h w"]) -> Shaped[Tensor, "*b 3 h w"]:
+    """An image as it is shown: its first three channels, or its first as grey."""
+    if image.shape[-3] >= 3:
+        return image[..., :3, :, :]
+    return image[..., :1, :, :].expand(*image.shape[:-3], 3, *image.shape[-2:])
 
 
 def read_upright(

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from crosstask.models.exchanges.base import Exchange
+from crosstask.models.networks.scene_network import SceneNetwork
 
 
 def count_macs(
@@ -48,7 +49,8 @@ def count_macs(
         counter,
     ):
         shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
-        functional_call(model, shapes, (torch.empty(1, 3, *size, device="meta"),))
+        channels = model.in_channels if isinstance(model, SceneNetwork) else 3
+        functional_call(model, shapes, (torch.empty(1, channels, *size, device="meta"),))
     for part, flops in counter.flops.items():
         parts.setdefault(part, {"parameters": 0, "macs": 0})["macs"] += flops // 2
     first = [part for part in ("encoder", "decoders", "exchanges", "heads") if part in parts]

@@ -96,6 +96,7 @@ def create_model(
     normalization: Normalization = "auto",
     output_stride: int | None = None,
     encoder_weights: str | Path | None = None,
+    in_channels: int = 3,
     **options: Any,
 ) -> nn.Module:
     """Build a network by name; plain PyTorch: image in, ``{task: [coarse, ..., fine]}`` out.
@@ -111,6 +112,8 @@ def create_model(
         output_stride: of the encoder, see `create_encoder`.
         encoder_weights: in place of `pretrained`: ``"auto"``, ``"none"``, a file or a package, see
             `create_encoder`.
+        in_channels: of the image; a pretrained first convolution is adapted as timm does: repeated, and
+            scaled so that its sum stays (summed for one channel). Colours come first.
         options: the architecture's own; its function in ``models/architectures`` lists them.
 
     Returns:
@@ -127,7 +130,11 @@ def create_model(
     _check_options(architecture, options)
     chosen = encoder or architecture.encoder
     weights = encoder_weights if encoder_weights is not None else "auto" if pretrained else "none"
-    named = {} if weights in ("auto", "none") else {"weights": weights}
+    named: dict[str, Any] = {} if weights in ("auto", "none") else {"weights": weights}
+    if in_channels < 1:
+        raise ValueError(f"`in_channels` is {in_channels}; expected at least 1")
+    if in_channels != 3:
+        named["in_chans"] = in_channels
     backbone = architecture.create_encoder(
         chosen, weights != "none", normalization, output_stride=output_stride, **named
     )
@@ -144,6 +151,7 @@ def create_model(
         "normalization": backbone.normalization,
         "encoder_weights": backbone.weights,
         "output_stride": output_stride,
+        **({} if in_channels == 3 else {"in_channels": in_channels}),
         "options": {key: _plain(value) for key, value in options.items()},
     }
     return model
@@ -165,6 +173,7 @@ def create_model_from_spec(
         width=spec["width"],
         normalization=spec["normalization"],
         output_stride=spec.get("output_stride"),
+        in_channels=spec.get("in_channels", 3),
         **spec["options"],
     )
     cast(Any, model).spec["encoder_weights"] = spec.get("encoder_weights")

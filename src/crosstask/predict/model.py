@@ -12,12 +12,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from crosstask import geometry
-from crosstask.data.feeding import SMALLEST, Feeding, Place, feed, of_area
+from crosstask.data.channels import Channels
+from crosstask.data.feeding import RGB, SMALLEST, Feeding, Place, feed, of_area
 from crosstask.engine import checkpoints
 from crosstask.evaluation.evaluate import flip_average, resize_output
 from crosstask.geometry.camera import check_camera
 from crosstask.geometry.ground_plane import rescale
-from crosstask.media.images import StoredImage, as_float, from_pil, read_upright
+from crosstask.media.images import StoredImage, as_float, from_pil, read_upright, visible
 from crosstask.media.orientation import stored_size
 from crosstask.media.value_range import ValueRange, parse_value_range
 from crosstask.plugins.trust import Trust
@@ -105,6 +106,36 @@ class SceneModel(nn.Module):
         """How training's images were brought to the network's input; None where not recorded."""
         return Feeding.from_spec(self.description.get("feeding"))
 
+    @property
+    def channels(self) -> Channels:
+        """What images consist of, as in training."""
+        return Channels.of_feeding(self.feeding)
+
+    def open(self, image: ImageLike, others: Mapping[str, Path | str] | None = None) -> StoredImage:
+        """An image with all channels of training, upright.
+
+        Args:
+            image: see `predict`.
+            others: {channel: file} of the channels with files of their own.
+
+        Raises:
+            ValueError: another number of channels than the model takes; unreadable files.
+        """
+        wanted = self.channels
+        if others and (unknown := [name for name in others if name not in wanted.ranges]):
+            raise ValueError(
+                f"`channels` has {unknown[0]!r}, which this model does not read from a file of its own; "
+                f"it takes {', '.join(wanted.names)}"
+            )
+        if isinstance(image, str | Path) and wanted.names != RGB:
+            files = {name: Path(path) for name, path in (others or {}).items()}
+            scale = self.feeding.depth_scale if self.feeding else 1000.0
+            return wanted.read(Path(image), files, self.value_range, scale)
+        found = to_image(image, self.value_range)
+        if len(found.pixels) != len(wanted.names):
+            raise ValueError(wrong_channels(len(found.pixels), wanted.names))
+        return found
+
     def place(self, height: int, width: int, size: tuple[int, int] | str | None = None) -> Place:
         """Where an image lies in the network's input: as in training, see `crosstask.data.feeding`.
 
@@ -134,11 +165,13 @@ class SceneModel(nn.Module):
         size: tuple[int, int] | str | None = None,
         flip: bool = False,
         camera_height: float | None = None,
+        channels: Mapping[str, Path | str] | None = None,
     ) -> Any:
         """Predicts one image, or a list of them one by one.
 
         Args:
-            image: path, Pillow image, (H,W,3) uint8 array, (3,H,W) tensor in [0,1], or a list.
+            image: path, Pillow image, (H,W,3) uint8 array, (3,H,W) tensor in [0,1], or a list. For
+                a model of other channels a path, or an array (H,W,C) or tensor (C,H,W) of them all.
             intrinsics: (3,3) of the image in pixels as stored: where EXIF turns the image upright,
                 the camera is turned along.
             fx: focal length in pixels; principal point in the middle.
@@ -147,18 +180,22 @@ class SceneModel(nn.Module):
             flip: average with the mirrored image.
             camera_height: metres of the camera above a ground that fills the lower middle of the
                 image, if known: depth is scaled to it, and is metric then. Needs a camera.
+            channels: {channel: file} of those with files of their own (RGB-D: {"depth": FILE}), as
+                `feeding.ranges` of model.json names them.
 
         Returns:
             A `Prediction` (a list of them for a list), at the image's own size.
         """
         if isinstance(image, list | tuple):
+            if channels:
+                raise ValueError("`channels` belongs to one image; predict images one by one")
             return [
                 self.predict(
                     i, intrinsics, fx=fx, size=size, flip=flip, camera_height=camera_height
                 )
                 for i in image
             ]
-        found = to_image(cast(ImageLike, image), self.value_range)
+        found = self.open(cast(ImageLike, image), channels)
         return self.predict_batch(
             found.pixels[None],
             turned_camera(intrinsics, found),
@@ -182,7 +219,7 @@ class SceneModel(nn.Module):
         """Predicts images of one size and one camera (frames of a video) together.
 
         Args:
-            images: (B,3,H,W), bytes or floats in [0,1].
+            images: (B,C,H,W), bytes or floats in [0,1], of the model's channels.
             intrinsics, fx, size, flip, camera_height: as for `predict`.
 
         Returns:
@@ -205,7 +242,7 @@ class SceneModel(nn.Module):
             Prediction(
                 image, {k: v[i] for k, v in values.items()}, camera, kinds, notes, told or ""
             )
-            for i, image in enumerate(as_float(images))
+            for i, image in enumerate(visible(as_float(images)))
         ]
 
     def values_of(
@@ -323,7 +360,7 @@ class SceneModel(nn.Module):
 
 
 def to_image(image: ImageLike, value_range: ValueRange | None = None) -> StoredImage:
-    """(3,H,W) RGB, upright, from a path, a Pillow image, an array or a tensor.
+    """(3,H,W) RGB, or (C,H,W) of an array or a tensor, upright.
 
     Args:
         value_range: of files and Pillow images, see `crosstask.media.value_range`.
@@ -333,14 +370,22 @@ def to_image(image: ImageLike, value_range: ValueRange | None = None) -> StoredI
     if isinstance(image, Image.Image):
         return from_pil(image, value_range)
     if isinstance(image, np.ndarray):
-        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] == 3:
+        if image.dtype == np.uint8 and image.ndim == 3:
             return StoredImage(torch.from_numpy(image.copy()).permute(2, 0, 1), 1)
         raise ValueError(f"`image` is {image.dtype} {image.shape}; expected uint8 (H, W, 3) RGB")
-    if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+    if image.ndim != 3 or not image.is_floating_point():
         raise ValueError(
             f"`image` is {image.dtype} {tuple(image.shape)}; expected float (3, H, W) RGB in [0, 1]"
         )
     return StoredImage(image.detach().float().cpu(), 1)
+
+
+def wrong_channels(found: int, names: Sequence[str]) -> str:
+    """What to say of an image that has not the model's channels."""
+    return (
+        f"the image has {found} channel{'s' * (found != 1)}; this model takes {len(names)}: "
+        f"{', '.join(names)}. Give an image of these, in this order, or take a model of other channels"
+    )
 
 
 def turned_camera(intrinsics: Tensor | None, image: StoredImage) -> Tensor | None:

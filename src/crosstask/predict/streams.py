@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crosstask.data.feeding import RGB
 from crosstask.media.files import write_json
-from crosstask.media.images import ImageError, StoredImage, read_upright
+from crosstask.media.images import ImageError, StoredImage
 from crosstask.media.value_range import few_levels
 from crosstask.media.video import (
     VideoDefect,
@@ -19,7 +20,7 @@ from crosstask.media.video import (
     stream_frames,
     video_orientation,
 )
-from crosstask.predict.model import Prediction, SceneModel, turned_camera
+from crosstask.predict.model import Prediction, SceneModel, turned_camera, wrong_channels
 from crosstask.predict.sinks import FORMATS, FrameFiles, FrameVideos
 from crosstask.predict.writing import write_prediction
 
@@ -34,6 +35,8 @@ class Settings:
         every: only every so manieth frame or image.
         resume: leave out what an earlier call has finished.
         video: "side-by-side" (one video), "per-task" (a video each) or "files" (as for images).
+        channels: {channel: file, or folder of files with the images' names} of the channels that have
+            files of their own.
     """
 
     intrinsics: Tensor | None = None
@@ -45,6 +48,7 @@ class Settings:
     resume: bool = False
     video: str = "side-by-side"
     camera_height: float | None = None
+    channels: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "every"):
@@ -136,10 +140,10 @@ def predict_images(
                 tick(1)
                 continue
             try:
-                image = read_upright(file, model.value_range)
+                image = model.open(file, beside(file, settings.channels))
                 warned = warned or _warn(file, image, model)
                 yield (name, file), image
-            except ImageError as error:
+            except ValueError as error:  # unreadable, or of other channels
                 bad.append((file, Outcome(defect=str(error))))
                 tick(1)
 
@@ -173,6 +177,8 @@ def predict_video(
     sheet = folder / f"{name}.json"
     if settings.resume and sheet.is_file():
         return Outcome(skipped=1)
+    if (names := model.channels.names) != RGB:
+        raise ValueError(f"{file}: {wrong_channels(3, names)}")
     rate = frame_rate(file) / settings.every
     outcome = Outcome()
     with ExitStack() as stack:
@@ -204,6 +210,25 @@ def predict_video(
         write_json(sheet, facts)
         outcome.files = [*outcome.files, sheet]
     return outcome
+
+
+def beside(file: Path, channels: Mapping[str, Path]) -> dict[str, Path]:
+    """{channel: the file of this image}, out of {channel: file or folder}.
+
+    Raises:
+        ImageError: a folder without, or with several, files of the image's name.
+    """
+    found = {}
+    for name, place in channels.items():
+        files = [place]
+        if place.is_dir():
+            files = sorted(path for path in place.iterdir() if path.stem == file.stem)
+        if len(files) != 1:
+            raise ImageError(
+                f"{place} has {len(files)} files named {file.stem}; expected one, the {name} of {file}"
+            )
+        found[name] = files[0]
+    return found
 
 
 def _warn(file: Path, image: StoredImage, model: SceneModel) -> bool:

@@ -15,7 +15,9 @@ from crosstask.regimes.regime import Regime
 from crosstask.tasks import Task
 
 
-def build_network(tasks: tuple[Task, ...], settings: NetworkSettings, seed: int = 0) -> Any:
+def build_network(
+    tasks: tuple[Task, ...], settings: NetworkSettings, seed: int = 0, in_channels: int = 3
+) -> Any:
     """The network, with weights that depend on `seed` alone (the caller's random state is kept)."""
     import torch
 
@@ -28,6 +30,7 @@ def build_network(tasks: tuple[Task, ...], settings: NetworkSettings, seed: int 
             encoder=settings.encoder,
             encoder_weights=settings.weights(),
             width=settings.width,
+            in_channels=in_channels,
             **(_depth_bins(name, tasks) | (settings.options or {})),
         )
 

@@ -48,6 +48,7 @@ def supervised(
     depth_kind: str = "z",
     masks: str = "auto",
     void: int = 255,
+    channels: str = "red,green,blue",
     canonical_focal: float | None = None,
     dataset: str = "folder",
     images: ReaderSettings = ReaderSettings(size="256x512", fit="keep", score_at="native"),
@@ -71,6 +72,8 @@ def supervised(
         masks: how segmentation/ is stored: ids, colors (those of classes.txt), binary (0 and 255 of
             two classes), or auto, which looks; `data check` tells what it found.
         void: stored id of unlabelled pixels of segmentation/.
+        channels: what images consist of, such as thermal, or red,green,blue,depth with depth_input/;
+            NAME=LOW..HIGH has files of its own, NAME_input/, of these values (depth: metres).
         dataset: folder, another name of `crosstask data list`, or FILE.py:NAME, a class of
             `crosstask.data.SceneDataset`.
         root: folder with images/ and a folder of each label that you have, named as its task.
@@ -85,13 +88,15 @@ def supervised(
         "depth_kind": depth_kind,
         "masks": masks,
         "void": void,
+        "channels": channels,
     }
     options = {"far": far, **_taken(stored, own_options(reader), reader.__name__)}
-    classes = reader(place, reader.splits[0], ()).classes
+    opened = reader(place, reader.splits[0], (), **_declared(options))
     return reader_experiment(
         reader,
-        folder_tasks(classes, near, far, canonical_focal, supervision.protocol),
+        folder_tasks(opened.classes, near, far, canonical_focal, supervision.protocol),
         name=reader.source,
+        channels=opened.channels,
         tasks=tasks,
         reader_options=options,
         images=images,
@@ -101,10 +106,15 @@ def supervised(
     )
 
 
+def _declared(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name == "channels"}
+
+
 def _taken(given: dict[str, Any], options: dict[str, Any], reader: str) -> dict[str, Any]:
     """How labels are stored, where it is not as usual (then the reader's own default, or the folder's
     own word, counts); what a reader would leave unread is refused."""
     usual = {"depth_scale": 1000.0, "depth_kind": "z", "masks": "auto", "void": 255}
+    usual["channels"] = "red,green,blue"
     unusual = {name: value for name, value in given.items() if value != usual[name]}
     for name, value in unusual.items():
         if name not in options:

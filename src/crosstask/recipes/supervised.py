@@ -1,10 +1,11 @@
 """From settings, tasks and data to a supervised experiment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crosstask.balancing import create_balancer
 from crosstask.data import transforms
+from crosstask.data.feeding import RGB
 from crosstask.engine.experiment import Data, Experiment
 from crosstask.recipes.building import (
     build_network,
@@ -37,6 +38,7 @@ def supervised_experiment(
     val_data: Data,
     reported_data: Data | None = None,
     size: str = "128x256",
+    in_channels: int = 3,
     network: NetworkSettings = NetworkSettings(),
     training: TrainingSettings = TrainingSettings(),
     supervision: SupervisionSettings = SupervisionSettings(),
@@ -48,10 +50,11 @@ def supervised_experiment(
         train_data: opens the training set.
         val_data: opens the validation set.
         reported_data: opens what the final scores are from, see `Experiment`.
+        in_channels: of the images.
     """
     name, tasks = network.name(tasks), with_losses(supervision.of(tasks), supervision)
     regime = Supervised(
-        build_network(tasks, network, training.seed),
+        build_network(tasks, network, training.seed, in_channels),
         tasks,
         create_balancer(training.balancing, tasks),
         optimizer_settings(training.optimizer, name, training.lr, training.encoder_lr),
@@ -80,6 +83,7 @@ def reader_experiment(
     tasks: str,
     reader_options: dict[str, Any] | None = None,
     usual: tuple[int, int] | None = None,
+    channels: Sequence[str] = RGB,
     images: ReaderSettings = ReaderSettings(),
     network: NetworkSettings = NetworkSettings(),
     training: TrainingSettings = TrainingSettings(),
@@ -92,6 +96,7 @@ def reader_experiment(
         available: the tasks that it teaches.
         name: of the dataset, for messages.
         reader_options: further arguments of the reader.
+        channels: names of its images' channels.
         usual: steps and images a batch where `training` leaves them open; what SCA-MTL's family
             publishes on this dataset is then taken for its members.
     """
@@ -121,6 +126,7 @@ def reader_experiment(
             scale=_zoom(images),
             flip=images.flip,
             jitter=images.jitter,
+            channels=channels,
         )
         shares = {"subset": images.subset, "labelled": images.labelled}
         place = needed_root(images.root, name)
@@ -138,6 +144,7 @@ def reader_experiment(
         train_data=train,
         val_data=val,
         size=images.size,
+        in_channels=len(channels),
         network=network,
         training=training,
         supervision=supervision,

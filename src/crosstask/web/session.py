@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crosstask.data import ProceduralStreets
-from crosstask.data.feeding import feed
+from crosstask.data.feeding import RGB, feed
 from crosstask.media.images import ImageError, read_image
 from crosstask.predict.attention import AttentionReader
 from crosstask.predict.model import Prediction, SceneModel
@@ -93,6 +93,11 @@ class Studio:
     def __init__(
         self, model: SceneModel, limits: Limits | None = None, size: tuple[int, int] | None = None
     ) -> None:
+        if (names := model.channels.names) != RGB:
+            raise ValueError(
+                f"the model takes {len(names)} channels ({', '.join(names)}), and the page shows images of "
+                "three channels only, red, green and blue; predict with `crosstask predict`"
+            )
         self.model, self.size = model, size
         self.limits = limits or Limits()
         self._lock = Lock()

@@ -1,6 +1,7 @@
 """`FolderDataset`: your own images and labels, one folder per modality."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,13 @@ from crosstask.data import labels
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
 from crosstask.data.binary_maps import SUFFIXES as BINARY_SUFFIXES
 from crosstask.data.binary_maps import grey_remark, read_binary
+from crosstask.data.channels import ENDING, Channels, plane_suffixes
 from crosstask.data.dataset import Frame, SceneDataset, as_map
 from crosstask.data.declaration import declared_options
 from crosstask.data.depth_maps import SUFFIXES as DEPTH_SUFFIXES
 from crosstask.data.depth_maps import read_depth
-from crosstask.data.files import (
-    IMAGE_SUFFIXES,
-    as_labels,
-    image_size,
-    list_images,
-    read_normals,
-)
+from crosstask.data.feeding import RGB, Feeding
+from crosstask.data.files import as_labels, image_size, list_images, read_normals
 from crosstask.data.masks import IGNORED, MaskRule, declared_classes, find_rule
 from crosstask.data.masks import SUFFIXES as MASK_SUFFIXES
 from crosstask.data.sample import DataError, unknown_intrinsics
@@ -49,7 +46,7 @@ _SUFFIXES = {
 # Options of how values are stored, which `folder.yaml` may give.
 _USUAL: dict[str, Any] = {
     "masks": "auto", "void": labels.VOID, "depth_scale": 1000.0, "depth_kind": "z", "axes": "camera",
-    "undistort": True, "value_range": "auto",
+    "undistort": True, "value_range": "auto", "channels": ",".join(RGB),
 }  # fmt: skip
 _PARTS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -61,7 +58,7 @@ class FolderDataset(SceneDataset):
     """Images with whatever labels you have; an image without one of them is void there.
 
     How values are stored may also stand in `folder.yaml` of the folder (`depth_scale: 256`, one a
-    line: masks, void, depth_scale, depth_kind, axes, undistort, value_range); an option given here
+    line: masks, void, depth_scale, depth_kind, axes, undistort, value_range, channels); an option given here
     counts before it.
 
     Args:
@@ -77,6 +74,9 @@ class FolderDataset(SceneDataset):
         axes: Axes of stored normals; `camera` (usual) is ours: x right, y down, z forward.
         undistort: Whether the distortion coefficients of a camera file are applied, to image (bilinear)
             and labels (nearest); False where the images are rectified already.
+        channels: What images consist of, see `crosstask.data.channels`: "red,green,blue" (usual);
+            "thermal" and other names for one grey channel; "red,green,blue,depth" with depth of the
+            sensor in `depth_input/`, "depth=0..5" for other metres than 0 to 10; bands of .npy files.
         validation: Share of the frames in `val` where `splits/` does not say.
         options: See `SceneDataset`.
 
@@ -101,6 +101,7 @@ root/
   normals/NAME.npy        (H, W, 3) unit vectors, 0 unknown (or 8-bit .png, 2 p / 255 - 1)
   edges/NAME.png          0 none, 255 edge, 127 unknown
   saliency/NAME.png       0 or 255
+  depth_input/NAME.png    depth that the network sees, where `channels` names depth; NAME_input/ for others
   intrinsics.txt          fx fy cx cy in pixels (or 3x3, 3x4), or intrinsics/NAME.txt per image; also
                           camera_info.yaml (ROS), .json (RealSense, Open3D), cameras.txt (COLMAP)
   classes.txt             one class a line: name [red green blue]
@@ -123,6 +124,7 @@ Only images/ must be there.
         depth_kind: str | None = None,
         axes: str | None = None,
         undistort: bool | None = None,
+        channels: str | Sequence[str] | None = None,
         validation: float = 0.2,
         **options: Any,
     ) -> None:
@@ -130,10 +132,12 @@ Only images/ must be there.
         given = {
             "masks": masks, "void": void, "depth_scale": depth_scale, "depth_kind": depth_kind,
             "axes": axes, "undistort": undistort, "value_range": None if values == "auto" else values,
+            "channels": channels,
         }  # fmt: skip
         said = declared_options(Path(root), _USUAL, given)
         self.depth_scale, self.axes, self.validation = said["depth_scale"], said["axes"], validation
         self.depth_kind, self.undistort = said["depth_kind"], said["undistort"]
+        self._input = Channels.parse(said["channels"])
         self._check_stored(Path(root))
         self._declared = declared_classes(classes, Path(root) / "classes.txt")
         value_range = said["value_range"]
@@ -184,6 +188,20 @@ Only images/ must be there.
             raise DataError(f"{folder}: {error}") from error
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        return self._input.names
+
+    def feeding(self) -> Feeding | None:
+        """With the channels, and the values of those with files of their own."""
+        found = super().feeding()
+        if found is None:
+            return None
+        ranges = dict(self._input.ranges)
+        return replace(
+            found, channels=self._input.names, ranges=ranges, depth_scale=self.depth_scale
+        )
+
+    @property
     def classes(self) -> ClassTable | None:
         return None if self._declared is None else self._declared.table
 
@@ -211,7 +229,7 @@ Only images/ must be there.
 
     def index(self) -> list[Frame]:
         """Every image of `images/`, in the part that the split gives it."""
-        images = list_images(self.root / "images", nested=True)
+        images = list_images(self.root / "images", self._input.suffixes, nested=True)
         if not images:
             raise self.wrong_root("images/*.jpg or *.png")
         by_name: dict[str, Path] = {}
@@ -224,6 +242,8 @@ Only images/ must be there.
         files = {name: {"image": path} for name, path in by_name.items()}
         for kind, suffixes in _SUFFIXES.items():
             self._add_labels(kind, suffixes, files)
+        for name in self._input.ranges:
+            self._add_labels(f"{name}{ENDING}", plane_suffixes(name), files)
         return [Frame(name, files[name]) for name in self._names(sorted(by_name))]
 
     def _add_labels(
@@ -253,9 +273,10 @@ Only images/ must be there.
         images = [
             Unread(path, "is not an image")
             for path in files_in(self.root / "images", nested=True)
-            if path.suffix.lower() not in IMAGE_SUFFIXES
+            if path.suffix.lower() not in self._input.suffixes
         ]
-        return unread_entries(self.root) + images
+        own = [f"{name}{ENDING}" for name in self._input.ranges]
+        return [u for u in unread_entries(self.root) if u.path.name not in own] + images
 
     def _names(self, names: Sequence[str]) -> Sequence[str]:
         if self.split == "all":
@@ -305,7 +326,20 @@ Only images/ must be there.
 
     def load_image(self, frame: Frame) -> Tensor:
         """See `SceneDataset`; of a lens that bends lines as a pinhole camera sees it."""
-        return self._straightened(frame, super().load_image(frame), None)
+        if self.channels == RGB:
+            return self._straightened(frame, super().load_image(frame), None)
+        others = {
+            name: frame.files[f"{name}{ENDING}"]
+            for name in self._input.ranges
+            if f"{name}{ENDING}" in frame.files
+        }
+        path, values = frame.files["image"], self.value_range
+        image = self._input.read(path, others, values, self.depth_scale).pixels
+        return self._straightened(frame, self._warned(image), None)
+
+    def orientation(self, frame: Frame) -> int:
+        """See `SceneDataset`; bands of data are never turned."""
+        return super().orientation(frame) if self._input.is_photograph else 1
 
     def stored_target(self, frame: Frame, name: str, size: tuple[int, int]) -> Tensor:
         """See `SceneDataset`; straightened as the image is, distances along the optical axis."""
@@ -369,6 +403,11 @@ Only images/ must be there.
     def read_as(self) -> dict[str, str]:
         """The rules of values that this folder's files are read by."""
         told = {}
+        if self.channels != RGB:
+            own = [
+                f"{n} from {n}{ENDING}/, {a:g}..{b:g}" for n, (a, b) in self._input.ranges.items()
+            ]
+            told["image"] = "; ".join([f"channels {', '.join(self.channels)}", *own])
         if self._rule is not None:
             told["segmentation"] = str(self._rule)
             if self._declared is not None and self._declared.ignored:

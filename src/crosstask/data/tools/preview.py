@@ -15,6 +15,7 @@ from crosstask.data.dataset import SceneDataset
 from crosstask.data.sample import DataError, target_of
 from crosstask.drawing.legends import INK, PAPER, font, legend, text_width, to_image
 from crosstask.drawing.panels import write_ply
+from crosstask.media.images import visible
 from crosstask.tasks import ClassTable, Task
 from crosstask.tasks.target import Target, declared_by
 
@@ -60,7 +61,7 @@ def sheet(dataset: SceneDataset, indices: Sequence[int], width: int = 360) -> Im
     scales = {n: tasks[n].color_scale(pixels[n]) for n in names}
     rows = []
     for sample in samples:
-        image = (sample["image"] * 255).round().to(torch.uint8)
+        image = (visible(sample["image"]) * 255).round().to(torch.uint8)
         size = (round(width * image.shape[-2] / image.shape[-1]), width)
         cells = [(sample["name"], _smooth(image, size))]
         for name in names:
@@ -139,7 +140,7 @@ def write_cloud(path: Path, sample: Mapping[str, Any]) -> None:
     """The pixels of a sample that have depth, in its colours, as `panels.write_ply`."""
     image, depth, intrinsics = sample["image"], sample["depth"], sample["intrinsics"]
     points = geometry.unproject(depth[None], intrinsics[None])[0]
-    write_ply(path, points, (image * 255).round().to(torch.uint8), depth[0] > 0)
+    write_ply(path, points, (visible(image) * 255).round().to(torch.uint8), depth[0] > 0)
 
 
 def worst_first(dataset: SceneDataset, shares: Sequence[tuple[float, str]]) -> list[int]:

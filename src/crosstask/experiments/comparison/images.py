@@ -17,6 +17,7 @@ from crosstask.engine.runs import RunError
 from crosstask.evaluation.evaluate import Evaluator, to_device
 from crosstask.experiments.comparison.records import find_runs, read_record
 from crosstask.media.files import atomic_path
+from crosstask.media.images import visible
 from crosstask.plugins.trust import Trust
 from crosstask.recipes.reopen import open_run
 from crosstask.tasks import Task
@@ -151,8 +152,8 @@ def _lines(
     return lines
 
 
-def _rgb(image: Float[Tensor, "3 h w"]) -> UInt8[Tensor, "3 h w"]:
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+def _rgb(image: Float[Tensor, "c h w"]) -> UInt8[Tensor, "3 h w"]:
+    return (visible(image).clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _sheet(titles: Sequence[str], lines: Sequence[Sequence[Tensor | None]]) -> Image.Image:

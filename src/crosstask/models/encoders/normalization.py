@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# A name of `NORMALIZATIONS`, or {"mean": three numbers, "std": three numbers} for RGB in [0, 1].
+# A name of `NORMALIZATIONS`, or {"mean": numbers, "std": numbers} of every channel, in [0, 1].
 Normalization = str | Mapping[str, Sequence[float]]
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -38,10 +38,34 @@ def choose_normalization(given: Normalization, encoder: str, pretrained: bool) -
     return given if isinstance(given, str) else {key: list(given[key]) for key in ("mean", "std")}
 
 
+def for_channels(normalization: Normalization, channels: int) -> Normalization:
+    """The normalisation of weights for colour, for an input of another number of channels.
+
+    The first three of more are colours; a further channel, or one of fewer than three, is made from the
+    weights of all three colours (timm's `adapt_input_conv`) and takes the mean of their numbers.
+
+    Returns:
+        `normalization` itself for three channels, else the numbers of each, as lists.
+    """
+    if channels == 3:
+        return normalization
+    statistics(normalization)
+    found = {}
+    for place, key in enumerate(("mean", "std")):
+        named = isinstance(normalization, str)
+        numbers = NORMALIZATIONS[normalization][place] if named else normalization[key]
+        if len(numbers) != channels:
+            average = round(sum(numbers) / len(numbers), 6)
+            kept = numbers if channels > len(numbers) == 3 else ()
+            numbers = [*kept, *[average] * (channels - len(kept))]
+        found[key] = list(numbers)
+    return found
+
+
 def statistics(
     normalization: Normalization,
-) -> tuple[Float[Tensor, "1 3 1 1"], Float[Tensor, "1 3 1 1"]]:
-    """Mean and standard deviation of each channel of an RGB image in [0, 1].
+) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
+    """Mean and standard deviation of each channel of an image in [0, 1]; of three for a name.
 
     Raises:
         ValueError: unknown name, or numbers that are none.
@@ -55,10 +79,11 @@ def statistics(
         numbers = NORMALIZATIONS[normalization]
     else:
         numbers = (tuple(normalization.get("mean", ())), tuple(normalization.get("std", ())))
-        if any(len(values) != 3 for values in numbers) or not all(s > 0 for s in numbers[1]):
+        uneven = not 0 < len(numbers[0]) == len(numbers[1])
+        if uneven or not all(s > 0 for s in numbers[1]):
             raise ValueError(
-                f"`normalization` is {dict(normalization)}; expected 'mean' and 'std' with three "
-                "numbers each, standard deviations above 0."
+                f"`normalization` is {dict(normalization)}; expected 'mean' and 'std' with a number "
+                "for each channel (three of RGB), standard deviations above 0."
             )
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in numbers)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in numbers)
     return mean, std

@@ -103,7 +103,7 @@ class PlainTransformer(nn.Module):
         self.strides = (CELL,) * 4 if self.pyramid is None else (4, 8, 16, 32)
         self.patch = int(cast(Any, transformer).patch_embed.patch_size[0])
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+    def forward(self, image: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Normalised image in, four maps fine to coarse out; cost is quadratic in the pixels."""
         maps = self.maps(image)
         return maps if self.pyramid is None else self.pyramid(maps)
@@ -128,7 +128,7 @@ class ChannelsFirst(nn.Module):
         self.backbone = backbone
         self.feature_info = cast(Any, backbone).feature_info
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+    def forward(self, image: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Maps (B,C,H,W)."""
         return [x.permute(0, 3, 1, 2).contiguous() for x in self.backbone(image)]
 

@@ -92,7 +92,7 @@ class MultiScaleNetwork(SceneNetwork):
                 outputs[task] = outputs[task][-1:]
         return outputs
 
-    def streams(self, image: Float[Tensor, "b 3 h w"], level: int) -> dict[str, Tensor]:
+    def streams(self, image: Float[Tensor, "b c h w"], level: int) -> dict[str, Tensor]:
         """Each task's features at a level (2 to 5), as an exchange at that level reads them."""
         if level not in LEVELS:
             raise ValueError(f"`level` is {level}; expected one of {LEVELS}.")

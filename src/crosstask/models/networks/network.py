@@ -103,7 +103,7 @@ class Network(SceneNetwork):
         """What the task's decoder may see; overridden where tasks share nothing."""
         return features
 
-    def streams(self, image: Float[Tensor, "b 3 h w"], level: int) -> dict[str, Tensor]:
+    def streams(self, image: Float[Tensor, "b c h w"], level: int) -> dict[str, Tensor]:
         """Each task's features at a level, as an exchange at that level reads them."""
         features = self.encode(image)
         streams: dict[str, Tensor] = {}

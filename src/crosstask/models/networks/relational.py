@@ -102,7 +102,7 @@ class RelationalNetwork(SceneNetwork):
             losses[f"auxiliary/{task}"] = self.auxiliary_weights.get(task, 1.0) * loss
         return losses
 
-    def streams(self, image: Float[Tensor, "b 3 h w"], level: int = 2) -> dict[str, Tensor]:
+    def streams(self, image: Float[Tensor, "b c h w"], level: int = 2) -> dict[str, Tensor]:
         """Each task's features at stride 4, as the exchange reads them."""
         if level != 2:
             raise ValueError(f"`level` is {level}; expected 2, where this network exchanges.")

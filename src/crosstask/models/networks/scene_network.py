@@ -51,8 +51,8 @@ class SceneNetwork(nn.Module):
         self.recompute = False
         self.spec: dict[str, Any] = {}
 
-    def encode(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """Features, fine to coarse, of the padded image (RGB in [0,1])."""
+    def encode(self, image: Float[Tensor, "b c h w"]) -> list[Tensor]:
+        """Features, fine to coarse, of the padded image (RGB in [0,1], or the channels of training)."""
         return self.encoder(pad_image(image, self.multiple))
 
     def encode_frozen(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
@@ -64,6 +64,11 @@ class SceneNetwork(nn.Module):
         return self.decode(cast(Encoder, self.encoder).from_pretrained(maps), size)
 
     @property
+    def in_channels(self) -> int:
+        """Channels of the image."""
+        return cast(Encoder, self.encoder).in_channels
+
+    @property
     def multiple(self) -> int:
         """Images are padded to multiples of this, in pixels."""
         return cast(Encoder, self.encoder).multiple
@@ -72,7 +77,7 @@ class SceneNetwork(nn.Module):
         """Outputs from features; `size` is the image's (H, W), by default that of the padded image."""
         raise NotImplementedError
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> dict[str, Any]:
+    def forward(self, image: Float[Tensor, "b c h w"]) -> dict[str, Any]:
         return self.decode(self.encode(image), (image.shape[-2], image.shape[-1]))
 
     def padded_size(self, features: list[Tensor]) -> tuple[int, int]:
@@ -84,7 +89,7 @@ class SceneNetwork(nn.Module):
         """The layers of a task whose bias is the output's starting value."""
         return cast(Any, self.decoders[task]).prediction_layers()
 
-    def streams(self, image: Float[Tensor, "b 3 h w"], level: int) -> dict[str, Tensor]:
+    def streams(self, image: Float[Tensor, "b c h w"], level: int) -> dict[str, Tensor]:
         """Each task's features at a level, as an exchange at that level reads them."""
         raise NotImplementedError
 
@@ -107,7 +112,7 @@ class SceneNetwork(nn.Module):
 
     def attention(
         self,
-        image: Float[Tensor, "b 3 h w"],
+        image: Float[Tensor, "b c h w"],
         target: str,
         source: str,
         pixel: tuple[int, int],
@@ -134,7 +139,7 @@ class SceneNetwork(nn.Module):
         return exchange.attention(self.streams(image, chosen), target, source, cell)
 
 
-def pad_image(image: Float[Tensor, "b 3 h w"], multiple: int) -> Float[Tensor, "b 3 H W"]:
+def pad_image(image: Float[Tensor, "b c h w"], multiple: int) -> Float[Tensor, "b c H W"]:
     """Repeat the last row and column until height and width are multiples of `multiple`."""
     height, width = image.shape[-2:]
     if height < SMALLEST or width < SMALLEST:

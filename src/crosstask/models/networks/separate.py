@@ -21,6 +21,7 @@ class SeparateEncoders(nn.Module):
         self.tasks = nn.ModuleDict(dict(encoders))
         self.channels, self.strides = first.channels, first.strides
         self.multiple, self.normalization = first.multiple, first.normalization
+        self.in_channels = first.in_channels
 
     def forward(self, image: Tensor) -> list[Tensor]:
         return [feature for encoder in self.tasks.values() for feature in encoder(image)]
