@@ -9,7 +9,7 @@ from timm.layers.pool2d_same import AvgPool2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crosstask.data.feeding import Place
+from crosstask.data.feeding import RGB, Place
 from crosstask.deploy.interface import Interface, output_names
 from crosstask.models.layers.sizes import crop
 from crosstask.models.networks.scene_network import SceneNetwork
@@ -28,6 +28,7 @@ class Graph(nn.Module):
     def __init__(self, model: SceneModel, interface: Interface, traced: bool = True) -> None:
         super().__init__()
         self.tasks, self.interface, self.rule = model.tasks, interface, place_rule(model, interface)
+        self.channels = model.channels.names
         network = copy.deepcopy(model.network)
         self.network = (with_even_pools(network) if traced else network).cpu().eval()
         if isinstance(self.network, SceneNetwork):
@@ -55,7 +56,8 @@ class Graph(nn.Module):
         height, width = image.shape[-2:]
         place = self.rule(height, width)
         seen, whole = place.content, self.interface.size == "native"
-        outputs = self.network((image if whole else fed(image, place)).to(self.dtype))
+        given = image if whole else fed(image, place, self.channels == RGB)
+        outputs = self.network(given.to(self.dtype))
         raw = {task.name: outputs[task.name][-1].float() for task in self.tasks}
         if self.interface.outputs == "raw":
             return tuple(raw.values())
@@ -82,7 +84,7 @@ class Graph(nn.Module):
         height, width = self.interface.image_size or size
         if self.interface.image_size is not None:
             batch = 1
-        image = torch.randint(0, 256, (batch, 3, height, width)) / 255.0
+        image = torch.randint(0, 256, (batch, len(self.channels), height, width)) / 255.0
         if self.rule(height, width).content != (height, width):
             image = image[..., :1, :1].expand(-1, -1, height, width).contiguous()
         if self.interface.input == "uint8":
@@ -98,13 +100,13 @@ def place_rule(model: SceneModel, interface: Interface) -> Callable[[int, int], 
     return lambda height, width: model.place(height, width, None if size == "dynamic" else size)
 
 
-def fed(image: Tensor, place: Place) -> Tensor:
+def fed(image: Tensor, place: Place, rounded: bool = True) -> Tensor:
     """As `crosstask.data.feeding.feed`, without a question about sizes, which tracing would answer
-    once for all images. Rounded to bytes as there."""
+    once for all images. Rounded to bytes as photographs are there; other channels are floats."""
     small = F.interpolate(
         image, size=place.content, mode="bilinear", align_corners=False, antialias=True
     )
-    small = (small * 255.0).round() / 255.0
+    small = (small * 255.0).round() / 255.0 if rounded else small
     if place.content is place.canvas:
         return small
     down, right = (c - s for c, s in zip(place.canvas, place.content, strict=True))

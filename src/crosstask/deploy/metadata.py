@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from crosstask.data.feeding import RGB
 from crosstask.deploy.graph import Graph
 from crosstask.models.networks.scene_network import SceneNetwork
 from crosstask.predict.model import SceneModel
@@ -45,9 +46,11 @@ def metadata(model: SceneModel, graph: Graph) -> dict[str, str]:
 
 def _input(graph: Graph) -> str:
     interface = graph.interface
-    image = "image: (batch, 3, height, width) float32 RGB in [0, 1]"
+    number = len(graph.channels)
+    kind = "RGB" if graph.channels == RGB else f"({', '.join(graph.channels)})"
+    image = f"image: (batch, {number}, height, width) float32 {kind} in [0, 1]"
     if interface.input == "uint8":
-        image = "image: (batch, height, width, 3) uint8 RGB"
+        image = f"image: (batch, height, width, {number}) uint8 {kind}"
     size = "at its own size"
     if isinstance(interface.size, tuple):
         size = f"resized to {interface.size[0]} x {interface.size[1]} inside"
