@@ -40,5 +40,5 @@ def write(place: Path, root: Path, **options: Any) -> Path:
     write_json(run.path / "model.json", told)
     run.last.parent.mkdir()
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    torch.save({"state_dict": state}, run.last)
+    torch.save({"state_dict": state, "global_step": 0}, run.last)
     return run.path
