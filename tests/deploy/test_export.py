@@ -234,6 +234,8 @@ def test_changes_of_metrics_are_fractions_or_relative() -> None:
     assert Comparison({"depth": 0.2}, {}, {"depth/rmse": (1.0, 1.1)}).worst(
         tasks, False
     ) == pytest.approx(0.1)
+    further = {"depth/rmse": (1.0, 1.0), "depth/delta1": (0.5, 0.1)}
+    assert Comparison({}, {}, further).worst(tasks, False) == 0  # the main metric decides
     assert Comparison().worst(tasks, True) == math.inf
 
 

@@ -25,11 +25,11 @@ def main(argv: list[str]) -> int:
     from crosstask.predict.model import load
 
     trust = trust_of(args)
-    interface = _interface(args)
     place = Path(args.model)
     run = args.validation or (place if place.is_dir() and is_run(place) else None)
     images: Any = ()
     model = load(args.model, checkpoint=args.checkpoint, trust=trust)
+    interface = _interface(args, model.description.get("size"))
     if interface.precision == "int8" and (args.calibration or run):
         images = calibration(model, args.calibration or run, args.images, args.root, trust)
     folder = place if place.is_dir() else place.parent if place.exists() else Path()
@@ -67,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--size",
         help="HEIGHTxWIDTH at which the network runs, whatever the image's size; dynamic: as in "
-        "training (default of decoded outputs); native: the image's own (default of raw ones)",
+        "training (default of decoded outputs; of .pt2 the training's HEIGHTxWIDTH); native: the image's "
+        "own (default of raw ones)",
     )
     parser.add_argument(
         "--image-size",
@@ -107,11 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _interface(args: argparse.Namespace) -> Any:
+def _interface(args: argparse.Namespace, trained: list[int] | None) -> Any:
+    """What the file takes and gives; `trained` is (height, width) of training."""
     from crosstask.deploy.interface import ExportError, Interface
     from crosstask.recipes.options import parse_size
 
     size = args.size or ("native" if args.outputs == "raw" else "dynamic")
+    if args.size is None and size == "dynamic" and args.format == "pt2" and trained:
+        size = f"{trained[0]}x{trained[1]}"  # torch takes minutes over rules of free sizes
     focal: str | float = args.focal
     if args.focal not in ("input", "none"):
         try:
