@@ -66,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--size",
-        help="HEIGHTxWIDTH at which the network runs, whatever the image's size; dynamic: as in "
-        "training (default of decoded outputs; of .pt2 the training's HEIGHTxWIDTH); native: the image's "
-        "own (default of raw ones)",
+        help="HEIGHTxWIDTH at which the network runs, whatever the image's size (that of training if left "
+        "out); dynamic: another for images of unusual aspect, as in prediction (minutes to export); "
+        "native: the image's own (default of raw outputs)",
     )
     parser.add_argument(
         "--image-size",
@@ -114,8 +114,8 @@ def _interface(args: argparse.Namespace, trained: list[int] | None) -> Any:
     from crosstask.recipes.options import parse_size
 
     size = args.size or ("native" if args.outputs == "raw" else "dynamic")
-    if args.size is None and size == "dynamic" and args.format == "pt2" and trained:
-        size = f"{trained[0]}x{trained[1]}"  # torch takes minutes over rules of free sizes
+    if args.size is None and size == "dynamic" and trained:
+        size = f"{trained[0]}x{trained[1]}"  # tracing takes minutes over free sizes
     focal: str | float = args.focal
     if args.focal not in ("input", "none"):
         try:
