@@ -538,10 +538,11 @@ def restore_companions(regime: Regime, checkpoint: Path, strict: bool = True) ->
 
 
 def initialise_from(regime: Regime, run: Path | str) -> list[str]:
-    """Copies the weights of another run wherever they fit; warns about what was left out.
+    """Copies the weights of another run or model wherever they fit; warns about what was left out.
 
     Of another architecture the encoder alone may fit; the warning then begins with that.
     """
+    run = checkpoints.local_copy(run)
     description, weights = checkpoints.find(run)
     left_out = checkpoints.copy_matching(regime.network, weights)
     own = regime.network.state_dict()

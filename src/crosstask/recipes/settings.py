@@ -80,7 +80,7 @@ class TrainingSettings:
         val_batch_size: images of a validation batch.
         workers: loader processes; auto chooses from the cores that this process may use.
         channels_last: memory layout of convolutions.
-        init_from: a run whose weights are taken over where they fit.
+        init_from: a run or model (such as streets) whose weights are taken over where they fit.
         skip_bad: count and report unreadable training samples instead of stopping.
     """
 
