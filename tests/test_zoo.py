@@ -52,3 +52,11 @@ def test_it_sees_streets_that_it_never_saw(streets) -> None:
 def test_without_a_camera_depth_is_up_to_scale(streets) -> None:
     seen = streets.predict(torch.rand(3, 96, 160))
     assert seen.kinds == {"depth": "up to scale"}
+
+
+def test_training_starts_from_it(streets) -> None:
+    from crosstask.recipes.procedural import randomized
+
+    regime = randomized(pretrained=False, init_from="streets").regime
+    theirs = streets.network.state_dict()
+    assert all(torch.equal(v, theirs[k]) for k, v in regime.network.state_dict().items())
