@@ -266,6 +266,7 @@ def test_smoothness_by_hand() -> None:
 
 
 def test_smoothness_normalises_each_image_by_itself() -> None:
-    one = torch.tensor([1.0, 3.0]).view(1, 1, 1, 2)
-    flat = torch.full((2, 3, 1, 2), 0.5)
-    assert float(smoothness(torch.cat([one, 10 * one]), flat)) == pytest.approx(1.0)
+    """A step of 1 after normalisation, and a near wall without one: 1 and 0, whatever the wall's disparity."""
+    step = torch.tensor([1.0, 3.0]).view(1, 1, 1, 2)
+    wall, image = torch.full_like(step, 20.0), torch.full((2, 3, 1, 2), 0.5)
+    assert float(smoothness(torch.cat([step, wall]), image)) == pytest.approx(0.5)
