@@ -1,6 +1,7 @@
 """`crosstask data`: exit codes, reports and files, over miniatures and damaged ones."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import fakes.cityscapes
 import fakes.nyudv2
 import fakes.sevenscenes
 import fakes.synthia
+import fakes.vkitti2
 from crosstask import data
 from crosstask.cli.data import main
 from crosstask.data.datasets.catalogue import READERS
@@ -64,17 +66,93 @@ def test_check_names_every_defect(tmp_path: Path, capsys: pytest.CaptureFixture[
     image.write_bytes(image.read_bytes()[:300])
     camera.write_text("{}")
     disparity.unlink()
-    code, found = report(
-        capsys, "check", "cityscapes", "--root", str(root), "--partial", "--split", "train"
-    )
+    arguments = ("check", "cityscapes", "--root", str(root), "--split", "train")
+    code, found = report(capsys, *arguments)
     assert code == 1
     defects = "\n".join(found["splits"]["train"]["defects"])
     for path in (labels, image, camera, disparity):
         assert str(path) in defects
     assert "label value 99" in defects
-    assert len(found["splits"]["train"]["defects"]) == 4
-    assert main(["check", "cityscapes", "--root", str(root), "--partial", "--split", "train"]) == 1
-    assert "4 defects" in capsys.readouterr().out
+    assert len(found["splits"]["train"]["defects"]) == 4 + 1  # and the official number of frames
+    assert main([*arguments, "--partial"]) == 1
+    assert "3 defects" in capsys.readouterr().out  # a part of a dataset may lack files
+
+
+def test_check_of_a_partly_labelled_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Frames without a label file: a note that counts them, and their depth is read all the same."""
+    root = fakes.cityscapes.write(tmp_path)
+    for frame in data.Cityscapes(root).frames[1:3]:
+        frame.files["segmentation"].unlink()
+    arguments = ("check", "cityscapes", "--root", str(root), "--split", "train")
+    code, found = report(capsys, *arguments, "--partial")
+    train = found["splits"]["train"]
+    assert code == 0 and any("2 of 4 frames have no file" in text for text in train["notes"])
+    labelled = {name: entry["labelled_frames"] for name, entry in train["modalities"].items()}
+    assert labelled == {"segmentation": 2, "depth": 4}
+    code, found = report(capsys, *arguments)
+    assert code == 1
+    assert sum("is missing" in text for text in found["splits"]["train"]["defects"]) == 2
+
+
+def test_options_that_are_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One value, several with commas and JSON are the same list; a word is not split into letters."""
+    from crosstask.data.datasets.catalogue import known_options, read_option
+
+    for name, text, expected in [
+        ("variations", "clone", ("clone",)),
+        ("variations", "clone,fog", ("clone", "fog")),
+        ("variations", '["clone", "fog"]', ("clone", "fog")),
+        ("variations", "all", "all"),
+        ("cameras", "1", (1,)),
+        ("cameras", "0,1", (0, 1)),
+        ("offsets", "-1,1", (-1, 1)),
+        ("held_out", "Scene02", ("Scene02",)),
+        ("value_range", "0..4095", "0..4095"),
+        ("split_by", "scene", "scene"),
+        ("labelled", "0.5", 0.5),
+        ("far", "80", 80),
+        ("far", "null", None),
+    ]:
+        assert read_option(text, known_options("vkitti2")[name].annotation) == expected
+    kind = known_options("pascal_context")["normal_ids"].annotation
+    assert read_option("3", kind) == (3,) and read_option("null", kind) is None
+    assert read_option("32,64", known_options("procedural")["size"].annotation) == (32, 64)
+    root = fakes.vkitti2.write(tmp_path, train=3, val=3, variations=("clone",))
+    arguments = ("stats", "vkitti2", "--root", str(root), "--option", "variations=clone")
+    assert report(capsys, *arguments)[1]["splits"]["train"]["frames"] == 4
+
+
+def test_check_tells_the_share_of_derived_edges(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = fakes.nyudv2.write(tmp_path)
+    shutil.rmtree(root / "edge")
+    arguments = ("check", "nyudv2", "--root", str(root), "--partial", "--split", "train")
+    train = report(capsys, *arguments)[1]["splits"]["train"]
+    assert "edges" not in train["modalities"]
+    stack = torch.stack([data.NYUDv2(root)[i]["edges"] for i in range(4)])
+    share = float((stack == 1).sum() / (stack != 255).sum())
+    assert f", {100 * share:.2f} % positive; " in train["computed"]["edges"] and share > 0.01
+    assert train["computed"]["edges"].endswith("void up to 5 pixels wide closed")
+
+
+def test_stored_normals_are_compared_with_smoothed_depth(tmp_path: Path) -> None:
+    """Noisy depth, right normals: unsmoothed they seem many degrees off."""
+    from crosstask.data.derive import depth_to_normals
+    from crosstask.data.tools.inspection import compare_normals, inspect_frame
+
+    root = fakes.nyudv2.write(tmp_path, size=(213, 280))
+    dataset = data.NYUDv2(root)
+    frame = dataset.frames[0]
+    noise = np.random.default_rng(0).normal(1, 0.003, (213, 280))
+    np.save(frame.files["depth"], (np.load(frame.files["depth"]) * noise).astype(np.float32))
+    report = compare_normals(dataset, inspect_frame(dataset, 0))
+    assert report is not None and not report.wrong
+    sample = dataset[0]
+    raw = depth_to_normals(sample["depth"], sample["intrinsics"], (213, 280))
+    both = raw.any(0) & sample["normals"].any(0)
+    cosine = (raw * sample["normals"]).sum(0)[both].clamp(-1, 1)
+    assert report.given_angle < 0.6 * float(cosine.acos().rad2deg().mean())
 
 
 def test_check_finds_wrong_normals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,6 +346,15 @@ def test_prepare_says_what_is_missing(tmp_path: Path) -> None:
         main(["prepare", "nyudv2", "--source", str(source), "--root", str(tmp_path / "nyu")])
     assert not (tmp_path / "nyu").exists()
     (source / "nyu_depth_v2_labeled.mat").write_bytes(b"no hdf5 at all")
+    from scipy.io import savemat
+
+    fakes.nyudv2.write_mat(tmp_path / "again")
+    splits = {"trainNdxs": np.array([[3], [795]]), "testNdxs": np.array([[1]])}
+    savemat(tmp_path / "again" / "splits.mat", splits)
+    arguments = ("--source", str(tmp_path / "again"), "--root", str(tmp_path / "nyu"))
+    with pytest.raises(DataError, match=r"names frame 795 under 'trainNdxs'; expected .* 1 to 5"):
+        main(["prepare", "nyudv2", *arguments])
+    assert not (tmp_path / "nyu").exists()  # before anything is converted
     fakes.nyudv2.write_mat(tmp_path / "again")
     (tmp_path / "again" / "classMapping40.mat").replace(source / "classMapping40.mat")
     with pytest.raises(DataError, match="not a readable HDF5"):

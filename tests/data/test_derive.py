@@ -3,7 +3,7 @@
 import torch
 
 from crosstask import geometry
-from crosstask.data.derive import depth_to_normals, labels_to_edges
+from crosstask.data.derive import close_margins, depth_to_normals, labels_to_edges, smooth_depth
 from crosstask.data.sample import unknown_intrinsics
 
 RING = ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
@@ -47,3 +47,34 @@ def test_edges_by_hand() -> None:
     """Both pixels beside a boundary; unknown beside the unlabelled."""
     segmentation = torch.tensor([[0, 0, 1, 1, 1, 255]])
     assert labels_to_edges(segmentation).tolist() == [[[0, 1, 1, 0, 255, 255]]]
+
+
+def test_margins_are_closed_by_hand() -> None:
+    """Five columns of void between objects are closed at their middle; six are not, nor a border."""
+    labels = torch.full((24, 40), 3)
+    labels[:, 12:] = 255
+    labels[:, 17:28] = 4
+    labels[:, 34:] = 5
+    labels[:, 37:] = 255
+    row = close_margins(labels, 5)[12].tolist()
+    assert row == [3] * 14 + [row[14]] + [4] * 13 + [255] * 6 + [5] * 3 + [255] * 3
+    assert row[14] in (3, 4)
+    assert bool((close_margins(labels, 6)[12, 28:34] != 255).all())
+    assert torch.equal(close_margins(labels, 0), labels)
+    assert bool((close_margins(torch.full((8, 8), 255), 5) == 255).all())
+
+
+def test_smoothing_of_noisy_disparity() -> None:
+    """A road of a stereo camera at half of 1024x2048: a quarter of a pixel of noise, radius 2."""
+    camera = torch.tensor([[1131.0, 0.0, 512.0], [0.0, 1131.0, 10.0], [0.0, 0.0, 1.0]])
+    rows = torch.arange(120.0)[:, None].expand(120, 160) + 60
+    exact = (1.2 * 1131 / (rows - 10))[None]
+    scale = 0.209 * 1131
+    noise = torch.randn(1, 120, 160, generator=torch.Generator().manual_seed(0)) / 4
+    noisy = scale / (scale / exact + noise)
+    off = []
+    for radius in (0, 2):
+        normals = depth_to_normals(smooth_depth(noisy, radius), camera, (120, 160))
+        known = normals[:, normals.any(0)]
+        off.append(float((-known[1]).clamp(-1, 1).acos().rad2deg().mean()))
+    assert off[1] < 0.5 * off[0]

@@ -1,4 +1,4 @@
-"""`crosstask data`: list, check, preview, stats and prepare datasets."""
+"""`crosstask data`: list, check, preview, stats, prepare and pack datasets."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.prepare import WORKERS, add_prepare, run_prepare
+from crosstask.cli.prepare import WORKERS, add_prepare, image_size, run_prepare
 from crosstask.cli.progress import progress
 from crosstask.data.spacing import evenly
 from crosstask.engine.threads import choose_processes
@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
 
 
 def add_data_parser(commands: Any) -> None:
-    """Add the five commands to a group of subparsers."""
+    """Add the six commands to a group of subparsers."""
     listing = commands.add_parser("list", help="datasets, what they offer, where to get them")
     listing.add_argument("--json", action="store_true")
     texts = {
@@ -51,6 +51,14 @@ def add_data_parser(commands: Any) -> None:
             text = "write the frames of every split into this folder, one file each, with a hash"
             parser.add_argument("--write-splits", type=Path, metavar="DIR", help=text)
     add_prepare(commands)
+    text = (
+        "write decoded, resized samples with derived labels as shards, which recipes read by --root"
+    )
+    parser = commands.add_parser("pack", help=text, description=text)
+    _add_dataset_options(parser)
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--size", type=image_size, help="HEIGHTxWIDTH; as stored if left out")
+    parser.add_argument("--workers", **WORKERS)
 
 
 def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
@@ -67,14 +75,20 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an option of the reader, e.g. --option classes=16 --option variant=seqs",
+        help="an option of the reader, e.g. --option classes=16 --option variations=clone,fog",
     )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
 def run_data(args: argparse.Namespace) -> int:
     """Dispatch parsed arguments; returns the exit code."""
-    commands = {"list": _list, "check": _check, "stats": _stats, "preview": _preview}
+    commands = {
+        "list": _list,
+        "check": _check,
+        "stats": _stats,
+        "preview": _preview,
+        "pack": _pack,
+    }
     return commands.get(args.command, run_prepare)(args)
 
 
@@ -225,6 +239,24 @@ def _sheet_paths(output: Path, datasets: Mapping[str, Any]) -> dict[str, Path]:
     return {split: output.with_stem(f"{output.stem}_{split}") for split in datasets}
 
 
+def _pack(args: argparse.Namespace) -> int:
+    from crosstask.data.datasets.catalogue import known_options
+    from crosstask.data.tools.pack import pack
+
+    datasets = _present(args)
+    known = known_options(args.name)
+    given = _options(args.option, known, args.name)
+    options = {name: parameter.default for name, parameter in known.items()} | given
+    total = sum(map(len, datasets.values()))
+    workers = choose_processes(args.workers, total)
+    written = pack(datasets, args.output, args.size, options, workers)
+    wrote = sum(progress(written, total, f"pack {args.name}", args.json))
+    result: dict[str, Any] = {"samples": wrote, "splits": {k: len(d) for k, d in datasets.items()}}
+    result["bytes"] = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
+    print(json.dumps(result) if args.json else ", ".join(f"{k}: {v}" for k, v in result.items()))
+    return 0
+
+
 def _present(args: argparse.Namespace) -> dict[str, Any]:
     """The splits that can be opened; says on standard error which of train and val cannot."""
     found, failures = open_splits(args)
@@ -247,7 +279,8 @@ def open_splits(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Exc
     if args.name == ProceduralStreets.source:
         if args.command != "preview":
             raise ValueError(
-                f"{args.name} has no files; `crosstask data preview {args.name}` shows it"
+                f"{args.name} has no files; `crosstask data preview {args.name}` shows it, and `--cache` of "
+                "its recipes keeps what is rendered"
             )
         reader: Any = ProceduralStreets
     else:
@@ -270,6 +303,7 @@ def open_splits(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Exc
 
 
 def _options(texts: list[str], known: dict[str, Any], name: str) -> dict[str, Any]:
+    from crosstask.data.datasets.catalogue import read_option
     from crosstask.suggest import nearest
 
     options = {}
@@ -279,11 +313,7 @@ def _options(texts: list[str], known: dict[str, Any], name: str) -> dict[str, An
             raise ValueError(f"--option {text!r} has no value; expected NAME=VALUE")
         if key not in known:
             raise ValueError(nearest(key, list(known), f"option of {name}"))
-        try:
-            parsed = json.loads(value)
-            options[key] = tuple(parsed) if isinstance(parsed, list) else parsed
-        except json.JSONDecodeError:
-            options[key] = value
+        options[key] = read_option(value, known[key].annotation)
     return options
 
 

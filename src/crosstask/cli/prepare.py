@@ -34,7 +34,7 @@ def add_prepare(commands: Any) -> None:
     nyu.add_argument("--raw-depth", action="store_true", help="sensor depth with its holes")
     city = names.add_parser("cityscapes", help="shrink the images into leftImg8bit_small")
     city.add_argument("--source", type=Path, help="folder with leftImg8bit; default: --root")
-    city.add_argument("--size", type=_size, default=(512, 1024), help="HEIGHTxWIDTH")
+    city.add_argument("--size", type=image_size, default=(512, 1024), help="HEIGHTxWIDTH")
     for one in (nyu, city):
         one.add_argument("--root", type=Path, required=True, help="folder to write")
     formats = [_add_format(names, name, *rest) for name, rest in _FORMATS.items()]
@@ -161,7 +161,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
     return lines + [f"note: {text}" for text in report["notes"]]
 
 
-def _size(text: str) -> tuple[int, int]:
+def image_size(text: str) -> tuple[int, int]:
     height, _, width = text.partition("x")
     if not (height.isdigit() and width.isdigit() and int(height) > 0 and int(width) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH such as 512x1024")

@@ -63,12 +63,18 @@ def main(argv: list[str]) -> int:
 
     planned = running.plan(runs, output, resolve)
     running.check_tasks(planned)
+    listed = output / f"{study.name}.json"
+    whole, planned = planned, running.shard(planned, settings.shard)
+    if settings.status:
+        from crosstask.experiments.studies.status import lines, look
+
+        print("\n".join(lines([look(item) for item in planned])))
+        return 0
     if settings.list:
         for item in planned:
             print(f"{item.run.name:<56} {item.status()}")
         return 0
-    listed = output / f"{study.name}.json"
-    running.write_list(listed, study.name, planned, study.baseline, study.varies)
+    running.write_list(listed, study.name, whole, study.baseline, study.varies)
     train = running.trainer(settings.accelerator, settings.precision, progress=not settings.quiet)
     result = running.run_study(planned, train, lambda text: print(text, flush=True))
     for state, names in result.items():
@@ -87,6 +93,14 @@ def _read(
     parser.add_argument("--rows", default="", help="only these rows of the study")
     parser.add_argument("--output", type=Path, help="folder of the runs")
     parser.add_argument("--list", action="store_true", help="show the runs and their state only")
+    parser.add_argument(
+        "--status",
+        action="store_true",
+        help="show what each run does, where, why it failed and the hours left, and train nothing",
+    )
+    parser.add_argument(
+        "--shard", default="1/1", help="train part I of N of the runs, I/N from 1/N"
+    )
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
     parser.add_argument(
@@ -131,7 +145,8 @@ def _help(studies: Any) -> str:
     program = Path(sys.argv[0]).name if sys.argv and "crosstask" in sys.argv[0] else "crosstask"
     return (
         f"usage: {program} study NAME [--dataset procedural] [--seeds 0,1,2] [--rows a,b]\n"
-        "           [--optimizer paper|matched] [--output DIR] [--list] [--quick] [--processes N] [options of the recipe]\n\n"
+        "           [--optimizer paper|matched] [--output DIR] [--list] [--status] [--quick]\n"
+        "           [--shard I/N] [--processes N] [options of the recipe]\n\n"
         f"{lines}\n\n"
         "Your own: study path/to/file.py:NAME. A study resumes: finished runs are not run again, and several processes may work on one:\n"
         "start the command N times with `--processes N`, and each takes its share of the cores.\n"

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from crosstask import geometry
 from crosstask.data import splits as split_lists
-from crosstask.data.derive import derive
+from crosstask.data.derive import JOINED, close_margins, derive
 from crosstask.data.feeding import Feeding
 from crosstask.data.files import read_image
 from crosstask.data.sample import (
@@ -107,6 +107,7 @@ class SceneDataset(Samples, ABC):
         1000.0  # metres beyond which half of the depth is taken for a wrong unit
     )
     smoothing: int = 0  # pixels around, for normals from the depth of noisy sensors
+    margin: int = 0  # pixels; thinner void between labels is closed before edges come from them
 
     def __init__(
         self,
@@ -136,6 +137,8 @@ class SceneDataset(Samples, ABC):
         self._declared_targets: dict[str, Target] = {
             name: target_of(name) for name in self._read() if name not in SEQUENCE
         }
+        if self.joins_labels():
+            self._declared_targets[JOINED] = target_of("segmentation")
         self.frames = self._select(self.index(), subset, split_file)
         self._unlabelled = self._hidden(labelled)
 
@@ -233,7 +236,8 @@ class SceneDataset(Samples, ABC):
         found, classes = self._declared_targets, self.classes
         if classes is None or len(classes) <= BYTE_CLASSES or "segmentation" not in found:
             return found
-        return {**found, "segmentation": labels_target(found["segmentation"], len(classes))}
+        wide = labels_target(found["segmentation"], len(classes))
+        return {**found, **{key: wide for key in ("segmentation", JOINED) if key in found}}
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -272,8 +276,16 @@ class SceneDataset(Samples, ABC):
                 sample[name] = torch.stack([self._pose(frame, offset) for offset in self.offsets])
             else:
                 sample[name] = self.load_target(frame, name, size)
+        if self.joins_labels():
+            void = int(self.targets["segmentation"].void)
+            sample[JOINED] = close_margins(sample["segmentation"], self.margin, void)
         sample["intrinsics"] = self.upright_intrinsics(frame, size)
         return sample | {"name": frame.name, "source": self.source}
+
+    def joins_labels(self) -> bool:
+        """Whether edges come from labels whose thin void margins are closed first."""
+        edges = "edges" in self.modalities and self.derived.get("edges") == "segmentation"
+        return edges and self.margin > 0
 
     def load_target(self, frame: Frame, name: str, size: tuple[int, int]) -> Tensor:
         """One stored target of a frame at native size, void beyond `far`; all void without a file.

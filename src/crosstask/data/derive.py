@@ -7,6 +7,7 @@ last keeps them exact under resizing, cropping and mirroring: depth and camera h
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
@@ -14,6 +15,8 @@ from torch import Tensor
 from crosstask import geometry
 from crosstask.data.sample import DataError
 from crosstask.tasks.segmentation import Segmentation
+
+JOINED = "joined_labels"  # key of labels whose thin void margins are closed, for edges alone
 
 
 def derive(
@@ -37,7 +40,7 @@ def derive(
             depth = smooth_depth(result["depth"], smoothing)
             result[name] = depth_to_normals(depth, result["intrinsics"], (height, width))
         elif (name, origin) == ("edges", "segmentation"):
-            result[name] = labels_to_edges(result["segmentation"], void)
+            result[name] = labels_to_edges(result.get(JOINED, result["segmentation"]), void)
         else:
             raise DataError(f"cannot derive {name!r} from {origin!r}")
     return result
@@ -106,3 +109,27 @@ def labels_to_edges(
 ) -> Float[Tensor, "1 h w"]:
     """Semantic edges: the two pixels beside a class boundary; void beside unlabelled pixels."""
     return geometry.edges_from_labels(segmentation, void)
+
+
+def close_margins(
+    segmentation: Integer[Tensor, "h w"], width: int, void: int = int(Segmentation.target.void)
+) -> Integer[Tensor, "h w"]:
+    """Labels in which thin void margins take the nearest label; wider void stays.
+
+    A void pixel is in a margin if no disc of `width` + 1 pixels of void covers it. Beyond the border
+    everything counts as void.
+    """
+    from scipy import ndimage
+
+    empty = (segmentation == void).numpy()
+    if width < 1 or not empty.any() or empty.all():
+        return segmentation
+    square = (np.arange(width + 1) - width / 2) ** 2
+    disc = square[:, None] + square <= ((width + 1) / 2) ** 2
+    framed = np.pad(empty, width + 1, constant_values=True)
+    wide = ndimage.binary_opening(framed, disc)[width + 1 : -width - 1, width + 1 : -width - 1]
+    rows, columns = ndimage.distance_transform_edt(
+        empty, return_distances=False, return_indices=True
+    )
+    nearest = segmentation.numpy()[rows, columns]
+    return torch.from_numpy(np.where(empty & ~wide, nearest, segmentation.numpy()))

@@ -7,7 +7,7 @@ a dictionary follows both. A map under any other key is an error: nothing would 
 the image when that is cropped or mirrored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,12 @@ def void_target(key: str, size: tuple[int, int]) -> Tensor:
         size: Height and width in pixels.
     """
     return target_of(key).void_map(size)
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """A list of values that may be given as one alone: "clone" is ("clone",), not its letters."""
+    alone = isinstance(value, str) or not isinstance(value, Iterable)
+    return (value,) if alone else tuple(value)
 
 
 def holds_map(value: Any) -> bool:

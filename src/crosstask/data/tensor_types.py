@@ -306,7 +306,7 @@ def _refusal(name: str, kind: type) -> Callable[..., Any]:
     def kernel(*_: Any, **__: Any) -> Any:
         raise DataError(
             f"transform `{name}` cannot move `{kind.__name__}`: no pinhole camera matrix follows it "
-            "exactly; use resize, crop, pad, flip or RandomScaleCrop"
+            "exactly; use resize, crop, pad, flip, RandomScaleCrop or RandomRotation of crosstask.data"
         )
 
     return kernel

@@ -20,6 +20,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from crosstask.data.feeding import FITS, RGB, Feeding, Fit, inside
+from crosstask.data.rotation import RandomRotation
 from crosstask.data.sample import DataError
 from crosstask.data.tensor_types import Intrinsics, Poses, TargetMap, unwrap, wrap
 from crosstask.tasks.target import declared
@@ -79,6 +80,8 @@ class RandomScaleCrop(v2.Transform):
             exact. `"divide"` divides depth by the zoom and keeps the focal length, the habit of
             the NYUD multi-task literature (everything comes nearer to the same camera; exact for
             a frontal scene only).
+        most: Largest share of the labelled pixels of a window that may be of one class; the window is
+            drawn anew up to ten times (ATRC: 0.75). The first map of classes in the sample decides.
     """
 
     def __init__(
@@ -87,8 +90,12 @@ class RandomScaleCrop(v2.Transform):
         scale: tuple[float, float] = (0.5, 2.0),
         base: Base = "fit",
         depth: Literal["keep", "divide"] = "keep",
+        most: float | None = None,
     ) -> None:
         super().__init__()
+        if most is not None and not 0 < most <= 1:
+            raise DataError(f"`most` is {most}; expected a share in (0, 1], or None")
+        self.most = most
         if not 0 < scale[0] <= scale[1]:
             raise DataError(f"`scale` is {scale}; expected (low, high) with 0 < low <= high")
         if base not in get_args(Base) or depth not in ("keep", "divide"):
@@ -113,7 +120,11 @@ class RandomScaleCrop(v2.Transform):
         if not inside:  # shrink first, then the window is `size` in the shrunken image
             canvas = [max(1, round(side * zoom * fit)) for side in canvas]
             window = list(self.size)
-        corner = [_between(have - want) for have, want in zip(canvas, window, strict=True)]
+        labels = next((x for x in flat_inputs if isinstance(x, TargetMap) and x.ndim == 2), None)
+        for _ in range(1 if self.most is None or labels is None else 10):
+            corner = [_between(have - want) for have, want in zip(canvas, window, strict=True)]
+            if labels is None or _largest_share(labels, corner, window, canvas) < (self.most or 2):
+                break
         return {
             "zoom": zoom,
             "inside": inside,
@@ -183,6 +194,19 @@ class OnColours(v2.Transform):
         return {**sample, **joined}
 
 
+def _largest_share(
+    labels: TargetMap, corner: Sequence[int], window: Sequence[int], canvas: Sequence[int]
+) -> float:
+    """Share of the most frequent class among the labelled pixels of a window of the canvas."""
+    ranges = [
+        slice(max(0, round(at * full / side)), max(0, round((at + size) * full / side)))
+        for at, size, side, full in zip(corner, window, canvas, labels.shape[-2:], strict=True)
+    ]
+    part = labels.as_subclass(Tensor)[ranges[0], ranges[1]].flatten().long()
+    count = part[part != labels.declaration.void].bincount()
+    return float(count.max() / count.sum()) if count.numel() else 1.0
+
+
 def _between(room: int) -> int:
     """A random offset between 0 and `room`, which may be negative (padding)."""
     low, high = min(room, 0), max(room, 0)
@@ -212,6 +236,8 @@ def training(
     flip: float = 0.5,
     jitter: float = 0.0,
     channels: Sequence[str] = RGB,
+    rotation: float | None = None,
+    most: float | None = None,
 ) -> JointTransform:
     """The augmentation of a training set.
 
@@ -227,13 +253,17 @@ def training(
         jitter: Probability of changed brightness, contrast, saturation (each 0.8-1.2) and hue
             (0.1 either way); 0 as in the paper.
         channels: Names of the image's channels; the jitter changes red, green and blue alone.
+        rotation: Largest random rotation in degrees, before anything else (see `RandomRotation`).
+        most: See `RandomScaleCrop`; needs `scale`.
     """
     if resize is not None and scale is not None:
         raise DataError("`resize` and `scale` exclude each other; give one of them")
-    steps: list[Any] = []
+    if most is not None and scale is None:
+        raise DataError(f"`most` is {most}, but no window is drawn; give a `scale` with it")
+    steps: list[Any] = [RandomRotation(rotation)] if rotation else []
     if scale is not None:
         around: Base = "inside" if fit == "keep" else "fit"
-        steps.append(RandomScaleCrop(size, scale, base or around, depth))
+        steps.append(RandomScaleCrop(size, scale, base or around, depth, most))
     else:
         steps.append(_to_size(resize or size, fit))
         if resize is not None:

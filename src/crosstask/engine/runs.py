@@ -13,6 +13,8 @@ import contextlib
 import csv
 import fcntl
 import json
+import os
+import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -120,17 +122,33 @@ class Run:
         return second if second.is_file() and not first.is_file() else first
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the directory; a second process gets a clear error."""
+    def lock(self, probe: bool = False) -> Iterator[None]:
+        """Holds the directory; a second process gets a clear error.
+
+        Args:
+            probe: leave what the file says of its `holder`.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
+        with (self.path / ".lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise RunError(
                     f"another process is writing to {self.path}; wait for it or choose another `--run`"
                 ) from None
+            if not probe:
+                with contextlib.suppress(OSError):  # a full disk: who holds it is only told
+                    file.truncate(0)
+                    file.write(f"{platform.node()}, process {os.getpid()}\n")
+                    file.flush()
             yield
+
+    def holder(self) -> str:
+        """Host and process that hold the directory, or held it last; empty where nobody did."""
+        try:
+            return (self.path / ".lock").read_text().strip()
+        except OSError:
+            return ""
 
     def read_config(self, *needed: str) -> dict[str, Any]:
         """The recipe's name and options; withdrawn options at their neutral value are left out.

@@ -1,6 +1,5 @@
 """Recipes on a user's own folder of images and labels."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstask.recipes.options import needed_root
@@ -79,10 +78,11 @@ def supervised(
         root: folder with images/ and a folder of each label that you have, named as its task.
     """
     from crosstask.data.datasets.catalogue import find_reader, own_options
+    from crosstask.data.shards import open_split
     from crosstask.recipes.supervised import reader_experiment
 
     reader: Any = find_reader(dataset)
-    place = Path(needed_root(images.root, reader.source))
+    place = needed_root(images.root, reader.source)
     stored = {
         "depth_scale": depth_scale,
         "depth_kind": depth_kind,
@@ -91,7 +91,7 @@ def supervised(
         "channels": channels,
     }
     options = {"far": far, **_taken(stored, own_options(reader), reader.__name__)}
-    opened = reader(place, reader.splits[0], (), **_declared(options))
+    opened = open_split(reader, place, reader.splits[0], (), **_declared(options))
     return reader_experiment(
         reader,
         folder_tasks(opened.classes, near, far, canonical_focal, supervision.protocol),

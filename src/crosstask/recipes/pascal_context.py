@@ -38,7 +38,6 @@ def pascal_tasks(protocol: str = "correct") -> "dict[str, Task]":
 @recipe
 def supervised(
     tasks: str = ",".join(S_P_SAL_N_E),
-    reader_options: dict[str, Any] | None = None,
     images: ReaderSettings = ReaderSettings(size="512x512"),
     network: NetworkSettings = NetworkSettings(architecture="sca_mtl"),
     training: TrainingSettings = TrainingSettings(steps=None, batch_size=None),
@@ -50,7 +49,6 @@ def supervised(
     optimiser, steps and batch are those of that paper; augmentation is not.
 
     Args:
-        reader_options: further arguments of `crosstask.data.PascalContext`.
         root: folder of PASCAL_MT; `crosstask data check pascal_context --root DIR` looks at it.
         steps: optimiser steps; if left out 60,000, or with `--optimizer paper` 31,237 for sca_mtl
             with S-N (100 epochs), 49,980 with S-P-Sal (80 epochs), 62,475 for mti_net and other
@@ -65,7 +63,6 @@ def supervised(
         pascal_tasks(supervision.protocol),
         name="pascal_context",
         tasks=tasks,
-        reader_options=reader_options,
         usual=_LENGTH,
         images=images,
         network=network,

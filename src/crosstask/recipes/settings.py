@@ -176,6 +176,9 @@ class ReaderSettings:
         labelled: share of the training frames that keep their labels.
         value_range: stored values of the images that are black and white, such as 0..4095 of a
             12-bit camera; auto is the range of the data type. Prediction does the same.
+        rotation: largest random rotation in degrees, either way.
+        crop_most: with a zoom, largest share of a window that one class may have (ATRC: 0.75).
+        reader_options: further arguments of the dataset's class, for example `--reader_options.seed 1`.
     """
 
     root: str | None = None
@@ -190,6 +193,9 @@ class ReaderSettings:
     subset: float | None = None
     labelled: float | None = None
     value_range: str = "auto"
+    rotation: float | None = None
+    crop_most: float | None = None
+    reader_options: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 from crosstask.balancing import create_balancer
 from crosstask.data import transforms
 from crosstask.data.feeding import RGB
+from crosstask.data.shards import open_split
 from crosstask.engine.experiment import Data, Experiment
 from crosstask.recipes.building import (
     build_network,
@@ -111,8 +112,13 @@ def reader_experiment(
     modalities = tuple(task.name for task in chosen)
     size = parse_size(images.size)
     resize = None if images.resize is None else parse_size(images.resize)
+    own, asked = reader_options or {}, images.reader_options or {}
+    taken = [key for key in asked if key in {**own, "root": "", "protocol": ""} and key != "far"]
+    if taken:
+        raise ValueError(f"`reader_options` has {taken[0]!r}; give `{taken[0]}` itself")
     further = {
-        **(reader_options or {}),
+        **own,
+        **asked,
         "protocol": supervision.protocol,
         "value_range": images.value_range,
     }
@@ -127,17 +133,20 @@ def reader_experiment(
             flip=images.flip,
             jitter=images.jitter,
             channels=channels,
+            rotation=images.rotation,
+            most=images.crop_most,
         )
         shares = {"subset": images.subset, "labelled": images.labelled}
         place = needed_root(images.root, name)
-        return reader(place, "train", modalities, transform, **{**shares, **further})
+        return open_split(reader, place, "train", modalities, transform, **{**shares, **further})
 
     def val() -> Any:
         where: Any = images.score_at
         # What training cuts windows from; the published recipes squeeze validation images to `size`.
         whole = resize if resize is not None and images.fit == "keep" else size
         transform = transforms.evaluation(whole, fit=images.fit, targets=where)
-        return reader(needed_root(images.root, name), "val", modalities, transform, **further)
+        place = needed_root(images.root, name)
+        return open_split(reader, place, "val", modalities, transform, **further)
 
     return supervised_experiment(
         tasks=chosen,

@@ -28,8 +28,8 @@ def supervised(
 ) -> "Experiment":
     """SYNTHIA-RAND-CITYSCAPES with the paper's settings.
 
-    DenseMTL, S-D-N, reached mIoU 0.8299, RMSE 4.056 m in the paper (Table 1), on a split whose
-    validation images were mostly training images too; a clean split scores lower.
+    DenseMTL, S-D-N, reached mIoU 0.8299, RMSE 4.056 m in the paper (Table 1), on a split
+    that may have held training images, as the released loader's does; a clean split scores lower.
 
     Args:
         classes: 16 or 13.

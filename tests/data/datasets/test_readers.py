@@ -19,6 +19,7 @@ import fakes.sevenscenes
 import fakes.synthia
 import fakes.vkitti2
 from crosstask import data, geometry
+from crosstask.data import transforms
 from crosstask.data.files import read_image, read_png
 from crosstask.data.sample import DataError
 from fakes.png import write_png
@@ -226,6 +227,27 @@ def test_nyu_normals_and_edges_without_files(tmp_path: Path) -> None:
         data.NYUDv2(root, normals="file", modalities=("normals",))
 
 
+def test_nyu_margins_are_closed_for_edges_alone(tmp_path: Path) -> None:
+    """Void three pixels wide along every boundary, as in the official labels."""
+    root = fakes.nyudv2.write(tmp_path)
+    shutil.rmtree(root / "edge")
+    whole = data.NYUDv2(root)[0]["edges"]
+    path = root / "segmentation" / f"{data.NYUDv2(root).frames[0].name}.png"
+    ids = np.array(Image.open(path))
+    beside = geometry.edges_from_labels(torch.from_numpy(ids.astype(np.int64)), void=-1)
+    grown = torch.nn.functional.max_pool2d(beside, 3, 1, 1)[0].bool().numpy()
+    ids[grown & (np.arange(len(ids)) > 3)[:, None]] = 0
+    Image.fromarray(ids).save(path)
+    lost, closed = data.NYUDv2(root, margin=0)[0], data.NYUDv2(root)[0]
+    count = [int((edges == 1).sum()) for edges in (whole, lost["edges"], closed["edges"])]
+    assert count[1] < 0.2 * count[0] and 0.8 * count[0] < count[2] < 1.1 * count[0]
+    assert torch.equal(closed["segmentation"], lost["segmentation"])
+    assert bool((closed["segmentation"].numpy()[4:][grown[4:]] == 255).all())
+    halved = data.NYUDv2(root, transform=transforms.evaluation((42, 56)))[0]
+    assert set(halved) == set(closed)
+    assert bool((halved["edges"] == 1).any())
+
+
 # SYNTHIA and Virtual KITTI 2 --------------------------------------------------------------------
 
 
@@ -292,6 +314,18 @@ def test_vkitti2_variations_stay_on_one_side(tmp_path: Path) -> None:
     assert len(data.VirtualKITTI2(root, "all")) == 40  # the paper's subset
     with pytest.raises(DataError, match="snow"):
         data.VirtualKITTI2(root, variations=("snow",))
+    alone = data.VirtualKITTI2(root, "all", variations="fog", cameras=1)
+    assert {(f.info["variation"], f.info["camera"]) for f in alone.frames} == {("fog", 1)}
+
+
+def test_vkitti2_of_another_variation(tmp_path: Path) -> None:
+    root = fakes.vkitti2.write(tmp_path, train=2, val=2, variations=("clone",))
+    told = (
+        r"no frames of 15-deg-left.*found: clone \(cameras 0\); give `variations`.*variations=clone"
+    )
+    with pytest.raises(DataError, match=told):
+        data.VirtualKITTI2(root)
+    assert len(data.VirtualKITTI2(root, "all", variations="clone")) == 4
 
 
 @pytest.mark.parametrize("inverted", [False, True])
@@ -375,8 +409,11 @@ def test_sevenscenes_poses(tmp_path: Path) -> None:
 def test_bsds500_annotators(tmp_path: Path) -> None:
     root = fakes.bsds500.write(tmp_path)
     dataset = data.BSDS500(root)
-    everyone = dataset.load_annotations(dataset.frames[0])
-    assert everyone.shape[0] == 3
+    drawn = fakes.bsds500.annotators(fakes.bsds500.scene_of(0))
+    lines = np.stack([fakes.bsds500.lines(regions) for regions in drawn])
+    assert np.array_equal(dataset.load_annotations(dataset.frames[0]).numpy(), lines)
+    everyone = torch.stack([data.BSDS500(root, annotator=k)[0]["edges"][0] for k in range(3)])
+    assert bool((everyone.sum((1, 2)).numpy() > 1.5 * lines.sum((1, 2))).all())  # two pixels wide
     share = everyone.mean(0)
     strict = data.BSDS500(root, consensus=1.0)[0]["edges"][0]
     assert torch.equal(strict == 1, share == 1)
@@ -384,8 +421,21 @@ def test_bsds500_annotators(tmp_path: Path) -> None:
     assert torch.equal(strict == 0, share == 0)
     anyone = data.BSDS500(root, consensus=0.01)[0]["edges"][0]
     assert torch.equal(anyone == 1, share > 0)
-    third = data.BSDS500(root, annotator=2)[0]["edges"][0]
-    assert torch.equal(third, everyone[2])
+
+
+def test_bsds500_lines_are_the_files_own(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    dataset = data.BSDS500(fakes.bsds500.write(tmp_path))
+    frame = dataset.frames[0]
+    entry = np.zeros((1, 1), dtype=[("Segmentation", object)])
+    entry[0, 0] = (fakes.bsds500.annotators(fakes.bsds500.scene_of(0))[0],)
+    cell = np.empty((1, 1), dtype=object)
+    cell[0, 0] = entry
+    savemat(frame.files["edges"], {"groundTruth": cell})
+    assert bool((dataset[0]["edges"] == 1).any())
+    with pytest.raises(DataError, match="`groundTruth` with `Boundaries`"):
+        dataset.load_annotations(frame)
 
 
 def test_smoothing_leaves_planes_alone() -> None:

@@ -101,7 +101,8 @@ def test_every_dataset_tells_files_sizes_range_and_rule(
     for facts in entry["modalities"].values():
         assert facts["files"] > 0 and facts["sizes"] and len(facts["range"]) == 2
         assert facts["read_as"] and 0 <= facts["void"] <= 1
-    assert entry["computed"] == {"normals": "from depth", "edges": "from segmentation"}
+    assert entry["computed"]["normals"] == "from depth"
+    assert entry["computed"]["edges"].startswith("from segmentation, ")
     main(["data", "check", name, "--root", str(root), "--partial", "--workers", "0"])
     text = capsys.readouterr().out
     for part in ("read as", "image: ", "camera: of ", "values ", "most void: "):

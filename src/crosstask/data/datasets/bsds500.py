@@ -70,7 +70,8 @@ root/                                (BSR/BSDS500)
 
     def load_edges(self, frame: Frame) -> Tensor:
         """(1,H,W): 1 agreed, 0 nobody, 255 disputed."""
-        everyone = self.load_annotations(frame)
+        regions = self._annotations(frame, "Segmentation")
+        everyone = torch.from_numpy(np.stack([region_edges(one) for one in regions])).float()
         if self.annotator is not None:
             return everyone[self.annotator % len(everyone)][None]
         share = everyone.mean(dim=0, keepdim=True)
@@ -78,22 +79,26 @@ root/                                (BSR/BSDS500)
         return torch.where(disputed, 255.0, (share >= self.consensus).to(torch.float32))
 
     def load_annotations(self, frame: Frame) -> Tensor:
-        """(A,H,W) edges 0 or 1 of every annotator, for boundary scores over all of them."""
+        """(A,H,W) 0 or 1: the lines, one pixel wide, that each annotator's file holds.
+
+        Boundary scores are measured against these, as in the benchmark; edges to learn from are wider.
+        """
+        lines = self._annotations(frame, "Boundaries")
+        return torch.from_numpy(np.stack([one > 0 for one in lines])).float()
+
+    def _annotations(self, frame: Frame, field: str) -> list[np.ndarray]:
+        """A field of every annotator's entry."""
         path = frame.files["edges"]
         truth = read_mat(path).get("groundTruth")
         entries = [] if truth is None else list(np.atleast_1d(truth))
         # The structs of a MATLAB file are objects with its fields as attributes.
-        if not entries or not all(hasattr(entry, "Segmentation") for entry in entries):
-            raise DataError(
-                f"{path} has no `groundTruth` with `Segmentation`; expected a BSDS500 file"
-            )
-        return torch.from_numpy(
-            np.stack([region_edges(entry.Segmentation) for entry in entries]).astype(np.float32)
-        )
+        if not entries or not all(hasattr(entry, field) for entry in entries):
+            raise DataError(f"{path} has no `groundTruth` with `{field}`; expected a BSDS500 file")
+        return [np.asarray(vars(entry)[field]) for entry in entries]
 
 
 def find_annotations(dataset: Any) -> Callable[[str, str], Tensor | None]:
-    """From source and name of a frame to its annotators' edges (A,H,W), None where it has one truth.
+    """From source and name of a frame to its annotators' lines (A,H,W), None where it has one truth.
 
     Args:
         dataset: A dataset, or a mixture whose parts may have annotators.

@@ -46,6 +46,8 @@ class Cityscapes(SceneDataset):
         mask_sky: Void the depth of sky, where stereo matching yields nonsense; None: where label
             files are there and the protocol is `correct`.
         mask_ego: The same for the own car and the rectification border.
+        smoothing: Pixels around over which depth is averaged for normals computed from it, because
+            stereo disparity is noisy; 0 is none.
         options: See `SceneDataset`. The paper's splits are train and val.
     """
 
@@ -80,6 +82,7 @@ root/
         images: Literal["leftImg8bit", "leftImg8bit_small"] | None = None,
         mask_sky: bool | None = None,
         mask_ego: bool | None = None,
+        smoothing: int = 0,
         **options: Any,
     ) -> None:
         self._classes, index = labels.choose(labels.CITYSCAPES_TABLES, classes, "Cityscapes")
@@ -91,7 +94,7 @@ root/
         full, shrunk = (Path(root) / f / split for f in ("leftImg8bit", "leftImg8bit_small"))
         small = images is None and shrunk.is_dir() and not full.is_dir()
         self.images = images or ("leftImg8bit_small" if small else "leftImg8bit")
-        self._mask_sky, self._mask_ego = mask_sky, mask_ego
+        self._mask_sky, self._mask_ego, self.smoothing = mask_sky, mask_ego, smoothing
         self._last_ids: tuple[Path, np.ndarray] | None = None
         super().__init__(root, split, modalities, transform, **options)
 

@@ -44,6 +44,9 @@ class NYUDv2(SceneDataset):
         edges: `file`, `labels` (class boundaries), or None: files where the folder is there.
         smoothing: Pixels around over which depth is averaged for normals computed from it, because
             the sensor's depth has steps; 0 is none.
+        margin: Void between objects that is at most this many pixels wide (the labels of the official
+            file have such margins) takes the nearest label before edges are derived. Labels that
+            are trained on and scored keep their void; 0 is none.
         options: See `SceneDataset`.
     """
 
@@ -74,6 +77,7 @@ The official nyu_depth_v2_labeled.mat becomes such a folder with `crosstask data
         normals: Literal["file", "depth"] | None = None,
         edges: Literal["file", "labels"] | None = None,
         smoothing: int = 2,
+        margin: int = 5,
         **options: Any,
     ) -> None:
         self._classes, index = labels.choose(labels.NYU_TABLES, classes, "NYUDv2")
@@ -84,7 +88,7 @@ The official nyu_depth_v2_labeled.mat becomes such a folder with `crosstask data
             raise DataError(
                 f"`normals` is {normals!r} and `edges` {edges!r}; expected file|depth, file|labels"
             )
-        self.axes, self.smoothing = axes, smoothing
+        self.axes, self.smoothing, self.margin = axes, smoothing, margin
         folder = Path(root)
         self._derive_normals = normals == "depth" or (
             normals is None and not (folder / "normals").is_dir()
@@ -103,6 +107,12 @@ The official nyu_depth_v2_labeled.mat becomes such a folder with `crosstask data
     def available(self) -> tuple[str, ...]:
         folders = {name for name, (folder, _) in _FOLDERS.items() if (self.root / folder).is_dir()}
         return tuple(n for n in self.supported if self.derivations().get(n, n) in folders)
+
+    def read_as(self) -> dict[str, str]:
+        """How edges come from labels."""
+        if not self.joins_labels():
+            return {}
+        return {"edges": f"boundaries of labels, void up to {self.margin} pixels wide closed"}
 
     def requirement(self, modality: str) -> str:
         return f"the folder {self.root / _FOLDERS[self.derivations().get(modality, modality)][0]}"

@@ -17,7 +17,7 @@ from crosstask.data import labels
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
 from crosstask.data.dataset import Frame, SceneDataset, as_map
 from crosstask.data.files import as_labels, image_size, read_ids, read_mat, read_normals, read_png
-from crosstask.data.sample import DataError
+from crosstask.data.sample import DataError, several
 from crosstask.data.splits import read_split
 from crosstask.tasks.classes import ClassTable
 
@@ -69,13 +69,13 @@ root/                                (PASCAL_MT)
         transform: Any = None,
         *,
         axes: str = "nyud",
-        normal_ids: Collection[int] | None = None,
+        normal_ids: Collection[int] | int | None = None,
         **options: Any,
     ) -> None:
         if axes not in CONVENTIONS:
             raise DataError(f"`axes` is {axes!r}; expected {', '.join(CONVENTIONS)}")
         self.axes = axes
-        self.normal_ids = None if normal_ids is None else sorted(normal_ids)
+        self.normal_ids = None if normal_ids is None else sorted(several(normal_ids))
         super().__init__(root, split, modalities, transform, **options)
 
     @property

@@ -17,7 +17,7 @@ from crosstask.data import labels
 from crosstask.data.dataset import Frame, SceneDataset
 from crosstask.data.datasets.synthia import decode_centimetres
 from crosstask.data.files import as_labels, list_images, read_png, read_text
-from crosstask.data.sample import DataError, intrinsics_matrix
+from crosstask.data.sample import DataError, WrongRoot, intrinsics_matrix, several
 from crosstask.data.splits import block_split, group_split, random_split
 from crosstask.tasks.classes import ClassTable
 
@@ -71,15 +71,15 @@ root/                                 (archives merged; or one folder per archiv
         *,
         classes: int = 14,
         variations: Sequence[str] | Literal["all"] = ("15-deg-left",),
-        cameras: Sequence[int] = (0,),
+        cameras: Sequence[int] | int = (0,),
         split_by: Literal["frame", "block", "scene"] = "frame",
         held_out: Sequence[str] = ("Scene01",),
         **options: Any,
     ) -> None:
         self._classes, _ = labels.choose(labels.VKITTI2_TABLES, classes, "Virtual KITTI 2")
         self._palette = labels.vkitti2_palette(classes)
-        self.variations = VARIATIONS if variations == "all" else tuple(variations)
-        self.cameras, self.split_by, self.held_out = tuple(cameras), split_by, tuple(held_out)
+        self.variations = VARIATIONS if variations == "all" else several(variations)
+        self.cameras, self.split_by, self.held_out = several(cameras), split_by, several(held_out)
         for name, values, allowed in (
             ("variations", self.variations, VARIATIONS),
             ("cameras", self.cameras, (0, 1)),
@@ -133,7 +133,7 @@ root/                                 (archives merged; or one folder per archiv
             for frame in self._sequence(base, scene, variation, camera)
         ]
         if not frames:
-            raise self.wrong_root(f"frames of {', '.join(self.variations)}")
+            raise self._other_variations(base)
         moments = sorted({frame.info["moment"] for frame in frames})
         if self.split_by == "scene":
             train, val = group_split(moments, lambda m: m.split("/")[0], self.held_out)
@@ -142,6 +142,20 @@ root/                                 (archives merged; or one folder per archiv
             train, val = divide(moments, 0.8, self.seed)
         chosen = set({"train": train, "val": val, "all": moments}[self.split])
         return [frame for frame in frames if frame.info["moment"] in chosen]
+
+    def _other_variations(self, base: Path) -> WrongRoot:
+        """The error for a folder with frames, of other variations or cameras."""
+        folders = sorted(base.glob("Scene*/*/frames/rgb/Camera_*"))
+        found = {path.parents[2].name: None for path in folders}
+        cameras = sorted({int(path.name.removeprefix("Camera_")) for path in folders})
+        asked = f"{', '.join(self.variations)} (cameras {', '.join(map(str, self.cameras))})"
+        if not found:
+            return self.wrong_root(f"frames of {asked}")
+        return WrongRoot(
+            f"`root` is {self.root}, which has no frames of {asked}; found: {', '.join(found)} "
+            f"(cameras {', '.join(map(str, cameras))}); give `variations` or `cameras`, on the command "
+            f"line `--option variations={next(iter(found))}`"
+        )
 
     def _sequence(self, base: Path, scene: str, variation: str, camera: int) -> list[Frame]:
         images = list_images(base / scene / variation / "frames" / "rgb" / f"Camera_{camera}")

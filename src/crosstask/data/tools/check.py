@@ -37,9 +37,12 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
                 f"half of {name} lies beyond {limit:g} m: is its unit right (integers of own folders by "
                 "`depth_scale`, floats in metres)? Give `far` for scenes that are deeper"
             )
+    _tell_missing(findings, defects, notes, partial)
     for name, texts in findings.remarks.items():
         notes.append(f"{name}: {len(texts)} files, such as {texts[0]}")
     for name, pixels in findings.pixels.items():
+        if name in dataset.derived:
+            continue  # its source is told
         if pixels and findings.void[name] == pixels:
             withheld = notes if dataset.split == "test" else defects  # test labels often are
             withheld.append(f"no frame has a single labelled pixel of {name}")
@@ -55,7 +58,7 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
         "image": _image(dataset, findings),
         "camera": _camera(findings),
         "modalities": _modalities(dataset, findings),
-        "computed": {n: f"from {o}" for n, o in dataset.derived.items() if n in dataset.modalities},
+        "computed": _computed(dataset, findings),
         "most_void": [
             {"name": name, "void": round(share, 4)}
             for share, name in sorted(findings.shares, key=lambda pair: (-pair[0], pair[1]))[:3]
@@ -88,6 +91,21 @@ def split_report(dataset: SceneDataset, findings: Findings, partial: bool) -> di
                 f"on average, {best} {axes.best_angle:.1f}; give the right `axes`"
             )
     return report | {"defects": defects, "notes": notes}
+
+
+def _tell_missing(findings: Findings, defects: list[str], notes: list[str], partial: bool) -> None:
+    """Files that frames should have: each a defect, or one note a modality of a part of a dataset."""
+    for name, paths in findings.missing.items():
+        if partial:
+            notes.append(
+                f"{name}: {len(paths)} of {findings.frames} frames have no file, such as {paths[0]}; "
+                "training stops at them: name the others in a `split_file`, or give `--skip-bad`"
+            )
+        else:
+            defects += [
+                f"{path} is missing; restore it, or take its frame out of the split"
+                for path in dict.fromkeys(paths)
+            ]
 
 
 def _tell_unread(dataset: SceneDataset, defects: list[str], notes: list[str]) -> None:
@@ -218,6 +236,8 @@ def _modalities(dataset: SceneDataset, findings: Findings) -> dict[str, dict[str
     rules = _assumed(dataset)
     report: dict[str, dict[str, Any]] = {}
     for name, pixels in findings.pixels.items():
+        if name in dataset.derived:
+            continue
         void = findings.void[name]
         report[name] = {
             "files": findings.files[name],
@@ -229,6 +249,21 @@ def _modalities(dataset: SceneDataset, findings: Findings) -> dict[str, dict[str
         }
         if name in POSITIVE:
             report[name]["positive"] = round(findings.positive[name] / max(1, pixels - void), 6)
+    return report
+
+
+def _computed(dataset: SceneDataset, findings: Findings) -> dict[str, str]:
+    """By target that comes from another: from which, and what was measured of it."""
+    report = {}
+    for name, origin in dataset.derived.items():
+        if name not in dataset.modalities:
+            continue
+        facts = [f"from {origin}"]
+        if pixels := findings.pixels[name]:
+            known = pixels - findings.void[name]
+            share = 100 * findings.positive[name] / max(1, known)
+            facts += [f"{100 - 100 * known / pixels:.1f} % void", f"{share:.2f} % positive"]
+        report[name] = "; ".join([", ".join(facts), *filter(None, [dataset.read_as().get(name)])])
     return report
 
 

@@ -4,7 +4,7 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crosstask.data.axes import CONVENTIONS, AxesReport, compare_axes, paired_normals
 from crosstask.data.dataset import Frame, SceneDataset
-from crosstask.data.derive import depth_to_normals
+from crosstask.data.derive import close_margins, depth_to_normals, labels_to_edges, smooth_depth
 from crosstask.data.loading import start_worker
 from crosstask.data.sample import DataError
 from crosstask.data.tools.values import away, value_defects
@@ -23,6 +23,7 @@ from crosstask.media.value_range import few_levels
 DEPTH_EDGES = np.geomspace(0.1, 1000.0, 41)  # metres: ten bins a decade
 POSITIVE = ("edges", "saliency")  # targets of which the share of ones is told
 _NORMALS_FRAMES, _NORMALS_PIXELS = 60, 2000
+_SMOOTHING_SHARE = 90  # depth is averaged over this part of the width around: 6 of 560 pixels
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Findings:
     measured: Counter[str] = field(default_factory=Counter)  # pixels of distances, before `far`
     too_deep: Counter[str] = field(default_factory=Counter)  # of these, beyond it
     remarks: dict[str, list[str]] = field(default_factory=dict)  # by modality, of single files
+    missing: dict[str, list[str]] = field(default_factory=dict)  # by modality, files not there
     labels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))  # pixels by class
     depth: np.ndarray = field(default_factory=lambda: np.zeros(len(DEPTH_EDGES) + 1, np.int64))
     depth_range: tuple[float, float] = (np.inf, 0.0)
@@ -84,8 +86,9 @@ class Findings:
         self.depth_range = (min(low), max(high))
         self.normals += other.normals
         self.grey_levels += other.grey_levels
-        for name, texts in other.remarks.items():
-            self.remarks[name] = [*self.remarks.get(name, []), *texts]
+        for told, more in ((self.remarks, other.remarks), (self.missing, other.missing)):
+            for name, texts in more.items():
+                told[name] = [*told.get(name, []), *texts]
 
     def widen(self, name: str, low: float, high: float) -> None:
         """Take values from `low` to `high` into the range of `name`."""
@@ -111,8 +114,16 @@ def _sum(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
-    """Read every file of a frame; each that cannot be read is one defect, and the rest is read."""
+    """Read every file of a frame; each that cannot be read is one defect, and the rest is read.
+
+    Files that are not there are `missing`, and the frame is read as one without them.
+    """
     frame, findings = dataset.frames[index], Findings(frames=1)
+    absent = [name for name, path in frame.files.items() if name != "image" and not path.exists()]
+    if absent:
+        findings.missing = {name: [str(frame.files[name])] for name in absent}
+        there = {name: path for name, path in frame.files.items() if name not in absent}
+        frame = replace(frame, files=there)
     try:
         image = dataset.load_image(frame)
     except DataError as error:
@@ -155,6 +166,12 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
     if findings.pixels:
         share = findings.void.total() / findings.pixels.total()
         findings.shares.append((share, frame.name))
+    if "edges" in dataset.modalities and dataset.derived.get("edges") == "segmentation":
+        void = int(dataset.targets["segmentation"].void)
+        labels = loaded.get("segmentation")
+        if labels is not None:
+            edges = labels_to_edges(close_margins(labels, dataset.margin, void), void)
+            _measure(findings, dataset, frame, "edges", edges)
     every = max(1, len(dataset) // _NORMALS_FRAMES)
     if index % every == 0 and "normals" in loaded:
         _pair_normals(dataset, frame, loaded, size, findings)
@@ -205,6 +222,8 @@ def _pair_normals(
     depth = loaded.get("depth")  # None also where it is damaged, which is told
     if depth is None or "intrinsics" not in loaded or "normals" not in frame.files:
         return
+    # Normals of a sensor's depth as it is are tens of degrees off.
+    depth = smooth_depth(depth, depth.shape[-1] // _SMOOTHING_SHARE)
     measured = depth_to_normals(depth, loaded["intrinsics"], size)
     stored = dataset.load_stored_normals(frame)
     if stored is None:

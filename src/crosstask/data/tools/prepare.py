@@ -86,23 +86,41 @@ def nyudv2_jobs(source: Path, root: Path, raw_depth: bool = False) -> list[Job[b
             count = _frame_count(source / LABELED, file, ("images", "labels", depth))
     except OSError as error:
         raise DataError(f"{source / LABELED} is not a readable HDF5 file ({error})") from error
+    _splits(source, count)  # before hours of conversion
     return [partial(_nyudv2_frame, source / LABELED, root, i, mapping, depth) for i in range(count)]
 
 
 def nyudv2_lists(source: Path, root: Path) -> dict[str, int]:
-    """Write `gt_sets` from `splits.mat` (counted from 1); returns frames by split."""
-    counts = {}
+    """Write `gt_sets` from `splits.mat`; returns frames by split."""
+    frames = sum(1 for _ in (root / "images").glob("*.png"))
+    splits = _splits(source, frames)
+    for split, numbers in splits.items():
+        text = "".join(f"{number:04d}\n" for number in numbers)
+        write_bytes(root / "gt_sets" / f"{split}.txt", text.encode())
+    return {split: len(numbers) for split, numbers in splits.items()}
+
+
+def _splits(source: Path, frames: int) -> dict[str, list[int]]:
+    """Frame numbers, from 1, of both splits of `splits.mat`.
+
+    Raises:
+        DataError: no list, an empty one, a number that is no frame, or a frame in both.
+    """
+    path, splits = source / SPLITS, {}
     for split, key in (("train", "trainNdxs"), ("val", "testNdxs")):
-        numbers = sorted(int(n) for n in _array(source / SPLITS, key).ravel())
-        names = [f"{number:04d}" for number in numbers]
-        missing = [n for n in names if not (root / "images" / f"{n}.png").is_file()]
-        if missing:
+        numbers = sorted({int(n) for n in _array(path, key).ravel()})
+        wrong = [n for n in numbers if not 1 <= n <= frames]
+        if not numbers or wrong:
+            named = f"names frame {wrong[0]}" if wrong else "names no frame"
             raise DataError(
-                f"{source / SPLITS} names frame {missing[0]}, which {LABELED} does not have"
+                f"{path} {named} under {key!r}; expected numbers from 1 to {frames}, the frames of "
+                f"{LABELED}; are both files the official ones, and whole?"
             )
-        write_bytes(root / "gt_sets" / f"{split}.txt", ("\n".join(names) + "\n").encode())
-        counts[split] = len(names)
-    return counts
+        splits[split] = numbers
+    shared = sorted(set(splits["train"]) & set(splits["val"]))
+    if shared:
+        raise DataError(f"{path} has frame {shared[0]} in both trainNdxs and testNdxs")
+    return splits
 
 
 def _nyudv2_frame(file: Path, root: Path, index: int, mapping: np.ndarray, depth_key: str) -> bool:

@@ -36,6 +36,14 @@ from crosstask.plugins.trust import Trust
 from crosstask.suggest import nearest
 from crosstask.tasks import Task
 
+# What a reader must know of a baseline.
+_BASELINES = {
+    "single_task": " single_task is the paper's baseline, whose head predicts at a sixteenth of the "
+    "image: a part of Δ is DenseMTL's decoder.",
+    "single_task_matched": " single_task_matched has DenseMTL's decoder, so that Δ is not the "
+    "decoder's.",
+}
+
 
 class ConflictError(RunError):
     """Runs that must not stand in one table; says in what they differ."""
@@ -262,7 +270,7 @@ def _note(table: ComparisonTable, records: Sequence[Record], kind: str) -> None:
         table.notes.append(
             f"Δ: mean relative gain in percent over the recorded {kind} runs (mean over their "
             "seeds) of the same dataset, encoder and protocol "
-            f"({', '.join(dict.fromkeys(r.protocol for r in records))})."
+            f"({', '.join(dict.fromkeys(r.protocol for r in records))}).{_BASELINES.get(kind, '')}"
         )
     numbers = [len(row.metrics) for row in table.rows if row.encoder != "-"]
     if max(numbers) > 1:

@@ -3,12 +3,13 @@
 from typing import Any
 
 from crosstask.experiments.studies.study import (
+    MATCHED_SINGLE_TASK,
     Row,
     Setting,
     Study,
     controls,
     plain,
-    single_task,
+    single_tasks,
 )
 from crosstask.recipes.sets import S_D_N, S_D_N_E
 
@@ -48,7 +49,7 @@ LINEAR_DESIGNS: tuple[tuple[str, dict[str, Any]], ...] = (
 def linear_designs(setting: Setting) -> list[Row]:
     """What an exchange of linear cost keeps of the block's gain on S-D-N-E, design by design."""
     rows = [
-        single_task(S_D_N_E),
+        *single_tasks(S_D_N_E),
         *controls(setting, S_D_N_E),
         *plain(("densemtl",), S_D_N_E),
         *(
@@ -61,7 +62,7 @@ def linear_designs(setting: Setting) -> list[Row]:
 
 def sca_ablation(setting: Setting) -> list[Row]:
     """What SCA-MTL adds to MTI-Net, part by part, at equal widths (rows a to i)."""
-    rows = [single_task(S_D_N), *controls(setting, S_D_N)]
+    rows = [*single_tasks(S_D_N), *controls(setting, S_D_N)]
     rows.append(Row(name="a-mti_net", architecture="mti_net", tasks=S_D_N))
     rows += [
         Row(name=name, architecture="sca_mtl", tasks=S_D_N, options=options)
@@ -77,7 +78,7 @@ def architectures(setting: Setting) -> list[Row]:
     arithmetic spent on wider decoders?
     """
     rows = [
-        single_task(S_D_N),
+        *single_tasks(S_D_N),
         *controls(setting, S_D_N),
         *plain(("densemtl", "multi_task", "padnet", "threeways_padnet"), S_D_N),
         *plain(("densemtl_linear", "window", "n_to_one"), S_D_N),
@@ -91,14 +92,17 @@ SCA_ABLATION = Study(
     name="sca_ablation",
     rows=sca_ablation,
     optimizer="matched",
+    baseline=MATCHED_SINGLE_TASK,
 )
 ARCHITECTURES = Study(
     name="architectures",
     rows=architectures,
     optimizer="matched",
+    baseline=MATCHED_SINGLE_TASK,
 )
 LINEAR = Study(
     name="linear_designs",
     rows=linear_designs,
     optimizer="matched",
+    baseline=MATCHED_SINGLE_TASK,
 )

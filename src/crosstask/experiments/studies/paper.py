@@ -3,6 +3,7 @@
 from itertools import product
 
 from crosstask.experiments.studies.study import (
+    MATCHED_SINGLE_TASK,
     Row,
     Setting,
     Study,
@@ -10,6 +11,7 @@ from crosstask.experiments.studies.study import (
     letters,
     plain,
     single_task,
+    single_tasks,
 )
 from crosstask.recipes.sets import S_D, S_D_N, S_D_N_E
 
@@ -67,7 +69,7 @@ def table4b(setting: Setting) -> list[Row]:
 
 def attention_parts(setting: Setting) -> list[Row]:
     """The parts of cross-task attention, one left out or changed at a time."""
-    rows = [single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
+    rows = [*single_tasks(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
     rows += [
         _variant("densemtl-no-correlation", {"correlation": None}),
         _variant("densemtl-no-self-attention", {"self_attention": None}),
@@ -88,7 +90,7 @@ def task_weights(setting: Setting) -> list[Row]:
 
 def balancing(setting: Setting) -> list[Row]:
     """DenseMTL under other balancing methods than the published weights."""
-    rows = [single_task(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
+    rows = [*single_tasks(S_D_N), *controls(setting, S_D_N), *plain(("densemtl",), S_D_N)]
     for name in ("equal", "uncertainty", "gradnorm", "mgda", "dwa", "pcgrad"):
         rows.append(
             Row(
@@ -129,6 +131,7 @@ TABLES = (
 ATTENTION_PARTS = Study(
     name="attention_parts",
     rows=attention_parts,
+    baseline=MATCHED_SINGLE_TASK,
 )
 TASK_WEIGHTS = Study(
     name="task_weights",
@@ -138,5 +141,6 @@ TASK_WEIGHTS = Study(
 BALANCING = Study(
     name="balancing",
     rows=balancing,
+    baseline=MATCHED_SINGLE_TASK,
     optimizer="matched",
 )

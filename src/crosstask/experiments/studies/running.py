@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstask.engine.interruption import Stopped
-from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError
+from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError, read_rows
 from crosstask.engine.training import train
 from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json
@@ -142,6 +143,21 @@ def check_given(given: Sequence[str], runs: Sequence[StudyRun], study: str) -> N
             )
 
 
+def shard(planned: Sequence[PlannedRun], text: str) -> list[PlannedRun]:
+    """Part `i` of `n` of the runs, "i/n" from "1/n" to "n/n"; the parts are disjoint and cover all.
+
+    Raises:
+        ValueError: not of that form.
+    """
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise ValueError(
+            f"`shard` is {text!r}; expected PART/PARTS from 1/PARTS to PARTS/PARTS, for example 1/8; "
+            "of a SLURM array --array=1-8, $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"
+        )
+    return list(planned[int(part) - 1 :: int(parts)])
+
+
 def choose_rows(runs: Sequence[StudyRun], wanted: Sequence[str]) -> list[StudyRun]:
     """The runs of these rows, and those that they begin from.
 
@@ -256,7 +272,10 @@ def _prepare(item: PlannedRun) -> bool:
         if not resume:  # cut off before its first checkpoint: nothing to keep
             place.metrics_file.unlink(missing_ok=True)
         (place.path / "error.txt").unlink(missing_ok=True)
-        write_json(place.path / "study.json", {"row": item.run.row, "seed": item.run.seed})
+        step = max((row[0] for row in read_rows(place.metrics_file)), default=0)
+        started = {"started": time.time(), "from_step": step}  # for `--status`
+        row = {"row": item.run.row, "seed": item.run.seed}
+        write_json(place.path / "study.json", {**row, **started})
         return resume
 
 
@@ -265,7 +284,7 @@ def is_free(place: Run) -> bool:
     if not place.path.is_dir():
         return True
     try:
-        with place.lock():
+        with place.lock(probe=True):
             return True
     except RunError:
         return False

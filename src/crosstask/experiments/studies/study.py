@@ -161,6 +161,16 @@ def single_task(tasks: tuple[str, ...], architecture: str = "single_task") -> Ro
     return Row(name=architecture, architecture=architecture, tasks=tasks, apart=True)
 
 
+# The single-task networks that gains are measured against in the studies of this project: with
+# DenseMTL's decoder, which `single_task`, the paper's baseline, has not.
+MATCHED_SINGLE_TASK = "single_task_matched"
+
+
+def single_tasks(tasks: tuple[str, ...]) -> list[Row]:
+    """The paper's single-task baseline, and the one with DenseMTL's decoder."""
+    return [single_task(tasks), single_task(tasks, MATCHED_SINGLE_TASK)]
+
+
 def controls(setting: Setting, tasks: tuple[str, ...]) -> list[Row]:
     """What a network with an exchange must beat before talking can be thanked.
 

@@ -1,0 +1,110 @@
+"""`crosstask data pack`: a dataset as shards, see `crosstask.data.shards`."""
+
+import json
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+
+from crosstask.data import transforms
+from crosstask.data.dataset import SceneDataset
+from crosstask.data.loading import start_worker
+from crosstask.data.sample import DataError
+from crosstask.data.shards import META, encode, litdata
+
+CHUNK = "64MB"
+
+
+class _Encoded(Dataset[bytes]):
+    """The samples of a split as bytes."""
+
+    def __init__(self, dataset: SceneDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> bytes:
+        return encode(self.dataset[index])
+
+
+def check_output(output: Path, splits: Collection[str]) -> None:
+    """Refuses a folder that holds anything but shards, whole or cut off.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    ours = {META, *splits, *(f"{name}.part" for name in (META, *splits))}
+    for path in sorted(output.iterdir()) if output.is_dir() else []:
+        if path.name not in ours:
+            raise DataError(f"{output} holds {path.name}, which is no shard; give an empty folder")
+
+
+def pack(
+    datasets: Mapping[str, SceneDataset],
+    output: Path,
+    size: tuple[int, int] | None,
+    options: Mapping[str, Any],
+    workers: int = 0,
+) -> Iterator[int]:
+    """Write the splits; yields 1 a sample. Their list comes last: without it nothing is there to read.
+
+    Args:
+        datasets: By split, all of one reader, without transforms.
+        size: Height and width that images and labels are resized to; None packs them as stored.
+        options: Of the reader, defaults included.
+        workers: Loader processes.
+    """
+    litdata()  # before anything is read
+    check_output(output, datasets)
+    shutil.rmtree(output / META, ignore_errors=True)
+    for split, dataset in datasets.items():
+        dataset.transform = None if size is None else transforms.evaluation(size)
+        part, place = output / f"{split}.part", output / split
+        shutil.rmtree(part, ignore_errors=True)
+        loader = DataLoader(
+            _Encoded(dataset),
+            batch_size=None,
+            num_workers=workers,
+            multiprocessing_context="spawn" if workers else None,
+            worker_init_fn=start_worker,
+        )
+        yield from _write(part, loader)
+        shutil.rmtree(place, ignore_errors=True)
+        part.rename(place)
+    first = next(iter(datasets.values()))
+    meta = {
+        "source": first.source,
+        "splits": {k: [frame.name for frame in d.frames] for k, d in datasets.items()},
+        "sizes": {k: [d.stored_size(i) for i in range(len(d))] for k, d in datasets.items()},
+        "modalities": list(first.modalities),
+        "classes": _table(first),
+        "official": {split: d.official_size(split) for split, d in datasets.items()},
+        "size": size,
+        "options": dict(options),
+    }
+    part = output / f"{META}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    for _ in _write(part, [json.dumps(meta, default=str)]):
+        part.rename(output / META)
+
+
+def _write(folder: Path, items: Any) -> Iterator[int]:
+    from litdata.streaming.writer import BinaryWriter
+
+    folder.mkdir(parents=True)
+    writer = BinaryWriter(str(folder), chunk_bytes=CHUNK)
+    for index, item in enumerate(items):
+        writer[index] = item
+        if index + 1 < len(items):
+            yield 1
+    writer.done()
+    writer.merge()
+    yield 1
+
+
+def _table(dataset: SceneDataset) -> dict[str, Sequence[Any]] | None:
+    table = dataset.classes
+    return None if table is None else {"names": table.names, "colors": table.colors}

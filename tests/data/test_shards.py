@@ -1,0 +1,163 @@
+"""Packed samples are the samples, in the dataset's order, for whoever reads them."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import fakes.camvid
+import fakes.cityscapes
+import fakes.nyudv2
+import fakes.sevenscenes
+from crosstask import data
+from crosstask.cli.data import main
+from crosstask.data import transforms
+from crosstask.data.loading import train_loader
+from crosstask.data.sample import DataError
+from crosstask.data.shards import Shards, address, decode, encode, is_packed, open_split
+
+SIZE = (48, 96)
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(
+        torch.equal(v, other[k]) and v.dtype == other[k].dtype
+        if isinstance(v, torch.Tensor)
+        else v == other[k]
+        for k, v in one.items()
+    )
+
+
+def test_bytes_hold_a_sample_exactly(tmp_path: Path) -> None:
+    """Eight bits where nothing is lost, as it is where something would be."""
+    for number, (kind, fake) in enumerate(
+        [(data.Cityscapes, fakes.cityscapes), (data.NYUDv2, fakes.nyudv2)]
+    ):
+        dataset = kind(fake.write(tmp_path / str(number)))
+        sample = dataset[0]
+        small = decode(encode(sample))
+        assert small["image"].dtype == small["edges"].dtype == torch.uint8
+        assert same(dataset._to_float(small), sample)
+    deep = {"image": torch.rand(3, 4, 4), "depth": torch.tensor([[[0.0, 254.5]]]), "name": "a"}
+    assert same(decode(encode(deep)), deep)
+    negative = {"flow": torch.tensor([[-1.0, 3.0]])}
+    assert torch.equal(decode(encode(negative))["flow"], negative["flow"])
+
+
+def test_addresses() -> None:
+    assert (
+        address(Path("s3://bucket/shards")) == address("s3://bucket/shards") == "s3://bucket/shards"
+    )
+    assert address("/data/shards") == "/data/shards" and address("C:/data") == "C:/data"
+    assert is_packed("s3://bucket/shards") and not is_packed("/nowhere")
+
+
+def test_a_folder_of_files_is_opened_by_its_reader(tmp_path: Path) -> None:
+    root = fakes.camvid.write(tmp_path)
+    assert isinstance(open_split(data.CamVid, root, "val"), data.CamVid)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Files and shards of Cityscapes at `SIZE`, 16 classes, depth up to 80 m."""
+    pytest.importorskip("litdata")
+    root = fakes.cityscapes.write(tmp_path_factory.mktemp("files"))
+    shards = tmp_path_factory.mktemp("shards") / "packed"
+    options = ["--option", "classes=16", "--option", "far=80", "--size", "48x96", "--json"]
+    split = ["--split", "train", "--split", "val"]
+    arguments = ["pack", "cityscapes", "--root", str(root), "--output", str(shards)]
+    assert main([*arguments, *options, *split, "--workers", "0"]) == 0
+    return root, shards
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_shards_are_the_dataset(packed: tuple[Path, Path], split: str) -> None:
+    root, shards = packed
+    files = data.Cityscapes(root, split, None, transforms.evaluation(SIZE), classes=16, far=80)
+    read = open_split(data.Cityscapes, shards, split, classes=16, far=80.0, protocol="correct")
+    assert isinstance(read, Shards) and read.classes == files.classes
+    assert [f.name for f in read.frames] == [f.name for f in files.frames]
+    assert set(read.modalities) == {"segmentation", "depth", "normals", "edges"}
+    assert all(same(read[i], files[i]) for i in range(len(files)))
+    assert [read.stored_size(i) for i in range(2)] == [files.stored_size(i) for i in range(2)]
+    ours, theirs = read.describe(), files.describe()
+    assert {k: ours[k] for k in ("source", "hash", "classes", "far")} == {
+        k: theirs[k] for k in ("source", "hash", "classes", "far")
+    }
+    assert read.of_split("val").describe()["hash"] != read.of_split("train").describe()["hash"]
+    assert same(pickle.loads(pickle.dumps(read))[1], files[1])
+
+
+def test_order_and_resume_are_those_of_the_files(packed: tuple[Path, Path]) -> None:
+    """The loader's batches, from the start and from the middle, with random mirrors and zooms."""
+    root, shards = packed
+    change = transforms.training((32, 64), scale=(0.8, 1.2))
+    asked = ("segmentation", "depth")
+    read = open_split(data.Cityscapes, shards, "train", asked, change, classes=16, far=80.0)
+    again = open_split(data.Cityscapes, shards, "train", asked, change, classes=16, far=80.0)
+    options: dict[str, Any] = {"batch_size": 2, "batches": 5, "seed": 3, "workers": 0}
+    whole = list(train_loader(read, **options))
+    rest = list(train_loader(again, **options, start=3))
+    assert [b["name"] for b in whole[3:]] == [b["name"] for b in rest]
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(whole[3:], rest, strict=True))
+    files = data.Cityscapes(root, "train", asked, change, classes=16, far=80.0)
+    assert [b["name"] for b in train_loader(files, **options)] == [b["name"] for b in whole]
+    half = open_split(data.Cityscapes, shards, "train", asked, subset=0.5, classes=16, far=80.0)
+    named = data.Cityscapes(root, "train", asked, subset=0.5).frames
+    assert [f.name for f in half.frames] == [f.name for f in named]
+
+
+def test_what_was_not_packed_is_told(packed: tuple[Path, Path], tmp_path: Path) -> None:
+    _, shards = packed
+    with pytest.raises(
+        DataError, match=r"packed with `classes` 16, and 19 is asked.*--option classes=19"
+    ):
+        open_split(data.Cityscapes, shards, "train", classes=19)
+    with pytest.raises(DataError, match="holds train, val"):
+        open_split(data.Cityscapes, shards, "test", classes=16)
+    with pytest.raises(DataError, match="saliency"):
+        open_split(data.Cityscapes, shards, "train", ("saliency",), classes=16)
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match=r"holds (c|thesis.txt), which is no shard"):
+        main(
+            [
+                "pack",
+                "camvid",
+                "--root",
+                str(fakes.camvid.write(tmp_path / "c")),
+                "--output",
+                str(tmp_path),
+            ]
+        )
+
+
+def test_check_reads_shards(packed: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    _, shards = packed
+    capsys.readouterr()
+    arguments = ["--root", str(shards), "--partial", "--split", "train", "--json"]
+    assert main(["check", "cityscapes", *arguments]) == 0
+    train = json.loads(capsys.readouterr().out)["splits"]["train"]
+    assert train["sizes"] == {"48x96": 4} and train["modalities"]["depth"]["labelled_frames"] == 4
+
+
+def test_a_recipe_trains_on_shards_as_on_files(tmp_path: Path) -> None:
+    """Packed as stored, a run's numbers are those of the files to the last bit."""
+    pytest.importorskip("litdata")
+    import crosstask
+
+    root, shards = fakes.camvid.write(tmp_path / "files"), tmp_path / "shards"
+    assert main(["pack", "camvid", "--root", str(root), "--output", str(shards), "--json"]) == 0
+    options: dict[str, Any] = {
+        "tasks": "segmentation,edges", "architecture": "multi_task_matched", "encoder": "resnet10t",
+        "pretrained": False, "width": 0.0625, "size": "32x64", "steps": 2, "batch_size": 2,
+        "workers": 0, "accelerator": "cpu", "precision": "32", "progress": False,
+    }  # fmt: skip
+    found = [
+        crosstask.train("camvid.supervised", run=tmp_path / name, root=str(place), **options)
+        for name, place in (("a", root), ("b", shards))
+    ]
+    scores = ("segmentation/miou", "segmentation/pixel_accuracy")
+    assert [found[0][name] for name in scores] == [found[1][name] for name in scores]
