@@ -1,6 +1,6 @@
 """Samples packed into shards: decoded, resized and with derived targets, for data beyond one disk.
 
-`crosstask data pack` writes them (`crosstask.data.tools.pack`), and every recipe reads them where its `--root`
+`crosstask data pack` writes them (`crosstask.data.tools.pack`), and supervised recipes read them where `--root`
 is a packed folder, or an address that LitData knows (`s3://bucket/shards`). Every sample can be
 reached by its index, so order, subsets and resuming are those of the dataset's own files.
 

@@ -1,6 +1,6 @@
 """Recipes on CamVid: 367 labelled street photographs, 11 classes, edges from label boundaries."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.recipes.recipe import recipe
@@ -46,6 +46,7 @@ def supervised(
         flip: probability of a mirror image; 0.5 if left out.
     """
     from crosstask.data import CamVid, transforms
+    from crosstask.data.shards import open_split
     from crosstask.recipes.building import training_transform
     from crosstask.recipes.supervised import supervised_experiment
 
@@ -59,10 +60,14 @@ def supervised(
         jitter=jitter,
     )
     val = transforms.evaluation(parse_size(size), targets="native")
+
+    def opened(split: str, transform: Any) -> Any:
+        return open_split(CamVid, needed_root(root, "camvid"), split, modalities, transform)
+
     return supervised_experiment(
         tasks=chosen,
-        train_data=lambda: CamVid(needed_root(root, "camvid"), "train", modalities, train),
-        val_data=lambda: CamVid(needed_root(root, "camvid"), "val", modalities, val),
+        train_data=lambda: opened("train", train),
+        val_data=lambda: opened("val", val),
         size=size,
         network=network,
         training=training,
