@@ -160,6 +160,10 @@ class Shards(SceneDataset):
             return None
         return ClassTable(tuple(table["names"]), tuple(tuple(c) for c in table["colors"]))
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(self._meta["channels"])
+
     def requirement(self, modality: str) -> str:
         return f"shards with it ({self.address} holds {', '.join(self.supported)})"
 

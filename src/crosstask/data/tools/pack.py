@@ -80,6 +80,7 @@ def pack(
         "splits": {k: [frame.name for frame in d.frames] for k, d in datasets.items()},
         "sizes": {k: [d.stored_size(i) for i in range(len(d))] for k, d in datasets.items()},
         "modalities": list(first.modalities),
+        "channels": list(first.channels),
         "classes": _table(first),
         "official": {split: d.official_size(split) for split, d in datasets.items()},
         "size": size,
