@@ -23,7 +23,8 @@ install: $(VENV)/installed
 
 demo: $(VENV)/library
 	@rm -rf $(RUN)
-	$(BIN)/crosstask train procedural.supervised --run $(RUN) --size 96x192 --steps 300 --val-every 150 --next-steps
+	$(BIN)/crosstask train procedural.supervised --run $(RUN) --size 96x192 --steps 300 --val-every 150 \
+		--encoder tf_efficientnet_lite0 --encoder-weights auto --encoder-lr 2e-4 --canonical-focal 180 --next-steps
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
