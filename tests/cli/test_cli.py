@@ -243,7 +243,7 @@ class TestPredict:
         one, two = model.predict([array, torch.zeros(3, 33, 47)])
         assert one["depth"].shape == two["depth"].shape == (1, 33, 47)
         assert torch.equal(one["segmentation"], two["segmentation"])
-        with pytest.raises(ValueError, match="expected float"):
+        with pytest.raises(ValueError, match="has 1 channel; this model takes 3"):
             model.predict(torch.zeros(1, 33, 47))
 
 

@@ -173,9 +173,10 @@ def test_a_file_that_moved_or_changed(
     run = tmp_path / "run"
     shutil.copytree(trained / "architecture", run)
     text = (run / "model.json").read_text().replace(str(trained), "/gone")
-    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-    checkpoint["model_description"] = text
-    torch.save(checkpoint, run / "checkpoints" / "best.ckpt")
+    for name in ("best.ckpt", "last.ckpt"):
+        checkpoint = torch.load(run / "checkpoints" / name, weights_only=True)
+        checkpoint["model_description"] = text
+        torch.save(checkpoint, run / "checkpoints" / name)
     with pytest.raises(TrustError, match="not there any more"):
         crosstask.load(run, trust=True)
     copy = tmp_path / "mine.py"

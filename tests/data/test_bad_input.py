@@ -70,7 +70,6 @@ def other_size(root: Path) -> tuple[Path, str]:
 
 
 CITYSCAPES: tuple[Damage, ...] = (
-    missing_label,
     truncated_image,
     eight_bit_disparity,
     unknown_id,
@@ -89,6 +88,18 @@ def test_check_names_the_file(
     assert main([*command, "--split", "train"]) == 1
     defects = [line for line in capsys.readouterr().out.splitlines() if "DEFECT" in line]
     assert len(defects) == 1 and str(path) in defects[0] and message in defects[0]
+
+
+def test_a_missing_label_is_a_note_in_a_part_of_a_dataset(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, message = missing_label(fakes.cityscapes.write(tmp_path / "city"))
+    command = ["data", "check", "cityscapes", "--root", str(tmp_path / "city"), "--split", "train"]
+    assert main([*command, "--partial"]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if "note:" in line]
+    assert any(f"1 of 4 frames have no file, such as {path}" in line for line in notes)
+    assert main(command) == 1
+    assert f"{path} {message}" in capsys.readouterr().out
 
 
 TINY = ["--size", "32x64", "--encoder", "resnet10t", "--no-pretrained", "--width", "0.0625"]

@@ -44,7 +44,7 @@ def test_void_targets_are_legal_and_void(key: str) -> None:
         ({"image": torch.full((3, 4, 6), 1.5)}, r"image.*\[0, 1\]"),
         ({"image": torch.zeros(3, 4, 6, dtype=torch.uint8)}, "image.*uint8"),
         ({"segmentation": torch.zeros(4, 5, dtype=torch.int64)}, "segmentation.*shape"),
-        ({"segmentation": torch.full((4, 6), 300)}, "segmentation.*class indices"),
+        ({"segmentation": torch.full((4, 6), 70_000)}, "segmentation.*0 to 65535"),
         ({"depth": torch.full((1, 4, 6), -1.0)}, "depth.*metres"),
         ({"depth": torch.full((1, 4, 6), float("nan"))}, "depth.*finite"),
         ({"normals": torch.full((3, 4, 6), 0.9)}, "unit"),

@@ -202,7 +202,7 @@ class TestRefusals:
 
     def test_weights_of_another_architecture(self, experiment: Make, tmp_path: Path) -> None:
         train(experiment(steps=1), tmp_path / "r", config=CONFIG, progress=False)
-        path = tmp_path / "r/checkpoints/best.ckpt"
+        path = tmp_path / "r/checkpoints/last.ckpt"
         content = torch.load(path, weights_only=True)
         description = json.loads(content["model_description"])
         description["model"]["options"] = {"alpha": False}

@@ -96,7 +96,8 @@ def test_the_height_that_a_network_believes_in() -> None:
     rows = (torch.arange(40) + 0.5 - 20).clamp(min=1)
     for height in (1.5, 2.5):
         depth = (height * 60 / rows)[None, None, :, None].expand(1, 1, 40, 72)
-        extra({"depth": depth}, {"intrinsics": camera[None], "depth": depth * 1.5 / height})
+        batch = {"intrinsics": camera[None], "depth": depth * 1.5 / height}
+        extra({"depth": depth}, {**batch, "image": torch.zeros(1, 3, 40, 72)})
     found = extra.compute()
     assert found["depth/ground/mean"] == pytest.approx(2.0, rel=0.02)
     assert found["depth/ground/std"] == pytest.approx(0.5, rel=0.02)

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import timm
@@ -106,19 +105,13 @@ def test_a_run_that_goes_on_needs_no_pretrained_weights(tmp_path: Path, weights:
 def test_the_pose_network_keeps_the_normalisation_of_its_weights(
     weights: Path, kind: type[PoseNetwork]
 ) -> None:
-    class Moving(torch.nn.Module):
-        def __init__(self, pose: torch.nn.Module) -> None:
-            super().__init__()
-            self.pose_network = pose
-
-        def companions(self) -> dict[str, torch.nn.Module]:
-            return {"pose_network": self.pose_network}
-
     trained = kind("test_resnet", weights=str(weights))
     assert trained.spec["normalization"] == HALF
     fresh = kind("test_resnet", pretrained=False)
-    regime: Any = Moving(fresh)
-    take_over_inputs(regime, {"model": {}, "pose_network": trained.spec})
+    companions = {"pose_network": fresh}
+    take_over_inputs(
+        torch.nn.ModuleDict(companions), companions, {"model": {}, "pose_network": trained.spec}
+    )
     assert fresh.spec == trained.spec
     assert torch.equal(fresh.mean, trained.mean) and torch.equal(fresh.deviation, trained.deviation)
 

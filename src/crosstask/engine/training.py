@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
 from torch.utils.data import Dataset
 
 from crosstask.data.combine.skip import SkipBad, joined_report, skipping
@@ -139,8 +140,8 @@ def train(
     _quieten()
     place = Run(run)
     hardware = choose(accelerator, kept_precision(place, precision) if resume else precision)
-    _prepare_network(experiment.regime, hardware, compile, recompute)
     _check_freezing(experiment, compile, devices * num_nodes)
+    _prepare_network(experiment.regime, hardware, compile, recompute)
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
     description(experiment, settings)  # refuses, before anything is written, what nobody could load
     rank_zero = _rank() == 0
@@ -210,7 +211,7 @@ def _set_out(
     regime = experiment.regime
     before = read_json(place.path / "model.json") if start.checkpoint else None
     if before is not None:  # as when it began, whatever is the default now
-        take_over_inputs(regime, before)
+        take_over_inputs(regime, regime.companions(), before)
     set_class_weights(experiment, train_set, before, choose_workers(experiment.workers))
     regime.epoch_batches = max(1, len(train_set) // experiment.batch_size)
     camera = training_camera(experiment.tasks, train_set)
@@ -508,10 +509,16 @@ class _nothing:
     def __exit__(self, *_: object) -> None: ...
 
 
-def take_over_inputs(regime: Regime, description: Mapping[str, Any]) -> None:
-    """Normalise images as a model.json says, in all networks whose weights are loaded from elsewhere."""
+def take_over_inputs(
+    regime: nn.Module, companions: Mapping[str, nn.Module], description: Mapping[str, Any]
+) -> None:
+    """Normalise images as a model.json says, in all networks whose weights are loaded from elsewhere.
+
+    Args:
+        companions: of the regime, by name.
+    """
     take_over_input(regime, description["model"])
-    pose = regime.companions().get("pose_network")
+    pose = companions.get("pose_network")
     known = description.get("pose_network")
     if isinstance(pose, PoseNetwork | CorrelationPoseNetwork) and isinstance(known, Mapping):
         pose.normalize_with(known.get("normalization", "imagenet"))

@@ -35,7 +35,7 @@ def open_run(
     place = Run(run)
     experiment = experiment or reopen(place, root, trust)
     description, weights = checkpoints.find(place.path, checkpoint)
-    take_over_inputs(experiment.regime, description)
+    take_over_inputs(experiment.regime, experiment.regime.companions(), description)
     checkpoints.load_weights(experiment.regime.inference_network(), weights, str(place.path))
     file = place.checkpoint(checkpoint)
     restore_companions(experiment.regime, file)

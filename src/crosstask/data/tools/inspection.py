@@ -116,10 +116,12 @@ def _sum(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
     """Read every file of a frame; each that cannot be read is one defect, and the rest is read.
 
-    Files that are not there are `missing`, and the frame is read as one without them.
+    Label files that are not there are `missing`, and the frame is read as one without them; what
+    labels need (a camera) is a defect.
     """
     frame, findings = dataset.frames[index], Findings(frames=1)
-    absent = [name for name, path in frame.files.items() if name != "image" and not path.exists()]
+    labels = [name for name in frame.files if name in dataset.targets]
+    absent = [name for name in labels if not frame.files[name].exists()]
     if absent:
         findings.missing = {name: [str(frame.files[name])] for name in absent}
         there = {name: path for name, path in frame.files.items() if name not in absent}
