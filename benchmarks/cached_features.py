@@ -1,6 +1,6 @@
 """Training steps a second with the encoder in the loop, and from its stored features.
 
-    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python benchmarks/cached_features.py --folder /tmp/features
+    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python benchmarks/cached_features.py --folder features
     ... --width 0.125 --rows densemtl:resnet101:segmentation,depth
     ... --width 1 --rows "fast:resnet101:segmentation,depth;fast:tf_efficientnet_lite0:segmentation,depth"
 

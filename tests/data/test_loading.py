@@ -3,9 +3,11 @@
 import os
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -159,3 +161,35 @@ def _survive() -> str:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(0.1)
     return "alive"
+
+
+class EarlyThread(Dataset):
+    """Each sample: whether the thread that began with the process would take a SIGTERM."""
+
+    begun: ClassVar[list[threading.Thread]] = []  # in a worker, by the hook
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> dict:
+        status = Path(f"/proc/self/task/{self.begun[0].native_id}/status").read_text()
+        blocked = int(status.split("SigBlk:")[1].split()[0], 16)
+        return {"image": torch.tensor(not blocked & 1 << (signal.SIGTERM - 1))}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals of Linux")
+def test_no_thread_of_a_worker_takes_a_signal_that_is_meant_for_all() -> None:
+    """Also one that began before the worker was told anything, as numerical libraries begin some."""
+    wanted = [True]  # a hook of `fork` cannot be taken back
+    wait = threading.Event().wait
+
+    def begin() -> None:
+        if wanted:
+            EarlyThread.begun.append(threading.Thread(target=wait, daemon=True))
+            EarlyThread.begun[0].start()
+
+    os.register_at_fork(after_in_child=begin)
+    batches = list(evaluation_loader(EarlyThread(), batch_size=2, workers=1))
+    wanted.clear()
+    assert [batch["image"].tolist() for batch in batches] == [[False, False]]
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, set())

@@ -166,7 +166,7 @@ def train_loader(
         world,
         as_samples(dataset).sampling_order,
     )
-    return DataLoader(
+    return Loader(
         SeededDataset(dataset, seed),
         batch_sampler=sampler,
         num_workers=workers,
@@ -192,7 +192,7 @@ def evaluation_loader(
     if size < 1:
         raise ValueError("the evaluation set is empty; check `--root` and the split")
     pairs = [(index, index) for index in range(rank, size, world)]
-    return DataLoader(
+    return Loader(
         SeededDataset(dataset, 0),
         sampler=cast(Any, pairs),
         batch_size=batch_size,
@@ -202,6 +202,23 @@ def evaluation_loader(
         multiprocessing_context=_context(workers),
         collate_fn=collate,
     )
+
+
+class Loader(DataLoader[Batch]):
+    """Forks its workers with SIGTERM blocked, so that every thread of theirs is born so.
+
+    A signal to the process goes to any thread that takes it; numerical libraries start some before
+    `start_worker` is called.
+    """
+
+    def __iter__(self) -> Any:
+        if sys.platform != "linux":
+            return super().__iter__()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def collate(samples: list[Batch]) -> Batch:
