@@ -117,6 +117,18 @@ def test_training_stops_at_a_bad_file(
     assert f"error: {path}" in said and message in said and "Traceback" not in said
 
 
+def test_a_bad_file_that_a_loader_process_meets_is_one_message_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, message = truncated_image(fakes.cityscapes.write(tmp_path / "city"))
+    command = ["train", "cityscapes.supervised", "--root", str(tmp_path / "city")]
+    words = [*command, "--run", str(tmp_path / "run"), "--steps", "4", *TINY, "--workers", "1"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert f"error: {path}" in said and message in said
+    assert "Traceback" not in said and "worker" not in said
+
+
 @pytest.mark.filterwarnings("ignore:skipped sample:RuntimeWarning")
 def test_training_skips_bad_files_on_demand(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

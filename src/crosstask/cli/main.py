@@ -5,6 +5,7 @@ terminated.
 """
 
 import importlib
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -89,8 +90,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not is_users(error):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {message_of(error)}", file=sys.stderr)
         return 2
+
+
+def message_of(error: Exception) -> str:
+    """What an error says; of one that a loader process raised without the stack trace that torch adds."""
+    text = str(error)
+    found = re.match(r"Caught (\w+) in DataLoader worker process \d+\.\nOriginal Traceback", text)
+    if found is None:
+        return text
+    return text.rpartition(f"{found[1]}: ")[2].strip() or text
 
 
 def is_users(error: Exception) -> bool:
