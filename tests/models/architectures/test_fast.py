@@ -53,11 +53,16 @@ def test_images_that_no_stride_divides_and_the_context_of_the_whole_image():
     model = fast(exchange=None).eval()
     image = torch.rand(1, 3, 50, 70)
     assert model(image)["depth"][-1].shape == (1, 1, 50, 70)
-    far = image.clone()
-    far[..., :8, :8] = 0
-    assert not torch.equal(
-        model(image)["depth"][-1][..., -1, -1], model(far)["depth"][-1][..., -1, -1]
-    )
+    features = model.encode(image)
+    decoder = model.decoders["depth"]
+    before = decoder.stage(4, None, features)
+    mean = features[-1].mean((2, 3), keepdim=True)
+    context = decoder.context(mean)
+    decoder.context.weight.zero_(), decoder.context.bias.zero_()
+    without = decoder.stage(4, None, features)
+    assert not torch.equal(before, without)
+    decoder.deepest[1].bias += context[0, :, 0, 0]  # the same number everywhere
+    torch.testing.assert_close(decoder.stage(4, None, features), before)
 
 
 def test_the_exchange_sits_at_strides_16_and_8_and_can_be_left_out():
