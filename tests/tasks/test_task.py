@@ -337,3 +337,18 @@ def test_a_task_of_ones_own_is_found():
     task = Curvature(far=20)
     assert from_spec(task.to_spec()) == task
     assert isinstance(from_spec(task.to_spec()), Curvature)
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind"), [(254, torch.uint8), (255, torch.uint16), (300, torch.uint16)]
+)
+def test_an_exported_class_index_has_the_bits_that_it_needs(
+    classes: int, kind: torch.dtype
+) -> None:
+    names = tuple(f"c{i}" for i in range(classes))
+    colors = tuple((i % 256, i // 256, 0) for i in range(classes))
+    task = Segmentation(classes=ClassTable(names=names, colors=colors))
+    output = torch.zeros(1, classes, 2, 2)
+    output[:, -1] = 9.0
+    index = task.decode_in_graph(output)[""]
+    assert index.dtype == kind and index.int().unique().tolist() == [classes - 1]

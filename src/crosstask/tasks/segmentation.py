@@ -160,9 +160,10 @@ class Segmentation(Task):
     def decode_in_graph(
         self, output: Float[Tensor, "b c h w"], camera: Camera = None
     ) -> Mapping[str, Shaped[Tensor, "b h w"]]:
-        """Class index, 8 bit (there are at most 255), and the probability of that class."""
+        """Class index in 8 bits, or in 16 where they do not hold all, and the probability of that class."""
         probability = output.float().softmax(1).amax(1)
-        return {"": self.decode(output, camera).to(torch.uint8), "_probability": probability}
+        kind = torch.uint8 if output.shape[1] <= BYTE_CLASSES else torch.uint16
+        return {"": self.decode(output, camera).to(kind), "_probability": probability}
 
     def metric(self) -> "SegmentationMetric":
         from crosstask.metrics import SegmentationMetric
