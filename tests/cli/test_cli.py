@@ -42,16 +42,33 @@ def photo(path: Path, size: tuple[int, int] = (90, 50), mode: str = "RGB") -> Pa
     return path
 
 
-def test_help_imports_nothing_heavy() -> None:
+def test_help_and_lists_import_nothing_heavy() -> None:
     code = (
-        "import sys; from crosstask.cli import main; main(['--help']); main(['recipes']);"
-        "heavy = [m for m in ('torch', 'numpy', 'lightning', 'timm') if m in sys.modules];"
-        "assert not heavy, heavy"
+        "import sys; from crosstask.cli import main\n"
+        "for line in ('--help', 'recipes', 'models', 'models --json', 'data list', 'data list --json',"
+        " 'completion bash'):\n"
+        "    assert main(line.split()) == 0, line\n"
+        "    heavy = [m for m in ('torch', 'numpy', 'lightning', 'timm') if m in sys.modules]\n"
+        "    assert not heavy, (line, heavy)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     for command in COMMANDS:
         assert command in result.stdout
+
+
+@pytest.mark.parametrize("unbuffered", [["-u"], []])
+@pytest.mark.parametrize("command", ["--help", "data list", "recipes --json"])
+def test_a_reader_that_leaves_ends_it_quietly(command: str, unbuffered: list[str]) -> None:
+    """As `crosstask ... | head -1` does, at the worst moment: before the first line."""
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, *unbuffered, "-m", "crosstask", *command.split()]
+    try:
+        done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(write)
+    assert done.stderr == "" and done.returncode == 128 + signal.SIGPIPE
 
 
 def test_python_runs_the_package() -> None:
@@ -66,6 +83,17 @@ def test_python_runs_the_package() -> None:
         ("trian", "did you mean train"),
         ("train procedural.superwised --run x", "did you mean procedural.supervised"),
         ("train procedural.supervised --run x --stepz 3", "did you mean --steps"),
+        ("study exchange --quick --stepz 3", "`crosstask study NAME --dataset procedural --help`"),
+        (
+            "predict x.png --outptu y",
+            "mean --output or --trust or --trust-file? `crosstask predict",
+        ),
+        (
+            "data check camvid --rot=x",
+            "mean --root or --option or --partial? `crosstask data check --help`",
+        ),
+        ("compare x --images --smaples 3", "did you mean --samples or"),
+        ("table x --basline y", "did you mean --baseline or"),
         ("train procedural.supervised --run x --tasks segmentation,dept", "did you mean depth"),
         ("train procedural.supervised --run x --tasks depth,depth", "depth twice"),
         ("train procedural.supervised --run x --tasks depth", "single_task"),

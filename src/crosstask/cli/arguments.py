@@ -6,6 +6,40 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crosstask.suggest import nearest_option
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a command: for an unknown option it names the nearest ones."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse.
+
+        Raises:
+            ValueError: an unknown option.
+        """
+        found, unknown = self.parse_known_args(args, namespace)
+        self.check_known(unknown, found)
+        return found
+
+    def check_known(self, unknown: Sequence[str], namespace: Any) -> None:
+        """Refuses what no option has taken."""
+        options = [word.partition("=")[0] for word in unknown if word.startswith("--")]
+        if options:
+            parser = self.chosen(namespace)
+            known = [o for a in parser._actions for o in a.option_strings if o.startswith("--")]
+            raise ValueError(nearest_option(options[0], known, parser.prog))
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+
+    def chosen(self, namespace: Any) -> argparse.ArgumentParser:
+        """This parser, or that of the command of it which was given (`data check`)."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parser = action.choices[getattr(namespace, action.dest)]
+                return parser.chosen(namespace) if isinstance(parser, CommandParser) else parser
+        return self
+
 
 def metres(text: str) -> float:
     """A length above 0."""

@@ -1,11 +1,11 @@
 """`crosstask bench`: parameters, GMACs, latency and memory, by part, in turns."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crosstask.cli.arguments import CommandParser
 from crosstask.engine.threads import whole_or_auto
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="crosstask bench",
         description=__doc__,
         epilog="Peak MB: above what was there before the step, so without weights, image and states "

@@ -1,13 +1,18 @@
 """`crosstask compare RUN... --images`: the same images through several runs."""
 
-import argparse
 from pathlib import Path
 
-from crosstask.cli.arguments import add_checkpoint, add_trust, trust_arguments, trust_of
+from crosstask.cli.arguments import (
+    CommandParser,
+    add_checkpoint,
+    add_trust,
+    trust_arguments,
+    trust_of,
+)
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="crosstask compare",
         description="the same images through several runs, beside the truth; without --images "
         "the same as `crosstask table`",
@@ -28,8 +33,7 @@ def main(argv: list[str]) -> int:
         from crosstask.cli import table
 
         return table.main([*args.runs, *rest, *trust_arguments(args)])
-    if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    parser.check_known(rest, args)
 
     from crosstask.experiments.comparison.images import compare_runs, save_sheet
 

@@ -1,6 +1,7 @@
 """`crosstask completion bash|zsh`: a script for the shell, from the tables of commands and recipes."""
 
-import argparse
+from crosstask.cli.arguments import CommandParser
+from crosstask.cli.declared import architectures
 
 BASH = """\
 # crosstask completion for bash: eval "$(crosstask completion bash)"
@@ -53,7 +54,6 @@ compdef _crosstask crosstask
 def script(shell: str) -> str:
     """The completion script of a shell ("bash" or "zsh"); static, so that completing is instant."""
     from crosstask.cli.main import COMMANDS
-    from crosstask.models import list_models
     from crosstask.recipes.catalogue import RECIPES
 
     described = "\n".join(
@@ -64,12 +64,12 @@ def script(shell: str) -> str:
         commands=" ".join(COMMANDS),
         described=described,
         recipes=" ".join(RECIPES),
-        architectures=" ".join(list_models()),
+        architectures=" ".join(architectures()),
     )
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="crosstask completion",
         description='prints a completion script; put eval "$(crosstask completion bash)" into '
         "~/.bashrc, or the same with zsh into ~/.zshrc",

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crosstask.cli import declared
+from crosstask.cli.arguments import CommandParser
 from crosstask.cli.prepare import WORKERS, add_prepare, image_size, run_prepare
 from crosstask.cli.progress import progress
-from crosstask.data.spacing import evenly
 from crosstask.engine.threads import choose_processes
 from crosstask.media.files import atomic_path
 
 
 def main(argv: list[str]) -> int:
     """Run one of the commands; exit code 0 done, 1 defects found, 2 wrong use (an exception)."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="crosstask data", description="list, check, preview, measure and prepare datasets"
     )
     add_data_parser(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
@@ -93,28 +94,7 @@ def run_data(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from crosstask.data.datasets.catalogue import READERS
-    from crosstask.data.datasets.procedural import LENGTHS, ProceduralStreets
-
-    rows: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "modalities": list(reader.supported),
-            "splits": {split: reader.official.get(split) for split in reader.splits},
-            "homepage": reader.homepage,
-            "licence": reader.licence,
-        }
-        for name, reader in READERS.items()
-    ]
-    rows.append(
-        {
-            "name": ProceduralStreets.source,
-            "modalities": list(ProceduralStreets.supported),
-            "splits": dict(LENGTHS),
-            "homepage": "rendered on the fly: no files, no --root",
-            "licence": "ships with crosstask",
-        }
-    )
+    rows = declared.datasets()
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -218,6 +198,7 @@ def _preview(args: argparse.Namespace) -> int:
 def _shown(args: argparse.Namespace, split: str, dataset: Any) -> list[int]:
     """Which samples a sheet shows: some spread evenly, or those with the most void."""
     from crosstask.data.datasets.procedural import ProceduralStreets
+    from crosstask.data.spacing import evenly
     from crosstask.data.tools.preview import worst_first
 
     if not args.worst or isinstance(dataset, ProceduralStreets):
@@ -318,6 +299,7 @@ def _options(texts: list[str], known: dict[str, Any], name: str) -> dict[str, An
 
 
 def _look(dataset: Any, args: argparse.Namespace, title: str) -> Any:
+    from crosstask.data.spacing import evenly
     from crosstask.data.tools.inspection import Findings, inspect
 
     indices = evenly(len(dataset), args.limit or len(dataset))

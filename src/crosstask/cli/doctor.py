@@ -1,14 +1,15 @@
 """`crosstask doctor`."""
 
-import argparse
 import json
 from pathlib import Path
+
+from crosstask.cli.arguments import CommandParser
 
 MARKS = {"fine": "[green]ok[/]", "hint": "[yellow]hint[/]", "breaks": "[bold red]broken[/]"}
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="crosstask doctor",
         description="looks at versions, devices, extras, rights and disk, and says what to do about "
         "each finding; exit code 1 where something is broken",

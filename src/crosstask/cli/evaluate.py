@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from crosstask.cli.arguments import add_checkpoint, add_trust, metres, trust_of
+from crosstask.cli.arguments import CommandParser, add_checkpoint, add_trust, metres, trust_of
 from crosstask.cli.tables import metrics_table
 
 
@@ -45,8 +45,8 @@ def _title(args: argparse.Namespace, scored: Mapping[str, float]) -> str:
     return f"{args.run}, step {scored['scored/step']:.0f} (checkpoint: {rule})"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="crosstask evaluate",
         description="score a run on the split that it reports, or another",
     )

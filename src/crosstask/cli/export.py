@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import add_checkpoint, add_trust, trust_of
+from crosstask.cli.arguments import CommandParser, add_checkpoint, add_trust, trust_of
 
 DESCRIPTION = """\
 Write a model for other programs. The file takes images and gives class indices, metres, unit vectors
@@ -50,8 +50,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="crosstask export", description=DESCRIPTION)
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="crosstask export", description=DESCRIPTION)
     parser.add_argument("model", help="run directory, model directory or checkpoint")
     parser.add_argument("--format", choices=tuple(SUFFIXES), default="onnx")
     parser.add_argument("--output", type=Path, help="file; model.FORMAT beside the run if left out")

@@ -1,15 +1,14 @@
 """`crosstask knockout RUN`: who helps whom."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import add_checkpoint, add_trust, trust_of
+from crosstask.cli.arguments import CommandParser, add_checkpoint, add_trust, trust_of
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="crosstask knockout",
         description="cut each direction of a trained exchange in turn and measure what its target "
         "loses; writes knockout.json and knockout.png into the run directory",

@@ -5,10 +5,13 @@ terminated.
 """
 
 import importlib
+import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from crosstask.engine.interruption import Stopped, stopping_at_once
 from crosstask.engine.threads import prepare_environment
@@ -60,8 +63,34 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code. Errors a user can cause are one clear message."""
-    args = list(sys.argv[1:] if argv is None else argv)
+    """Runs one command; returns its exit code. Errors a user can cause are one clear message.
+
+    Where the reader of the output has gone (`| head`), it ends quietly.
+    """
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            raise
+        return 128 + signal.SIGPIPE
+    return code
+
+
+def _reader_has_gone() -> bool:
+    """Whether nobody reads the output any more; what is left of it then goes nowhere."""
+    gone = False
+    for number in (1, 2):
+        poll = select.poll()
+        poll.register(number, 0)
+        if any(event & select.POLLERR for _, event in poll.poll(0)):
+            gone = True
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), number)
+    return gone
+
+
+def _run(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if args else 2
@@ -87,6 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Stopped as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if not is_users(error):
             raise

@@ -1,17 +1,17 @@
 """`crosstask models`."""
 
-import argparse
 import json
+
+from crosstask.cli.arguments import CommandParser
+from crosstask.cli.declared import architectures
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="crosstask models", description="list architectures")
+    parser = CommandParser(prog="crosstask models", description="list architectures")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
 
-    from crosstask.models.registry import ARCHITECTURES
-
-    models = {name: architecture.summary for name, architecture in ARCHITECTURES.items()}
+    models = architectures()
     if args.json:
         print(json.dumps(models, indent=2))
         return 0

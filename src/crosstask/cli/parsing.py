@@ -10,7 +10,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser
 from crosstask.recipes.catalogue import find_recipe
 from crosstask.recipes.resolving import add_options
 from crosstask.recipes.sentences import summary
-from crosstask.suggest import nearest
+from crosstask.suggest import nearest_option
 
 _BOOLEANS = ("true", "false", "yes", "no", "True", "False")
 
@@ -41,26 +41,25 @@ class OptionParser(ArgumentParser):
         }
         parts = []
         for arg, following in zip_longest(argv, argv[1:], fillvalue=""):
-            translated = _translate(arg, known)
+            translated = self._translate(arg, known)
             if arg.startswith("--") and translated[0] in switches and following not in _BOOLEANS:
                 translated = [translated[0] + "=true"]
             parts += translated
         return self.parse_args(parts)
 
-
-def _translate(arg: str, known: Sequence[str]) -> list[str]:
-    if not arg.startswith("--"):
-        return [arg]
-    option, equals, value = arg.partition("=")
-    name = option if option in known else option.replace("-", "_").replace("__", "--", 1)
-    root = name.split(".")[0]
-    if root in known:
-        return [name + equals + value]
-    positive = "--" + name.removeprefix("--no_")
-    if name.startswith("--no_") and positive in known and not equals:
-        return [positive + "=false"]
-    shown = [o.replace("_", "-") for o in known]
-    raise ValueError(nearest(option, [o for o in shown if o != "--help"], "option"))
+    def _translate(self, arg: str, known: Sequence[str]) -> list[str]:
+        if not arg.startswith("--"):
+            return [arg]
+        option, equals, value = arg.partition("=")
+        name = option if option in known else option.replace("-", "_").replace("__", "--", 1)
+        root = name.split(".")[0]
+        if root in known:
+            return [name + equals + value]
+        positive = "--" + name.removeprefix("--no_")
+        if name.startswith("--no_") and positive in known and not equals:
+            return [positive + "=false"]
+        shown = [o.replace("_", "-") for o in known if o != "--help"]
+        raise ValueError(nearest_option(option, shown, self.prog))
 
 
 def recipe_name(argv: Sequence[str], command: str) -> tuple[str, list[str]]:

@@ -5,7 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import add_checkpoint, add_engine, add_trust, metres, trust_of
+from crosstask.cli.arguments import (
+    CommandParser,
+    add_checkpoint,
+    add_engine,
+    add_trust,
+    metres,
+    trust_of,
+)
 
 DESCRIPTION = """\
 Predict photographs of any size and videos, to images and to data. An input is an image, a video,
@@ -48,8 +55,8 @@ def main(argv: list[str]) -> int:
     return _predict(model, list(zip(names, files, strict=True)), args.output, settings)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="crosstask predict", description=DESCRIPTION)
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="crosstask predict", description=DESCRIPTION)
     parser.add_argument(
         "inputs",
         nargs="+",

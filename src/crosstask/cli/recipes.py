@@ -1,13 +1,13 @@
 """`crosstask recipes`."""
 
-import argparse
 import json
 
+from crosstask.cli.arguments import CommandParser
 from crosstask.recipes.catalogue import RECIPES
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="crosstask recipes", description="list recipes")
+    parser = CommandParser(prog="crosstask recipes", description="list recipes")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     if args.json:

@@ -1,14 +1,13 @@
 """`crosstask report RUN...`."""
 
-import argparse
 import sys
 from pathlib import Path
 
-from crosstask.cli.arguments import add_checkpoint, add_trust, trust_of
+from crosstask.cli.arguments import CommandParser, add_checkpoint, add_trust, trust_of
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="crosstask report",
         description="one HTML page about one or several runs: curves, tables, errors by class and "
         "distance, best and worst images; opens offline",

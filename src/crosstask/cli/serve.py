@@ -1,11 +1,11 @@
 """`crosstask serve [RUN|MODEL]`: a web page on this machine."""
 
-import argparse
 import signal
 import threading
 from typing import Any
 
 from crosstask.cli.arguments import (
+    CommandParser,
     add_checkpoint,
     add_engine,
     add_trust,
@@ -62,8 +62,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="crosstask serve", description=DESCRIPTION)
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="crosstask serve", description=DESCRIPTION)
     parser.add_argument(
         "model",
         nargs="?",

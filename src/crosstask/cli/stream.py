@@ -1,12 +1,12 @@
 """`crosstask stream [MODEL] SOURCE`."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from crosstask.cli.arguments import (
+    CommandParser,
     add_checkpoint,
     add_engine,
     add_trust,
@@ -60,8 +60,8 @@ def main(argv: list[str]) -> int:
     return 2 if found.defect else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="crosstask stream", description=DESCRIPTION)
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="crosstask stream", description=DESCRIPTION)
     parser.add_argument(
         "model",
         nargs="?",

@@ -89,6 +89,7 @@ def _read(
 ) -> tuple[Any, dict[str, Any], list[str]]:
     """(the study's own settings, the recipe's options, names of those that were given)."""
     _, parser, names = recipe_parser(recipe, "study")
+    parser.prog = f"crosstask study NAME --dataset {recipe.partition('.')[0]}"
     parser.add_argument("--seeds", default="0,1,2", help="one run each")
     parser.add_argument("--rows", default="", help="only these rows of the study")
     parser.add_argument("--output", type=Path, help="folder of the runs")

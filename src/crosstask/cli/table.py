@@ -1,11 +1,10 @@
 """`crosstask table RUN... [--write FILE] [--plot FILE] [--force]`."""
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import add_trust, trust_of
+from crosstask.cli.arguments import CommandParser, add_trust, trust_of
 
 
 def main(argv: list[str]) -> int:
@@ -49,8 +48,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="crosstask table",
         description="compare finished runs: means over seeds, gain over single-task networks, cost, "
         "controls",
