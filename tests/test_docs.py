@@ -1,5 +1,6 @@
 """The documentation builds without a warning, and the dataset pages say what the code does."""
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -20,11 +21,14 @@ import fakes.sevenscenes
 import fakes.synthia
 import fakes.vkitti2
 from crosstask.cli import main
+from crosstask.cli.main import COMMANDS
 from crosstask.cli.parsing import recipe_parser
 from crosstask.data import labels
 from crosstask.data.datasets.catalogue import READERS
 from crosstask.data.datasets.pascal_context import _PARTS
 from crosstask.data.streets import STREET_CLASSES
+from crosstask.recipes.catalogue import RECIPES, find_recipe
+from crosstask.recipes.recipe import parts_of
 from crosstask.tasks import ClassTable, HumanParts
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -175,6 +179,31 @@ def test_check_and_preview_of_a_page_run(
             assert main([*words, *quick]) == 0, words
             ran += 1
     assert ran >= (2 if name in WRITERS else 1)
+
+
+def reference_pages() -> dict[str, str]:
+    """Of the command line, as the site makes them."""
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.pages()
+
+
+def test_the_reference_has_every_command_and_each_option_of_the_recipes_where_it_belongs() -> None:
+    pages = reference_pages()
+    assert {*COMMANDS, "index", "recipe_options"} == set(pages)
+    for option in ("--run RUN", "--resume", "--devices DEVICES"):
+        assert f"\n`{option}`\n: " in pages["train"]
+    assert "\n`--rows ROWS`\n: " in pages["study"] and "--batch-size" not in pages["study"]
+    assert "## crosstask data prepare coco" in pages["data"].replace("###", "##")
+    shared, *sections = re.split(r"(?m)^## (?=[a-z0-9_]+\.)", pages["recipe_options"])
+    for section, name in zip(sections, RECIPES, strict=True):
+        assert section.startswith(name)
+        for option in parts_of(find_recipe(name)).options:
+            term = f"\n`--{option.name.replace('_', '-')} "
+            assert (term in section) + shared.count(term) >= 1, (name, option.name)
+    assert shared.count("\n`--accumulate ") == 1 and "\n`--accumulate" not in "".join(sections)
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
