@@ -59,8 +59,9 @@ def focal(
     """Focal loss (Lin et al., ICCV 2017) with gamma 2, kornia's: pixels that are right count less."""
     from kornia.losses import focal_loss
 
-    options = {"gamma": 2.0, "reduction": "sum", "weight": weights, "ignore_index": void}
-    total = focal_loss(precise(logits), target, None, **options)
+    total = focal_loss(
+        precise(logits), target, None, gamma=2.0, reduction="sum", weight=weights, ignore_index=void
+    )
     return total, labelled_weight(target, void, weights)
 
 
@@ -81,8 +82,14 @@ def dice(
     labelled = (target != void).flatten(1).any(1)
     if not bool(labelled.any()):
         return precise(logits).sum() * 0, number
-    options = {"average": "macro", "weight": weights, "ignore_index": void}
-    return dice_loss(precise(logits)[labelled], target[labelled], **options) * number, number
+    ratio = dice_loss(
+        precise(logits)[labelled],
+        target[labelled],
+        average="macro",
+        weight=weights,
+        ignore_index=void,
+    )
+    return ratio * number, number
 
 
 def cross_entropy_dice(

@@ -30,8 +30,9 @@ def main(argv: list[str]) -> int:
     images: Any = ()
     model = load(args.model, checkpoint=args.checkpoint, trust=trust)
     interface = _interface(args, model.description.get("size"))
-    if interface.precision == "int8" and (args.calibration or run):
-        images = calibration(model, args.calibration or run, args.images, args.root, trust)
+    calibrated: Path | None = args.calibration or run
+    if interface.precision == "int8" and calibrated:
+        images = calibration(model, calibrated, args.images, args.root, trust)
     folder = place if place.is_dir() else place.parent if place.exists() else Path()
     path = args.output or folder / f"model.{SUFFIXES[args.format]}"
     samples = labelled(run, args.samples, args.root, trust) if run and args.samples else ()

@@ -104,7 +104,8 @@ class Feeding:
         stretch = aspect / nearest
         # 0 within TOLERANCE, without a branch, which an export would take once for all images
         beyond = torch.sym_min(1.0, torch.sym_max(stretch, 1.0 / stretch) // TOLERANCE)
-        return of_area(self.size, (1.0 + beyond * (stretch - 1.0)) * (width / height))
+        fed = (1.0 + beyond * (stretch - 1.0)) * (width / height)
+        return of_area(self.size, cast(float, fed))  # of an export a symbol
 
     def note(self, image: Size) -> str | None:
         """One sentence about an image whose aspect is far from all of training's."""
@@ -148,9 +149,9 @@ class Feeding:
 
 def inside(image: Size, canvas: Size) -> Size:
     """The largest height and width with the image's aspect that lie in the canvas."""
-    scale = torch.sym_min(canvas[0] / image[0], canvas[1] / image[1])
+    scale = cast(float, torch.sym_min(canvas[0] / image[0], canvas[1] / image[1]))
     height, width = (torch.sym_max(1, round(side * scale)) for side in image)
-    return torch.sym_min(height, canvas[0]), torch.sym_min(width, canvas[1])
+    return cast(Size, (torch.sym_min(height, canvas[0]), torch.sym_min(width, canvas[1])))
 
 
 def of_area(size: Size, aspect: float) -> Size:

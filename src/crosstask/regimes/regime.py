@@ -120,12 +120,14 @@ class Regime(pl.LightningModule):
 
     def weigh_classes(self, weights: Mapping[str, Sequence[float]]) -> None:
         """{task: weight of each class in its loss}; metrics do not change."""
-        self.tasks = tuple(
-            replace(task, **{task.loss_options["class_weights"]: tuple(weights[task.name])})
-            if task.name in weights
-            else task
-            for task in self.tasks
-        )
+
+        def weighted(task: Task) -> Task:
+            if task.name not in weights:
+                return task
+            given: dict[str, Any] = {task.loss_options["class_weights"]: tuple(weights[task.name])}
+            return replace(task, **given)
+
+        self.tasks = tuple(weighted(task) for task in self.tasks)
 
     # ---- what a subclass writes -------------------------------------------------------------
 

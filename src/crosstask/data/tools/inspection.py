@@ -170,9 +170,9 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
         findings.shares.append((share, frame.name))
     if "edges" in dataset.modalities and dataset.derived.get("edges") == "segmentation":
         void = int(dataset.targets["segmentation"].void)
-        labels = loaded.get("segmentation")
-        if labels is not None:
-            edges = labels_to_edges(close_margins(labels, dataset.margin, void), void)
+        classes = loaded.get("segmentation")
+        if classes is not None:
+            edges = labels_to_edges(close_margins(classes, dataset.margin, void), void)
             _measure(findings, dataset, frame, "edges", edges)
     every = max(1, len(dataset) // _NORMALS_FRAMES)
     if index % every == 0 and "normals" in loaded:

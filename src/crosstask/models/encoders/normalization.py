@@ -50,13 +50,16 @@ def for_channels(normalization: Normalization, channels: int) -> Normalization:
     if channels == 3:
         return normalization
     statistics(normalization)
-    found = {}
+    found: dict[str, Sequence[float]] = {}
     for place, key in enumerate(("mean", "std")):
-        named = isinstance(normalization, str)
-        numbers = NORMALIZATIONS[normalization][place] if named else normalization[key]
+        numbers: Sequence[float]
+        if isinstance(normalization, str):
+            numbers = NORMALIZATIONS[normalization][place]
+        else:
+            numbers = normalization[key]
         if len(numbers) != channels:
             average = round(sum(numbers) / len(numbers), 6)
-            kept = numbers if channels > len(numbers) == 3 else ()
+            kept = tuple(numbers) if channels > len(numbers) == 3 else ()
             numbers = [*kept, *[average] * (channels - len(kept))]
         found[key] = list(numbers)
     return found
