@@ -1,6 +1,7 @@
 """What one network for four tasks costs on a CPU, beside four networks, the paper's, and other libraries.
 
 Usage: python benchmarks/real_time.py [--size 192x320] [--threads 1 2] [--rounds 15] [--no-int8] [--json FILE]
+           [--rows NAME ...] [--files EXPORTED.onnx ...] [--profile NAME]
 
 Every row is one image of S-D-N-E (14 classes, one, three and two channels), raw outputs at image size, random weights,
 encoder tf_efficientnet_lite0. All rows take turns in one process, so that other programs disturb them alike: compare
@@ -8,6 +9,8 @@ ratios. torch in channels-last; onnxruntime in float32 and in int8 (static, per 
 time counts here). `four ...` rows run four single-task networks, each with an encoder of its own. The rows of
 segmentation_models.pytorch come with `pip install segmentation-models-pytorch`. "share of peak" is 2 x multiply-
 accumulates a second over what a float32 matrix product of 1024 x 1024 reaches in the same run on as many threads.
+`--files` adds rows of exported files (`crosstask export`), for example with decoded outputs. `--profile` prints instead
+where the time of one row goes in onnxruntime, by kind of operator.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,16 +85,18 @@ class Noise(CalibrationDataReader):
         return self.left.pop() if self.left else None
 
 
-def networks() -> dict[str, list[nn.Module]]:
+def networks(wanted: list[str] | None) -> dict[str, list[nn.Module]]:
     """{row: the networks that an image goes through}."""
     found: dict[str, list[nn.Module]] = {}
     for row, (name, options) in ROWS.items():
+        if wanted and row not in wanted:
+            continue
         apart = name == "single_task"
         parts = [{task: count} for task, count in TASKS.items()] if apart else [TASKS]
         found[row] = [create_model(name, p, ENCODER, pretrained=False, **options) for p in parts]
         for network in found[row]:
             network.final_only = True  # type: ignore[assignment]
-    if importlib.util.find_spec("segmentation_models_pytorch"):
+    if not wanted and importlib.util.find_spec("segmentation_models_pytorch"):
         import segmentation_models_pytorch as smp
 
         for kind in OTHERS:
@@ -108,9 +114,46 @@ def session(path: Path, threads: int) -> Callable[[], Any]:
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     run = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    shape = run.get_inputs()[0].shape
-    image = NOISE.random(shape, np.float32)
-    return lambda: run.run(None, {"image": image})
+    fed = {own.name: noise(own) for own in run.get_inputs()}
+    return lambda: run.run(None, fed)
+
+
+def noise(own: onnxruntime.NodeArg) -> np.ndarray[Any, Any]:
+    """Random numbers for an input of an exported file; axes without a fixed size get one element."""
+    shape = [axis if isinstance(axis, int) else 1 for axis in own.shape]
+    if own.type == "tensor(uint8)":
+        return NOISE.integers(0, 256, shape, np.uint8)
+    return (
+        100 * NOISE.random(shape, np.float32)
+        if own.name == "focal"
+        else NOISE.random(shape, np.float32)
+    )
+
+
+def profile(path: Path, rounds: int) -> str:
+    """Share of the time by kind of operator, as Markdown; one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.enable_profiling = True
+    options.profile_file_prefix = str(path.with_suffix(""))
+    run = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    fed = {own.name: noise(own) for own in run.get_inputs()}
+    for _ in range(rounds):
+        run.run(None, fed)
+    spent: Counter[str] = Counter()
+    number: Counter[str] = Counter()
+    for event in json.loads(Path(run.end_profiling()).read_text()):
+        if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
+            kind = event["args"]["op_name"]
+            spent[kind] += event["dur"]
+            number[kind] += 1
+    whole = sum(spent.values())
+    lines = ["| operator | number | ms | share |", "|---|---|---|---|"]
+    lines += [
+        f"| {kind} | {number[kind] // rounds} | {us / rounds / 1e3:.2f} | {100 * us / whole:.0f} % |"
+        for kind, us in spent.most_common(12)
+    ]
+    return "\n".join(lines)
 
 
 def export(network: nn.Module, folder: Path, size: tuple[int, int], int8: bool) -> dict[str, Path]:
@@ -160,7 +203,7 @@ def measure(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """One record a row and number of threads."""
     size = parse_size(args.size)
     image = torch.rand(1, 3, *size).contiguous(memory_format=torch.channels_last)
-    models = {row: [n.eval() for n in parts] for row, parts in networks().items()}
+    models = {row: [n.eval() for n in parts] for row, parts in networks(args.rows).items()}
     files = {
         row: [export(n, folder, size, not args.no_int8) for n in parts]
         for row, parts in models.items()
@@ -180,8 +223,13 @@ def measure(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
             for kind in files[row][0]:
                 runs = [session(own[kind], threads) for own in files[row]]
                 steps[row, kind] = lambda runs=runs: [run() for run in runs]
+        for path in args.files:
+            steps[path.name, "float32"] = session(path, threads)
         found = turns(steps, args.rounds)
         peak = 2 * 1024**3 / found["peak"]
+        for path in args.files:
+            ms = found[path.name, "float32"]
+            records.append({"row": path.name, "threads": threads, "float32_ms": ms})
         for row, parts in models.items():
             own = {kind: found[row, kind] for kind in ("torch", *files[row][0])}
             records.append(
@@ -191,7 +239,7 @@ def measure(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
                     "parameters": sum(p.numel() for n in parts for p in n.parameters()),
                     "macs": macs[row],
                     **{f"{kind}_ms": value for kind, value in own.items()},
-                    "times_fast_s": own["float32"] / found["fast s", "float32"],
+                    "times_fast_s": own["float32"] / found.get(("fast s", "float32"), float("nan")),
                     "share_of_peak": 2 * macs[row] / own["float32"] / peak,
                 }
             )
@@ -211,6 +259,10 @@ def table(records: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in records:
+        if "macs" not in r:
+            ms = r["float32_ms"]
+            lines.append(f"| {r['threads']} | {r['row']} | | | | {ms:.0f} | | {1e3 / ms:.0f} | | |")
+            continue
         int8 = f"{r['int8_ms']:.0f}" if "int8_ms" in r else "-"
         lines.append(
             f"| {r['threads']} | {r['row']} | {r['parameters'] / 1e6:.2f} | {r['macs'] / 1e9:.2f} | {r['torch_ms']:.0f} | "
@@ -228,8 +280,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--no-int8", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), metavar="NAME")
+    parser.add_argument("--files", nargs="+", type=Path, default=[], metavar="EXPORTED.onnx")
+    parser.add_argument("--profile", choices=tuple(ROWS), metavar="NAME")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if args.profile:
+            (network,) = networks([args.profile])[args.profile]
+            files = export(network, Path(folder), parse_size(args.size), not args.no_int8)
+            for kind, path in files.items():
+                print(f"{args.profile}, {kind}\n\n{profile(path, args.rounds)}\n")
+            return
         records = measure(args, Path(folder))
     if args.json:
         args.json.write_text(json.dumps(records, indent=1) + "\n")

@@ -2,13 +2,14 @@
 
 import torch
 
+from crosstask.data import labels
 from crosstask.data.feeding import Feeding
 from crosstask.deploy.graph import Graph
 from crosstask.deploy.interface import Interface
 from crosstask.deploy.metadata import metadata
 from crosstask.models import create_model
 from crosstask.predict.model import SceneModel
-from crosstask.tasks import Depth
+from crosstask.tasks import Depth, Edges, Segmentation
 
 
 def test_the_graph_takes_the_channels_of_the_model() -> None:
@@ -28,3 +29,37 @@ def test_the_graph_takes_the_channels_of_the_model() -> None:
         "(batch, 4, height, width) float32 (red, green, blue, depth)"
         in metadata(model, graph)["input"]
     )
+
+
+def operators(interface: Interface) -> set[str]:
+    """Names of the operators of an exported program."""
+    tasks = (Segmentation(classes=labels.CAMVID_11), Edges())
+    outputs = {task.name: task.channels for task in tasks}
+    network = create_model("multi_task", outputs, "test_resnet", False, width=0.0625)
+    model = SceneModel(
+        network, tasks, {"feeding": Feeding(size=(32, 64), fit="keep").to_spec(), "model": {}}
+    )
+    graph = Graph(model, interface).eval()
+    with torch.no_grad():
+        program = torch.export.export(graph, graph.example((32, 64), batch=1))
+    return {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+
+
+def test_a_file_of_one_size_neither_gathers_pixels_nor_resizes_what_has_its_size() -> None:
+    found = operators(Interface(size=(32, 64), image_size=(32, 64)))
+    assert not [name for name in found if "index_select" in name or "softmax" in name]
+    assert not [name for name in found if "antialias" in name or "_aa" in name]
+    resized = operators(Interface(size=(32, 64), image_size=(40, 80)))
+    assert [name for name in resized if "_aa" in name]
+
+
+def test_decoding_in_the_graph_is_decoding() -> None:
+    torch.manual_seed(0)
+    for logits in (1, 2):
+        task = Edges(logits=logits)
+        output = 30 * torch.randn(2, logits, 5, 7)
+        assert torch.allclose(task.decode_in_graph(output)[""], task.decode(output), atol=1e-6)
+    segmentation = Segmentation(classes=labels.CAMVID_11)
+    output = 30 * torch.randn(2, 11, 5, 7)
+    probability = segmentation.decode_in_graph(output)["_probability"]
+    assert torch.allclose(probability, output.softmax(1).amax(1), atol=1e-6)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from crosstask.data.feeding import RGB, Place
 from crosstask.deploy.interface import Interface, output_names
-from crosstask.models.layers.sizes import crop
+from crosstask.models.layers.sizes import crop, is_fixed
 from crosstask.models.networks.scene_network import SceneNetwork
 from crosstask.predict.model import SceneModel
 
@@ -103,9 +103,11 @@ def place_rule(model: SceneModel, interface: Interface) -> Callable[[int, int], 
 def fed(image: Tensor, place: Place, rounded: bool = True) -> Tensor:
     """As `crosstask.data.feeding.feed`, without a question about sizes, which tracing would answer
     once for all images. Rounded to bytes as photographs are there; other channels are floats."""
-    small = F.interpolate(
-        image, size=place.content, mode="bilinear", align_corners=False, antialias=True
-    )
+    small = image
+    if not _same(image, place.content):
+        small = F.interpolate(
+            image, size=place.content, mode="bilinear", align_corners=False, antialias=True
+        )
     small = (small * 255.0).round() / 255.0 if rounded else small
     if place.content is place.canvas:
         return small
@@ -117,7 +119,14 @@ def unfed(output: Tensor, place: Place, size: tuple[int, int]) -> Tensor:
     """A raw output of what `fed` gave, at the image's size."""
     if place.content is not place.canvas:
         output = crop(output, place.content)
+    if _same(output, size):
+        return output
     return F.interpolate(output, size=size, mode="bilinear", align_corners=False)
+
+
+def _same(image: Tensor, size: tuple[int, int]) -> bool:
+    """Whether there is nothing to resize, for every image that the file takes."""
+    return is_fixed(*image.shape[-2:], *size) and tuple(image.shape[-2:]) == size
 
 
 class EvenSamePool(nn.Module):

@@ -161,7 +161,9 @@ class Segmentation(Task):
         self, output: Float[Tensor, "b c h w"], camera: Camera = None
     ) -> Mapping[str, Shaped[Tensor, "b h w"]]:
         """Class index in 8 bits, or in 16 where they do not hold all, and the probability of that class."""
-        probability = output.float().softmax(1).amax(1)
+        output = output.float()
+        # of the softmax only its largest value, which is 1 over the sum
+        probability = (output - output.amax(1, keepdim=True)).exp().sum(1).reciprocal()
         kind = torch.uint8 if output.shape[1] <= BYTE_CLASSES else torch.uint16
         return {"": self.decode(output, camera).to(kind), "_probability": probability}
 

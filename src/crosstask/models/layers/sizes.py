@@ -21,9 +21,14 @@ def cell_count(length: int, side: int) -> int:
     return (length + side - 1) // side
 
 
+def is_fixed(*lengths: int) -> bool:
+    """Whether these are numbers, not lengths that stay open in an exported network."""
+    return all(isinstance(length, int) for length in lengths)
+
+
 def crop(x: Float[Tensor, "b c H W"], size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
     """The top left `size` pixels."""
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() and not is_fixed(*x.shape[-2:], *size):
         # a view would tie the exported network to sizes for which it is, or is not, contiguous
         rows = torch.arange(size[0], device=x.device)
         columns = torch.arange(size[1], device=x.device)
