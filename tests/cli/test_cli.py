@@ -194,6 +194,46 @@ class TestPredict:
         assert main([*command, str(tmp_path / "unknown")]) == 0
         assert (tmp_path / "unknown/a_depth_up_to_scale.npy").is_file()
 
+    def test_metres_from_a_field_of_view_and_from_exif(
+        self, aware: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        plain, phone = photo(tmp_path / "plain.png"), tmp_path / "phone.jpg"
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0xA405] = 26
+        Image.open(plain).save(phone, exif=exif)
+        out = tmp_path / "out"
+        command = ["predict", str(aware), str(plain), str(phone), "--output", str(out)]
+        assert main(command) == 0
+        said = capsys.readouterr()
+        assert "focal length 62 pixels from EXIF (26 mm on 35 mm film))" in said.out
+        assert (
+            "note: depth is up to scale: its scale follows from the focal length: give" in said.err
+        )
+        known, unknown = (json.loads((out / f"{n}.json").read_text()) for n in ("phone", "plain"))
+        assert known["depth"] == "metres along the optical axis"
+        assert known["intrinsics_from"] == "EXIF (26 mm on 35 mm film)"
+        assert unknown["depth_kind"] == "up to scale" and "intrinsics" not in unknown
+        assert "metre" not in json.dumps(unknown)
+        assert main([*command, "--fov", "90"]) == 0
+        assert (
+            "focal length 45 pixels from a field of view of 90 degrees" in capsys.readouterr().out
+        )
+        for name in ("phone", "plain"):
+            assert json.loads((out / f"{name}.json").read_text())["intrinsics"][0][0] == 45.0
+
+    def test_one_focal_length_in_pixels_for_several_sizes_warns(
+        self, aware: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        images = [str(photo(tmp_path / f"{n}.png", (n, 50))) for n in (80, 90, 100)]
+        command = ["predict", str(aware), *images, "--output", str(tmp_path / "out")]
+        assert main([*command, "--fx", "60"]) == 0
+        said = capsys.readouterr().err
+        assert (
+            said.count("warning: ") == 1 and "80 x 50, and `fx` is in pixels: it cannot fit" in said
+        )
+        assert main([*command, "--fov", "60"]) == 0
+        assert "warning" not in capsys.readouterr().err
+
     def test_metres_of_the_camera_that_training_had(
         self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -205,7 +245,10 @@ class TestPredict:
         command = ["predict", str(run), str(image), "--output"]
         assert main([*command, str(tmp_path / "own"), "--fx", str(own)]) == 0
         said = capsys.readouterr()
-        assert "(depth metric for the training camera)" in said.out and "note:" not in said.err
+        assert (
+            "(depth metric for the training camera, focal length" in said.out
+            and "note:" not in said.err
+        )
         assert (tmp_path / "own/a_depth.npy").is_file()
         sheet = json.loads((tmp_path / "own/a.json").read_text())
         assert sheet["kinds"] == {"depth": "metric for the training camera"}

@@ -46,7 +46,7 @@ def test_another_focal_length_is_told_with_both_numbers() -> None:
         "this image size; things look as large as in training where the network runs at a `size` "
         "0.78 times as large"
     )
-    assert "give the focal length" in PLAIN.kind_note(None, OWN)
+    assert "give `fx` (pixels)" in PLAIN.kind_note(None, OWN)
     assert "does not name it" in PLAIN.kind_note(camera(900.0))
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,14 @@ def main(argv: list[str]) -> int:
         from crosstask.evaluation.sliding_window import SlidingWindow
 
         model.use(SlidingWindow(model.network, window))
-    return _predict(model, list(zip(names, files, strict=True)), args.output, settings)
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        return _predict(model, list(zip(names, files, strict=True)), args.output, settings)
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    """A warning without the line of the source that gave it."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _parser() -> CommandParser:
@@ -68,7 +76,18 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--output", type=Path, default=Path("predictions"), help="folder for the results"
     )
-    parser.add_argument("--fx", type=float, help="focal length in pixels of the images")
+    parser.add_argument(
+        "--fx",
+        type=float,
+        help="focal length in pixels of the images; without it, --fov and --intrinsics the one of an "
+        "image's EXIF data is taken, if it has one",
+    )
+    parser.add_argument(
+        "--fov",
+        type=float,
+        metavar="DEGREES",
+        help="their horizontal field of view, in place of --fx",
+    )
     parser.add_argument(
         "--intrinsics",
         help="fx,fy,cx,cy, or a file with them or a matrix, or of ROS, RealSense, Open3D, COLMAP",
@@ -152,6 +171,7 @@ def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:
         args.video,
         args.camera_height,
         dict(map(_channel, args.channel)),
+        args.fov,
     )
     return settings, window
 
@@ -175,6 +195,7 @@ def _facts(model: Any, settings: Any, window: tuple[int, int] | None) -> dict[st
         "window": window,
         "flip": settings.flip,
         "fx": settings.fx,
+        "fov": settings.fov,
         "intrinsics": None if camera is None else camera.tolist(),
         "camera_height": settings.camera_height,
         "channels": {name: str(path) for name, path in settings.channels.items()},
@@ -238,7 +259,8 @@ def _tell(file: Path, outcome: Any, notes: dict[str, None]) -> int:
         notes[f"note: {task} is up to scale: {note}"] = None
     if outcome.remark and not any(outcome.remark[:20] in note for note in notes):
         notes[f"note: {file}: {outcome.remark}"] = None  # of the first such image
-    kind = f" (depth {outcome.depth_kind})" if outcome.depth_kind else ""
+    told = f", {outcome.focal}" if outcome.focal else ""
+    kind = f" (depth {outcome.depth_kind}{told})" if outcome.depth_kind else ""
     if outcome.skipped:
         print(f"{file}: finished before, left out")
     elif outcome.done:

@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
         video=args.video,
         cloud=args.cloud,
         fx=args.fx,
+        fov=args.fov,
         size=parse_size(args.size) if args.size else None,
         waiting=args.waiting,
         keep_all=args.all,
@@ -82,6 +83,12 @@ def _parser() -> CommandParser:
         "--cloud", type=int, default=0, metavar="N", help="a .ply of every Nth predicted frame"
     )
     parser.add_argument("--fx", type=float, help="focal length in pixels of the frames")
+    parser.add_argument(
+        "--fov",
+        type=float,
+        metavar="DEGREES",
+        help="their horizontal field of view, in place of --fx",
+    )
     parser.add_argument("--size", help="HEIGHTxWIDTH at which the network runs")
     parser.add_argument(
         "--waiting",

@@ -8,7 +8,7 @@ come first, and augmentation of colours changes them alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +132,7 @@ class Channels:
                     f"`--channel {name}=FILE` in prediction)"
                 )
             planes[name] = self._plane(name, others[name], depth_scale, path, size)
-        return StoredImage(torch.stack([planes[name] for name in self.names]), image.orientation)
+        return replace(image, pixels=torch.stack([planes[name] for name in self.names]))
 
     def _read_image(self, path: Path, value_range: ValueRange | None) -> StoredImage:
         if not self.is_photograph:
@@ -145,7 +145,7 @@ class Channels:
                 f"{path} is a colour image (3 channels); expected one channel, {self.of_image[0]}; "
                 "give `channels` red,green,blue, or convert it to grey"
             )
-        return StoredImage(image.pixels[:1].clone(), image.orientation)
+        return replace(image, pixels=image.pixels[:1].clone())
 
     def _bands(self, path: Path, value_range: ValueRange | None) -> Float[Tensor, "c h w"]:
         number = len(self.of_image)

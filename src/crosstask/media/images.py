@@ -33,6 +33,7 @@ from crosstask.media.decoding import (
 from crosstask.media.decoding import (
     SUFFIXES as SUFFIXES,
 )
+from crosstask.media.exif import film_focal
 from crosstask.media.orientation import ORIENTATION_TAG, stored_size, upright
 from crosstask.media.reading import DataError, check_file
 from crosstask.media.reading import ImageError as ImageError
@@ -44,11 +45,13 @@ _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 @dataclass(frozen=True)
 class StoredImage:
-    """A photograph: (3,H,W) upright pixels, uint8 or (deeper ones) float32 in [0,1], and the EXIF
-    orientation, 1 to 8, that it was turned by. Images of other channels have as many."""
+    """A photograph: (3,H,W) upright pixels, uint8 or (deeper ones) float32 in [0,1], the EXIF
+    orientation, 1 to 8, that it was turned by, and its focal length, see `crosstask.media.exif`.
+    Images of other channels have as many."""
 
     pixels: Shaped[Tensor, "c h w"]
     orientation: int
+    film_focal: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,9 @@ def read_upright(
             return StoredImage(upright(_deep_colour(deep, value_range, file), turned), turned)
     data, turned = tiff.take_orientation(data) if tiff.is_tiff(data) else (data, 1)
     found = from_pil(decode(file, data, most_pixels), value_range, str(file))
-    return StoredImage(upright(found.pixels, turned), max(turned, found.orientation))
+    return StoredImage(
+        upright(found.pixels, turned), max(turned, found.orientation), found.film_focal
+    )
 
 
 def from_pil(
@@ -111,14 +116,15 @@ def from_pil(
 ) -> StoredImage:
     """A Pillow image by the rules of this module."""
     try:
-        turned = _orientation(image)
+        exif = image.getexif()
+        turned, focal = _legal(exif.get(ORIENTATION_TAG, 1)), film_focal(exif, *image.size)
         image.load()
         pixels = _pixels(image, value_range, name)
     except ImageError:
         raise
     except Exception as error:
         raise damaged(name, error) from error
-    return StoredImage(upright(pixels, turned), turned)
+    return StoredImage(upright(pixels, turned), turned, focal)
 
 
 def _pixels(image: Image.Image, value_range: ValueRange | None, name: str) -> Tensor:

@@ -13,7 +13,9 @@ from jaxtyping import UInt8
 
 from crosstask.engine.interruption import Stopped
 from crosstask.media.files import write_json
+from crosstask.media.images import StoredImage
 from crosstask.media.live import open_source
+from crosstask.predict.camera import camera_of_image, check_focal
 from crosstask.predict.engine import load_runtime
 from crosstask.predict.model import Prediction, SceneModel
 from crosstask.predict.sinks import FORMATS, FrameFiles, FrameVideos
@@ -31,6 +33,7 @@ class LiveSettings:
         video: "side-by-side", "per-task" or "files", as for `crosstask predict`.
         cloud: a point cloud (.ply) of every so manieth predicted frame; 0 for none.
         fx: focal length in pixels of the frames.
+        fov: their horizontal field of view in degrees, in place of it.
         size: (height, width) at which the network runs.
         waiting: most frames that wait for the network; older ones are dropped.
         keep_all: predict every frame, as fast as they can be read (files).
@@ -47,8 +50,10 @@ class LiveSettings:
     keep_all: bool = False
     stall: float = 5.0
     frames: int | None = None
+    fov: float | None = None
 
     def __post_init__(self) -> None:
+        check_focal(None, self.fx, self.fov)
         if self.video not in FORMATS:
             raise ValueError(f"`video` is {self.video!r}; expected one of {', '.join(FORMATS)}")
         if self.waiting < 1 or not self.stall > 0:
@@ -149,7 +154,10 @@ def _predictions(
     )
     for arrival in arrivals:
         image = torch.from_numpy(arrival.frame).permute(2, 0, 1)[None]
-        (prediction,) = model.predict_batch(image, fx=settings.fx, size=settings.size)
+        known = camera_of_image(StoredImage(image[0], 1), None, settings.fx, settings.fov)
+        (prediction,) = model.predict_batch(
+            image, known.matrix, source=known.source, size=settings.size
+        )
         facts = pace.done(arrival.arrived)
         found.predicted, found.dropped = found.predicted + 1, arrival.dropped
         found.latencies.append(facts["latency_ms"])

@@ -1,6 +1,5 @@
 """A trained network with its tasks: image in, named quantities with units out."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +15,13 @@ from crosstask.data.channels import Channels
 from crosstask.data.feeding import RGB, SMALLEST, Feeding, Place, feed, of_area
 from crosstask.engine import checkpoints
 from crosstask.evaluation.evaluate import flip_average, resize_output
-from crosstask.geometry.camera import check_camera
 from crosstask.geometry.ground_plane import rescale
 from crosstask.media.images import StoredImage, as_float, from_pil, read_upright, visible
-from crosstask.media.orientation import stored_size
 from crosstask.media.value_range import ValueRange, parse_value_range
 from crosstask.plugins.trust import Trust
+from crosstask.predict.camera import camera_of_image, centred, check_focal, checked
 from crosstask.tasks import Task, TrainingCamera
-from crosstask.tasks.camera import METRIC
+from crosstask.tasks.camera import GIVE_CAMERA, METRIC
 
 ImageLike = Path | str | np.ndarray | Tensor | Image.Image
 
@@ -41,6 +39,8 @@ class Prediction:
             measure lengths, see `Task.kind_of`.
         notes: {task: why it is up to scale, and what to give}.
         remark: what is unusual about the image for this model, in one sentence; may be empty.
+        camera_source: where the focal length is from: "fx", "intrinsics", a field of view, EXIF; empty
+            without a camera.
     """
 
     image: Tensor
@@ -49,6 +49,7 @@ class Prediction:
     kinds: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     remark: str = ""
+    camera_source: str = ""
 
     @property
     def depth_kind(self) -> str | None:
@@ -162,6 +163,7 @@ class SceneModel(nn.Module):
         intrinsics: Tensor | None = None,
         *,
         fx: float | None = None,
+        fov: float | None = None,
         size: tuple[int, int] | str | None = None,
         flip: bool = False,
         camera_height: float | None = None,
@@ -175,6 +177,8 @@ class SceneModel(nn.Module):
             intrinsics: (3,3) of the image in pixels as stored: where EXIF turns the image upright,
                 the camera is turned along.
             fx: focal length in pixels; principal point in the middle.
+            fov: horizontal field of view in degrees, in place of it. Without any of these the focal
+                length of a file's or Pillow image's EXIF data is taken, where it has one.
             size: (height, width) of the network's input, or "native", the image's own; that of
                 training if left out. The image is brought to it as in training, see `place`.
             flip: average with the mirrored image.
@@ -191,15 +195,16 @@ class SceneModel(nn.Module):
                 raise ValueError("`channels` belongs to one image; predict images one by one")
             return [
                 self.predict(
-                    i, intrinsics, fx=fx, size=size, flip=flip, camera_height=camera_height
+                    i, intrinsics, fx=fx, fov=fov, size=size, flip=flip, camera_height=camera_height
                 )
                 for i in image
             ]
         found = self.open(cast(ImageLike, image), channels)
+        camera = camera_of_image(found, intrinsics, fx, fov, exif=self.own_focal is None)
         return self.predict_batch(
             found.pixels[None],
-            turned_camera(intrinsics, found),
-            fx=fx,
+            camera.matrix,
+            source=camera.source,
             size=size,
             flip=flip,
             camera_height=camera_height,
@@ -212,6 +217,7 @@ class SceneModel(nn.Module):
         intrinsics: Tensor | None = None,
         *,
         fx: float | None = None,
+        source: str = "",
         size: tuple[int, int] | str | None = None,
         flip: bool = False,
         camera_height: float | None = None,
@@ -221,6 +227,7 @@ class SceneModel(nn.Module):
         Args:
             images: (B,C,H,W), bytes or floats in [0,1], of the model's channels.
             intrinsics, fx, size, flip, camera_height: as for `predict`.
+            source: where the focal length is from, see `Prediction.camera_source`.
 
         Returns:
             B predictions at the images' own size.
@@ -228,9 +235,13 @@ class SceneModel(nn.Module):
         height, width = images.shape[-2:]
         if min(height, width) < 2:
             raise ValueError(f"the image is {height} x {width} pixels; expected at least 2 x 2")
-        if intrinsics is None and fx is None:
-            fx = self.own_focal
-        camera = _camera(intrinsics, fx, height, width)
+        check_focal(intrinsics, fx, None)
+        source = source or ("fx" if intrinsics is None else "intrinsics")
+        if intrinsics is None and fx is None and self.own_focal is not None:
+            fx, source = self.own_focal, "the model, which is for one camera"
+        camera = None if intrinsics is None else checked(intrinsics, height, width)
+        if fx is not None:
+            camera = centred(fx, height, width)
         values, seen = self.values_of(images, camera, size, flip)
         kinds, notes = self._kinds(camera, (height, width), seen)
         if camera_height is not None:
@@ -240,7 +251,13 @@ class SceneModel(nn.Module):
         told = self.feeding.note((height, width)) if self.feeding and size is None else None
         return [
             Prediction(
-                image, {k: v[i] for k, v in values.items()}, camera, kinds, notes, told or ""
+                image,
+                {k: v[i] for k, v in values.items()},
+                camera,
+                kinds,
+                notes,
+                told or "",
+                "" if camera is None else source,
             )
             for i, image in enumerate(visible(as_float(images)))
         ]
@@ -316,9 +333,7 @@ class SceneModel(nn.Module):
         if not names:
             raise ValueError("`camera_height` scales depth, which this model does not predict")
         if camera is None:
-            raise ValueError(
-                "`camera_height` needs the camera: give `fx`, the focal length in pixels, or `intrinsics`"
-            )
+            raise ValueError(f"`camera_height` needs the camera: {GIVE_CAMERA}")
         for name in names:
             cameras = camera.float().cpu().expand(len(values[name]), 3, 3)
             values[name] = rescale(values[name], cameras, height)
@@ -386,26 +401,6 @@ def wrong_channels(found: int, names: Sequence[str]) -> str:
         f"the image has {found} channel{'s' * (found != 1)}; this model takes {len(names)}: "
         f"{', '.join(names)}. Give an image of these, in this order, or take a model of other channels"
     )
-
-
-def turned_camera(intrinsics: Tensor | None, image: StoredImage) -> Tensor | None:
-    """The camera of the image as stored, turned upright as the image was."""
-    if intrinsics is None or tuple(intrinsics.shape) != (3, 3):
-        return intrinsics  # a wrong shape is named where it is used
-    height, width = image.pixels.shape[-2:]
-    stored = stored_size((height, width), image.orientation)
-    return geometry.turn_intrinsics(intrinsics.float(), image.orientation, *stored)
-
-
-def _camera(intrinsics: Tensor | None, fx: float | None, height: int, width: int) -> Tensor | None:
-    if intrinsics is not None:
-        check_camera(intrinsics.float(), "`intrinsics`", (height, width))
-        return intrinsics.float()
-    if fx is None:
-        return None
-    if not (math.isfinite(fx) and fx > 0):
-        raise ValueError(f"`fx` is {fx}; expected a focal length in pixels, above 0")
-    return torch.tensor([[fx, 0.0, (width - 1) / 2], [0.0, fx, (height - 1) / 2], [0.0, 0.0, 1.0]])
 
 
 def load(

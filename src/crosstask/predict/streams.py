@@ -13,6 +13,7 @@ from torch import Tensor
 from crosstask.data.feeding import RGB
 from crosstask.media.files import write_json
 from crosstask.media.images import ImageError, StoredImage
+from crosstask.media.orientation import stored_size
 from crosstask.media.value_range import few_levels
 from crosstask.media.video import (
     VideoDefect,
@@ -20,7 +21,8 @@ from crosstask.media.video import (
     stream_frames,
     video_orientation,
 )
-from crosstask.predict.model import Prediction, SceneModel, turned_camera, wrong_channels
+from crosstask.predict.camera import camera_of_image, check_focal
+from crosstask.predict.model import Prediction, SceneModel, wrong_channels
 from crosstask.predict.sinks import FORMATS, FrameFiles, FrameVideos
 from crosstask.predict.writing import write_prediction
 
@@ -30,7 +32,7 @@ class Settings:
     """How inputs go through the model and what is written.
 
     Attributes:
-        intrinsics, fx, size, flip, camera_height: as for `SceneModel.predict`.
+        intrinsics, fx, fov, size, flip, camera_height: as for `SceneModel.predict`.
         batch_size: frames, or images of one size in a row, that go through together.
         every: only every so manieth frame or image.
         resume: leave out what an earlier call has finished.
@@ -49,6 +51,7 @@ class Settings:
     video: str = "side-by-side"
     camera_height: float | None = None
     channels: Mapping[str, Path] = field(default_factory=dict)
+    fov: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "every"):
@@ -57,6 +60,7 @@ class Settings:
                 raise ValueError(f"`{name}` is {getattr(self, name)}; expected at least 1")
         if self.video not in FORMATS:
             raise ValueError(f"`video` is {self.video!r}; expected one of {', '.join(FORMATS)}")
+        check_focal(self.intrinsics, self.fx, self.fov)
 
 
 @dataclass
@@ -70,6 +74,15 @@ class Outcome:
     depth_kind: str | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     remark: str = ""
+    focal: str = ""
+
+    def take(self, prediction: Prediction) -> None:
+        """What is told of a prediction: kind of depth, notes, focal length."""
+        self.depth_kind, self.notes = prediction.depth_kind, prediction.notes
+        self.remark = prediction.remark
+        if prediction.intrinsics is not None:
+            fx = float(prediction.intrinsics[0, 0])
+            self.focal = f"focal length {fx:.0f} pixels from {prediction.camera_source}"
 
 
 Tick = Callable[[int], None]
@@ -77,9 +90,9 @@ _Item = tuple[Any, StoredImage]
 
 
 def _kind(item: _Item) -> tuple[Any, ...]:
-    """What images of one batch have in common: shape, data type, and how they were turned."""
+    """What images of one batch have in common: shape, data type, how they were turned, camera."""
     pixels = item[1].pixels
-    return tuple(pixels.shape), pixels.dtype, item[1].orientation
+    return tuple(pixels.shape), pixels.dtype, item[1].orientation, item[1].film_focal
 
 
 def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
@@ -104,10 +117,13 @@ def _predict(
     model: SceneModel, items: Iterable[_Item], s: Settings
 ) -> Iterator[tuple[Any, Prediction]]:
     for batch in batches(items, s.batch_size):
+        known = camera_of_image(
+            batch[0][1], s.intrinsics, s.fx, s.fov, exif=model.own_focal is None
+        )
         found = model.predict_batch(
             torch.stack([image.pixels for _, image in batch]),
-            turned_camera(s.intrinsics, batch[0][1]),
-            fx=s.fx,
+            known.matrix,
+            source=known.source,
             size=s.size,
             flip=s.flip,
             camera_height=s.camera_height,
@@ -131,7 +147,7 @@ def predict_images(
     bad: list[tuple[Path, Outcome]] = []
 
     def read() -> Iterator[_Item]:
-        warned = False
+        warned, sizes = False, SizeCheck(settings)
         for number, (name, file) in enumerate(files):
             if number % settings.every:
                 continue
@@ -142,6 +158,7 @@ def predict_images(
             try:
                 image = model.open(file, beside(file, settings.channels))
                 warned = warned or _warn(file, image, model)
+                sizes.see(file, image)
                 yield (name, file), image
             except ValueError as error:  # unreadable, or of other channels
                 bad.append((file, Outcome(defect=str(error))))
@@ -152,8 +169,9 @@ def predict_images(
             yield bad.pop(0)
         written = write_prediction(prediction, model, folder, name)
         tick(1)
-        kind, notes, remark = prediction.depth_kind, prediction.notes, prediction.remark
-        yield file, Outcome(written, 1, depth_kind=kind, notes=notes, remark=remark)
+        outcome = Outcome(written, 1)
+        outcome.take(prediction)
+        yield file, outcome
     yield from bad
 
 
@@ -195,13 +213,14 @@ def predict_video(
             for number, prediction in _predict(model, frames, settings):
                 sink.write(number, prediction)
                 outcome.done += 1
-                outcome.depth_kind, outcome.notes = prediction.depth_kind, prediction.notes
-                outcome.remark = prediction.remark
+                outcome.take(prediction)
                 tick(1)
         except VideoDefect as defect:
             outcome.defect = str(defect)
     outcome.files = sink.files
     facts = {"frames": outcome.done, "rate": rate, "depth_kind": outcome.depth_kind, **sink.facts()}
+    if outcome.focal:
+        facts["focal"] = outcome.focal
     if outcome.notes:
         facts["notes"] = dict(outcome.notes)
     if outcome.remark:
@@ -229,6 +248,30 @@ def beside(file: Path, channels: Mapping[str, Path]) -> dict[str, Path]:
             )
         found[name] = files[0]
     return found
+
+
+class SizeCheck:
+    """Warns once where one focal length in pixels is given for images of several sizes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.given = "fx" if settings.fx is not None else "intrinsics"
+        self.waiting = settings.fx is not None or settings.intrinsics is not None
+        self.first: tuple[int, int] | None = None
+
+    def see(self, file: Path, image: StoredImage) -> None:
+        """The next image."""
+        rows, columns = image.pixels.shape[-2:]
+        height, width = stored_size((rows, columns), image.orientation)
+        self.first = self.first or (height, width)
+        if self.waiting and self.first != (height, width):
+            self.waiting = False
+            warnings.warn(
+                f"{file} has {width} x {height} pixels, images before it {self.first[1]} x "
+                f"{self.first[0]}, and `{self.given}` is in pixels: it cannot fit both. Give `fov` "
+                "(degrees), or predict each size by itself",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
 
 def _warn(file: Path, image: StoredImage, model: SceneModel) -> bool:

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from crosstask import geometry
 from crosstask.drawing import panels
 from crosstask.drawing.legends import legend
+from crosstask.geometry.focal import focal_of_view
+from crosstask.predict.camera import centred
 from crosstask.predict.model import Prediction
 from crosstask.tasks import Task
 
@@ -113,10 +115,7 @@ def camera_of(prediction: Prediction) -> Float[Tensor, "3 3"]:
     if prediction.intrinsics is not None:
         return prediction.intrinsics
     height, width = prediction.image.shape[-2:]
-    focal = 0.5 * width / math.tan(math.radians(ASSUMED_FIELD_OF_VIEW / 2))
-    return torch.tensor(
-        [[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]]
-    )
+    return centred(focal_of_view(ASSUMED_FIELD_OF_VIEW, width), height, width)
 
 
 def point_cloud(prediction: Prediction, tasks: Sequence[Task], color: str = "image") -> Cloud:

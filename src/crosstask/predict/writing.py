@@ -78,6 +78,7 @@ def write_prediction(
         facts["remark"] = prediction.remark
     if prediction.intrinsics is not None:
         facts["intrinsics"] = prediction.intrinsics.tolist()
+        facts["intrinsics_from"] = prediction.camera_source
     panel = folder / f"{stem}_panel.png"
     image = panels.panel(
         prediction.image, {}, prediction.values, model.tasks, kinds=prediction.kinds

@@ -15,6 +15,8 @@ UP_TO_SCALE = "up to scale"
 TOLERANCE = 0.05
 """Focal lengths that differ by less count as the same: lengths are then off by no more than that."""
 
+GIVE_CAMERA = "give `fx` (pixels), `fov` (degrees across the image) or `intrinsics`"
+
 
 def focal_lengths(camera: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b"]:
     """Geometric mean of both axes' focal lengths in pixels; 0 or not finite where unknown."""
@@ -102,7 +104,7 @@ def note_for_one_camera(
         return ""
     told = f"metres hold for the training camera only, {trained} pixels at this image size"
     if camera is None or not known(camera):
-        return f"{told}; give the focal length (`fx` or `intrinsics`) of the image"
+        return f"{told}; {GIVE_CAMERA}"
     focal = float(focal_lengths(camera).reshape(-1)[0])
     factor = (trained.low if focal < trained.low else trained.high) / focal
     return (

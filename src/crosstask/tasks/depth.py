@@ -14,6 +14,7 @@ from crosstask import losses
 from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR, scale_colors
 from crosstask.tasks.camera import (
+    GIVE_CAMERA,
     METRIC,
     UP_TO_SCALE,
     TrainingCamera,
@@ -269,8 +270,9 @@ class Depth(Task):
 
     def kind_note(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
         if self.camera_aware:
-            hint = "give the focal length (`fx` or `intrinsics`) of the image to have metres"
-            return "" if known(camera) else hint
+            return (
+                "" if known(camera) else f"its scale follows from the focal length: {GIVE_CAMERA}"
+            )
         return note_for_one_camera(camera, trained)
 
     def camera_rule(self, trained: TrainingCamera | None = None) -> str:
