@@ -36,7 +36,7 @@ class CommandParser(argparse.ArgumentParser):
         """This parser, or that of the command of it which was given (`data check`)."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
-                parser = action.choices[getattr(namespace, action.dest)]
+                parser = action.choices[vars(namespace)[action.dest]]
                 return parser.chosen(namespace) if isinstance(parser, CommandParser) else parser
         return self
 

@@ -68,10 +68,10 @@ def _classes(file: Path, name: str | None = None) -> Iterator[dict[str, Any]]:
 
 def _assignments(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
     for node in body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        value = getattr(node, "value", None)
-        if isinstance(target, ast.Name) and value is not None:
-            yield target.id, value
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name):
+                yield target.id, node.value
 
 
 def _parse(file: Path) -> ast.Module:
