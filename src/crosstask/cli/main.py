@@ -11,7 +11,6 @@ import select
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from crosstask.engine.interruption import Stopped, stopping_at_once
 from crosstask.engine.threads import prepare_environment
@@ -85,8 +84,7 @@ def _reader_has_gone() -> bool:
         poll.register(number, 0)
         if any(event & select.POLLERR for _, event in poll.poll(0)):
             gone = True
-            with Path(os.devnull).open("wb") as nowhere:
-                os.dup2(nowhere.fileno(), number)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     return gone
 
 
