@@ -31,9 +31,9 @@ from crosstask.engine.runs import BEST_ON_REPORTED, MetricsFile, Run, RunError, 
 from crosstask.engine.training import (
     RunData,
     _gathered,
-    _prepare_network,
     _tell_the_batch,
     initialise_from,
+    prepare_network,
     train,
 )
 from crosstask.evaluation.evaluate import Evaluator
@@ -497,7 +497,7 @@ def test_every_way_in_which_a_compiled_network_is_called_has_its_graph(
     regime.network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
     donated = torch._functorch.config.donated_buffer
     with torch._dynamo.config.patch(recompile_limit=8):
-        _prepare_network(regime, Hardware("cpu", "32"), compile=True, recompute=False)
+        prepare_network(regime, Hardware("cpu", "32"), compile=True, recompute=False)
         for training, grad, half, count in itertools.product(
             (False, True), (False, True), (False, True), (1, 2)
         ):

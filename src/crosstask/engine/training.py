@@ -137,11 +137,11 @@ def train(
         DiskFullError: no room; the last good checkpoint is kept.
         ValueError: `compile` and `recompute` together, or no compiler.
     """
-    _quieten()
+    quieten()
     place = Run(run)
     hardware = choose(accelerator, kept_precision(place, precision) if resume else precision)
     _check_freezing(experiment, compile, devices * num_nodes)
-    _prepare_network(experiment.regime, hardware, compile, recompute)
+    prepare_network(experiment.regime, hardware, compile, recompute)
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
     description(experiment, settings)  # refuses, before anything is written, what nobody could load
     rank_zero = _rank() == 0
@@ -261,7 +261,7 @@ def _gathered(trainer: pl.Trainer, train_set: Dataset[Any]) -> list[SkipBad]:
     return parts
 
 
-def _prepare_network(regime: Regime, hardware: Hardware, compile: bool, recompute: bool) -> None:
+def prepare_network(regime: Regime, hardware: Hardware, compile: bool, recompute: bool) -> None:
     """How the network runs; neither changes what it computes, nor the keys of its weights."""
     if hardware.emulates:
         warnings.warn(
@@ -486,7 +486,7 @@ def trained_range(train_set: Any) -> str:
     return found.pop() if len(found) == 1 else "auto"
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Lightning's advertisements and two warnings about what this program does on purpose."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # The stream itself starts at the right position, see crosstask.data.loading.

@@ -88,3 +88,20 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither empty nor a cache"):
         FrameCache(tmp_path, "1", {"split": "val"})
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_cache_filled_many_frames_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"size": (32, 64), "length": 5, "seed": 3}
+    expected = [ProceduralStreets("val", **options)[index] for index in range(5)]
+    data = ProceduralStreets("val", **options, cache=tmp_path)
+    data[2]
+    assert data.fill_cache(batch_size=3) == 4  # one was there
+    assert data.fill_cache() == 0
+    monkeypatch.setattr(data, "renderer", lambda *_: pytest.fail("rendered anew"))
+    for index, sample in enumerate(expected):
+        for name in ("image", "depth", "normals", "segmentation", "edges", "intrinsics"):
+            assert torch.allclose(data[index][name], sample[name], atol=1e-6), name
+    with pytest.raises(DataError, match="`cache` is None"):
+        ProceduralStreets("val", **options).fill_cache()

@@ -180,6 +180,24 @@ class ProceduralStreets(SceneDataset):
             sample[name] = self._shifted(name, sample[name], number)
         return sample | {"name": frame.name, "source": self.source}
 
+    def fill_cache(self, device: torch.device | str = "cpu", batch_size: int = 32) -> int:
+        """Renders the frames that the cache lacks, many at once on a device; returns how many.
+
+        Raises:
+            DataError: there is no cache.
+        """
+        if self._cache is None:
+            raise DataError("`cache` is None; give the folder that keeps the frames")
+        numbers = [int(frame.info["number"]) for frame in self.frames]
+        lacking = [n for n in numbers if not self._cache.path(n).is_file()]
+        for start in range(0, len(lacking), batch_size):
+            part = lacking[start : start + batch_size]
+            batch = self.renderer(device)(self.scene_seeds(part), self._offsets())
+            frames = {name: value.cpu() for name, value in batch.items()}
+            for row, number in enumerate(part):
+                self._cache.write(number, {name: value[row] for name, value in frames.items()})
+        return len(lacking)
+
     def _shifted(self, name: str, value: Tensor, number: int) -> Tensor:
         """A target of a frame displaced by -`label_shift` to `label_shift` rows and columns."""
         draw = int(mix(self.scene_seeds([number]) + 31 + 97 * _DRAWS[name])) & (2**62 - 1)
