@@ -34,7 +34,7 @@ import fakes.synthia
 import fakes.vkitti2
 from crosstask import data
 from crosstask.data import files, transforms
-from crosstask.data.dataset import Frame
+from crosstask.data.frame import Frame
 
 
 @dataclass(frozen=True)

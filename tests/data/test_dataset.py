@@ -17,8 +17,8 @@ from crosstask.data import (
     transforms,
 )
 from crosstask.data.combine.class_map import MappedClasses
-from crosstask.data.dataset import Sample
 from crosstask.data.loading import train_loader
+from crosstask.data.sample import Sample
 from crosstask.tasks import ClassTable
 from fakes.own_tasks import ALBEDO, FLOW, Height
 

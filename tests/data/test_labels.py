@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crosstask.data import labels
+from crosstask.data import labels, lookups
 from crosstask.data.datasets.synthia import _id_table
 from crosstask.data.sample import DataError
 
 PATH = Path("some/label.png")
 TABLES = [
-    *((f"cityscapes{k}", t, labels.lookup(i, labels.CITYSCAPES_IDS)) for k, (t, i) in labels.CITYSCAPES_TABLES.items()),
-    *((f"nyu{k}", t, labels.lookup(i, range(41))) for k, (t, i) in labels.NYU_TABLES.items()),
+    *((f"cityscapes{k}", t, lookups.lookup(i, labels.CITYSCAPES_IDS)) for k, (t, i) in labels.CITYSCAPES_TABLES.items()),
+    *((f"nyu{k}", t, lookups.lookup(i, range(41))) for k, (t, i) in labels.NYU_TABLES.items()),
     ("synthia_rand", labels.CITYSCAPES_16, _id_table("rand", labels.CITYSCAPES_16)),
 ]  # fmt: skip
 
@@ -27,7 +27,7 @@ def test_every_class_is_reached(name: str, table: labels.ClassTable, lookup: np.
 
 def test_cityscapes_by_hand() -> None:
     """cityscapesScripts: bus is id 28, trainId 15; bicycle 33, 18; licence plate is never stored."""
-    lookup = labels.lookup(labels.CITYSCAPES_TABLES[19][1], labels.CITYSCAPES_IDS)
+    lookup = lookups.lookup(labels.CITYSCAPES_TABLES[19][1], labels.CITYSCAPES_IDS)
     assert [int(lookup[i]) for i in (7, 21, 22, 23, 28, 31, 33, 0, 29)] == [
         0,
         8,
@@ -40,9 +40,9 @@ def test_cityscapes_by_hand() -> None:
         255,
     ]
     assert labels.CITYSCAPES_19.colors[10] == (70, 130, 180)
-    eight = labels.lookup(labels.CITYSCAPES_TABLES[8][1], labels.CITYSCAPES_IDS)
+    eight = lookups.lookup(labels.CITYSCAPES_TABLES[8][1], labels.CITYSCAPES_IDS)
     assert [int(eight[i]) for i in (7, 8, 26, 27, 28)] == [0, 255, 7, 255, 7]
-    sixteen = labels.lookup(labels.CITYSCAPES_TABLES[16][1], labels.CITYSCAPES_IDS)
+    sixteen = lookups.lookup(labels.CITYSCAPES_TABLES[16][1], labels.CITYSCAPES_IDS)
     assert [int(sixteen[i]) for i in (22, 23, 27, 31, 28, 32, 33)] == [255, 9, 255, 255, 13, 14, 15]
 
 
@@ -69,7 +69,7 @@ def test_synthia_by_hand() -> None:
 
 def test_nyu_by_hand() -> None:
     """The 40 to 13 map: wall (1) is 12, floor (2) is 5, television (25) is 11, all counted from 1."""
-    lookup = labels.lookup(labels.NYU_TABLES[13][1], range(41))
+    lookup = lookups.lookup(labels.NYU_TABLES[13][1], range(41))
     assert [int(lookup[i]) for i in (0, 1, 2, 25, 40)] == [255, 11, 4, 10, 6]
     assert labels.NYU_13.names[11] == "wall"
     assert labels.NYU_40.names[24] == "television"
@@ -88,12 +88,12 @@ def test_vkitti2_palette_round_trip() -> None:
 
 
 def test_unknown_id_names_file_and_value() -> None:
-    lookup = labels.lookup({7: 0}, range(34))
+    lookup = lookups.lookup({7: 0}, range(34))
     ids = np.array([[7, 0, 40], [77, 7, 7]], dtype=np.uint8)
     with pytest.raises(DataError, match=r"some/label.png holds the label value 40, 77"):
-        labels.apply_lookup(ids, lookup, PATH)
+        lookups.apply_lookup(ids, lookup, PATH)
     with pytest.raises(DataError, match="value 293, 300, 333"):
-        labels.apply_lookup(ids.astype(np.int32) + 293, lookup, PATH)
+        lookups.apply_lookup(ids.astype(np.int32) + 293, lookup, PATH)
 
 
 def test_voc_colours_by_hand() -> None:

@@ -2,7 +2,7 @@
 
 from crosstask.data.combine.mixture import Mixture
 from crosstask.data.combine.skip import SkipBad
-from crosstask.data.dataset import Frame, SceneDataset
+from crosstask.data.dataset import SceneDataset
 from crosstask.data.datasets.bsds500 import BSDS500
 from crosstask.data.datasets.camvid import CamVid
 from crosstask.data.datasets.cityscapes import Cityscapes
@@ -14,6 +14,7 @@ from crosstask.data.datasets.procedural import ProceduralStreets
 from crosstask.data.datasets.sevenscenes import SevenScenes
 from crosstask.data.datasets.synthia import Synthia
 from crosstask.data.datasets.vkitti2 import VirtualKITTI2
+from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError, check_sample, void_target
 from crosstask.data.samples import Samples
 

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from crosstask.data.depth_maps import SUFFIXES as DEPTH_SUFFIXES
-from crosstask.data.depth_maps import read_depth
 from crosstask.data.feeding import RGB, Feeding
+from crosstask.data.folder.depth_maps import SUFFIXES as DEPTH_SUFFIXES
+from crosstask.data.folder.depth_maps import read_depth
 from crosstask.data.sample import DataError
 from crosstask.media.images import (
     SUFFIXES,

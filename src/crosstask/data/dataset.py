@@ -1,72 +1,43 @@
 """`SceneDataset`: what all readers share.
 
-A reader says where its files lie (`index`) and how one file becomes SI units with holes
-(`load_image`, `load_intrinsics`, `load_<modality>`). This class does the rest: errors, subsets,
-joint transforms, targets derived from others, far planes, partial labels.
+What a dataset's own class says of its files is in `crosstask.data.reader`, how a frame is read in
+`crosstask.data.frame_reader`. This class has the options of all datasets, chooses the frames, and brings
+what was read through transforms and derivations to a sample.
 """
 
 import copy
-import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from crosstask import geometry
 from crosstask.data import splits as split_lists
-from crosstask.data.derive import JOINED, close_margins, derive
+from crosstask.data.derive import JOINED, derive
 from crosstask.data.feeding import Feeding
-from crosstask.data.files import read_image
+from crosstask.data.frame import Frame, hidden_labels, pick, subset_of
+from crosstask.data.frame_reader import FrameReader
 from crosstask.data.sample import (
     FIXED,
     SEQUENCE,
     DataError,
-    WrongRoot,
+    Sample,
     holds_map,
     stray,
     target_of,
     undeclared,
-    unknown_intrinsics,
 )
-from crosstask.data.samples import Samples
-from crosstask.data.tensor_types import unwrap, wrap
 from crosstask.data.transforms import JointTransform, evaluation
-from crosstask.data.unread import Unread
-from crosstask.geometry.camera import check_camera
+from crosstask.data.transforms.tensor_types import unwrap, wrap
 from crosstask.media.images import image_facts
-from crosstask.media.label_range import BYTE_CLASSES, void_label
-from crosstask.media.orientation import stored_size, swaps_sides
-from crosstask.media.value_range import ValueRange, few_levels, parse_value_range, range_text
-from crosstask.tasks.classes import ClassTable
-from crosstask.tasks.segmentation import labels_target
-from crosstask.tasks.target import Target, declared
+from crosstask.media.label_range import void_label
+from crosstask.media.value_range import parse_value_range, range_text
+from crosstask.tasks.target import declared
 
-Sample = dict[str, Any]
 Transform = Callable[[Sample], Sample]
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One image of an index.
-
-    Attributes:
-        name: Identity within the dataset.
-        files: Path by modality; a modality that is absent has no label for this frame, one that
-            is listed must exist on disk.
-        info: Whatever else the reader needs to load it.
-    """
-
-    name: str
-    files: Mapping[str, Path]
-    info: Mapping[str, Any] = field(default_factory=dict)
-
-
-class SceneDataset(Samples, ABC):
+class SceneDataset(FrameReader):
     """Images of scenes with some of the declared targets (see `crosstask.tasks.target`).
 
     `targets` holds what was declared under each key that is read, looked up once, at construction;
@@ -96,19 +67,6 @@ class SceneDataset(Samples, ABC):
             that no task declares; a map in a sample that no task declares.
     """
 
-    supported: ClassVar[tuple[str, ...]]
-    splits: ClassVar[tuple[str, ...]] = ("train", "val")
-    official: ClassVar[Mapping[str, int]] = {}
-    tree: ClassVar[str] = ""
-    homepage: ClassVar[str] = ""
-    licence: ClassVar[str] = ""
-    value_range: ValueRange | None = None  # of the images' stored values; None is the data type's
-    deepest: float | None = (
-        1000.0  # metres beyond which half of the depth is taken for a wrong unit
-    )
-    smoothing: int = 0  # pixels around, for normals from the depth of noisy sensors
-    margin: int = 0  # pixels; thinner void between labels is closed before edges come from them
-
     def __init__(
         self,
         root: str | Path,
@@ -127,117 +85,23 @@ class SceneDataset(Samples, ABC):
         value_range: str | Sequence[float] = "auto",
     ) -> None:
         self.value_range = parse_value_range(value_range)
-        self._told: set[str] = set()
+        self._told = set()
         self.root, self.split, self.seed, self.far = Path(root), split, seed, far
         self.protocol, self.transform = protocol, transform
         self.offsets, self.missing_neighbours = tuple(offsets), missing_neighbours
         self._check_options()
-        self.derived: dict[str, str] = dict(self.derivations())
+        self.derived = dict(self.derivations())
         self.modalities = self._modalities(modalities)
-        self._declared_targets: dict[str, Target] = {
+        self._declared_targets = {
             name: target_of(name) for name in self._read() if name not in SEQUENCE
         }
         if self.joins_labels():
             self._declared_targets[JOINED] = target_of("segmentation")
-        self.frames = self._select(self.index(), subset, split_file)
-        self._unlabelled = self._hidden(labelled)
-
-    # What a reader fills in -------------------------------------------------------------------
-
-    @abstractmethod
-    def index(self) -> list[Frame]:
-        """All frames of `self.split`, sorted; only names and paths, nothing is read."""
-
-    @property
-    def classes(self) -> ClassTable | None:
-        """Class table of `segmentation`, where the dataset has one."""
-        return None
-
-    def derivations(self) -> Mapping[str, str]:
-        """Targets computed after the transform: {"normals": "depth", "edges": "segmentation"}."""
-        return {}
-
-    def available(self) -> tuple[str, ...]:
-        """Modalities that the files under `root` allow; asking for another is an error."""
-        return self.supported
-
-    def unread(self) -> list[Unread]:
-        """Files and folders that the reader does not read; `data check` names them."""
-        return []
-
-    def read_as(self) -> Mapping[str, str]:
-        """By modality: the rule by which stored values are read, where files leave a choice."""
-        return {}
-
-    def remark(self, frame: Frame, name: str) -> str | None:
-        """What `data check` tells of a stored target that is unusual and no defect."""
-        return None
-
-    def requirement(self, modality: str) -> str:
-        """What to fetch when `modality` is supported but not there."""
-        return f"its files under {self.root}"
-
-    def load_image(self, frame: Frame) -> Tensor:
-        """(3,H,W) upright: uint8, or float32 in [0,1] where the file is deeper."""
-        path = frame.files["image"]
-        try:
-            return self._warned(read_image(path, self.value_range))
-        except DataError as error:
-            if "listing" not in frame.info or path.is_file():
-                raise
-            raise DataError(
-                f"{frame.info['listing']} names the frame {frame.name!r}, but {path} is "
-                "missing; restore the image, or take the name out of the list"
-            ) from error
-
-    def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
-        """(3,3) float32 in pixels of the image as stored (before EXIF turns it); `size` is its
-        size; focal length 0 where unknown."""
-        return unknown_intrinsics()
-
-    def orientation(self, frame: Frame) -> int:
-        """EXIF orientation by which `load_image` turns the stored image; 1 is not at all."""
-        return image_facts(frame.files["image"]).orientation
-
-    def upright_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
-        """(3,3): `load_intrinsics`, turned as the image was.
-
-        Args:
-            size: (height, width) of the upright image.
-        """
-        turned = self.orientation(frame)
-        stored = stored_size(size, turned)
-        matrix = self.load_intrinsics(frame, stored)
-        if float(matrix[0, 0]) != 0:  # 0 stands for an unknown camera
-            check_camera(matrix, f"the camera of {frame.name} ({self.root})", stored)
-        return geometry.turn_intrinsics(matrix, turned, *stored)
-
-    def neighbour(self, frame: Frame, offset: int) -> Path | None:
-        """File of the frame `offset` steps away in time, None where there is none."""
-        return None
-
-    def load_pose(self, frame: Frame, offset: int) -> Tensor:
-        """(4,4): maps points of this frame's camera to the neighbour's."""
-        raise DataError(f"{self.source} has no poses")
-
-    def official_size(self, split: str) -> int | None:
-        """Frames that a split should have; None where that is unknown, or options change it."""
-        return self.official.get(split)
-
-    def load_stored_normals(self, frame: Frame) -> Tensor | None:
-        """(3,H,W) normals as stored, before `axes` turns them; None where the axes are no question."""
-        return None
+        self.frames = list(subset_of(self._indexed(split_file), subset, seed))
+        labels = [name for name in self.modalities if name in self._declared_targets]
+        self._unlabelled = hidden_labels(self.frames, labelled, labels, seed)
 
     # Samples ----------------------------------------------------------------------------------
-
-    @property
-    def targets(self) -> dict[str, Target]:
-        """What a sample's label maps are, by key."""
-        found, classes = self._declared_targets, self.classes
-        if classes is None or len(classes) <= BYTE_CLASSES or "segmentation" not in found:
-            return found
-        wide = labels_target(found["segmentation"], len(classes))
-        return {**found, **{key: wide for key in ("segmentation", JOINED) if key in found}}
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -263,59 +127,6 @@ class SceneDataset(Samples, ABC):
         except DataError:  # a video; or damaged, which is told when it is read
             return None
         return None if facts is None else (facts.height, facts.width)
-
-    def load(self, frame: Frame) -> Sample:
-        """A frame at native size, upright, without transform; sources of derived targets too."""
-        image = self.load_image(frame)
-        size = (int(image.shape[-2]), int(image.shape[-1]))
-        sample: Sample = {"image": image}
-        for name in self.stored():
-            if name == "neighbours":
-                sample[name] = self._load_neighbours(frame, image)
-            elif name == "poses":
-                sample[name] = torch.stack([self._pose(frame, offset) for offset in self.offsets])
-            else:
-                sample[name] = self.load_target(frame, name, size)
-        if self.joins_labels():
-            void = int(self.targets["segmentation"].void)
-            sample[JOINED] = close_margins(sample["segmentation"], self.margin, void)
-        sample["intrinsics"] = self.upright_intrinsics(frame, size)
-        return sample | {"name": frame.name, "source": self.source}
-
-    def joins_labels(self) -> bool:
-        """Whether edges come from labels whose thin void margins are closed first."""
-        edges = "edges" in self.modalities and self.derived.get("edges") == "segmentation"
-        return edges and self.margin > 0
-
-    def load_target(self, frame: Frame, name: str, size: tuple[int, int]) -> Tensor:
-        """One stored target of a frame at native size, void beyond `far`; all void without a file.
-
-        Raises:
-            DataError: The file is missing or damaged, or differs in size from the image.
-        """
-        return self.cut_far(name, self.stored_target(frame, name, size))
-
-    def stored_target(self, frame: Frame, name: str, size: tuple[int, int]) -> Tensor:
-        """`load_target` before what lies beyond `far` is void."""
-        target = self.targets[name]
-        if name not in frame.files:
-            return target.void_map(size)
-        value = getattr(self, f"load_{name}")(frame)  # the reader's own, by the target's name
-        value = self.fitted(name, value, size)
-        if tuple(value.shape[-2:]) != size:
-            raise self.wrong_size(frame, name, value.shape[-2:], size)
-        return value
-
-    def cut_far(self, name: str, value: Tensor) -> Tensor:
-        """A target, where it is a distance void beyond `far`; in place."""
-        target = self.targets[name]
-        if target.distance and self.far is not None and self.protocol == "correct":
-            value.masked_fill_(value > self.far, target.void)
-        return value
-
-    def fitted(self, name: str, value: Tensor, size: tuple[int, int]) -> Tensor:
-        """A stored target brought to the image's size, where a reader allows another."""
-        return value
 
     def finish(self, sample: Sample) -> Sample:
         """Transform, derive, hide: from `load` to what `__getitem__` returns."""
@@ -367,7 +178,7 @@ class SceneDataset(Samples, ABC):
         other = copy.copy(self)
         other.split = split
         other._check_options()
-        other.frames = other._select(other.index(), None, None)
+        other.frames = other._indexed()
         other._unlabelled = {}
         return other
 
@@ -395,67 +206,6 @@ class SceneDataset(Samples, ABC):
     def write_split(self, path: str | Path) -> str:
         """Write the names of the frames as a split file that `split_file` reads; returns its hash."""
         return split_lists.write_split(Path(path), [frame.name for frame in self.frames])
-
-    # Helpers for readers ------------------------------------------------------------------------
-
-    def wrong_root(self, looked_for: str | Path) -> WrongRoot:
-        """The error for a root that is not this dataset."""
-        state = "does not exist" if not self.root.exists() else f"has no {looked_for}"
-        return WrongRoot(
-            f"`root` is {self.root}, which {state}; expected the tree of {type(self).__name__}:\n"
-            f"{self.tree.strip()}\nThe data is to be had at {self.homepage} ({self.licence})"
-        )
-
-    def wrong_size(
-        self, frame: Frame, name: str, found: Sequence[int], size: Sequence[int]
-    ) -> DataError:
-        """The error for a label that does not fit its image."""
-        text = (
-            f"{frame.files.get(name, name)} is {found[0]}x{found[1]}, but {frame.files['image']} "
-            f"is {size[0]}x{size[1]} (height x width); label and image must agree"
-        )
-        turned = self.orientation(frame)
-        if swaps_sides(turned) and tuple(found) == stored_size((size[0], size[1]), turned):
-            text += (
-                f". The image has EXIF orientation {turned} and is turned upright when it is read; the "
-                "label fits it as stored: turn the label too, or remove the orientation from the image"
-            )
-        return DataError(text)
-
-    def _warned(self, image: Tensor) -> Tensor:
-        """Warns, once, of an image that uses a small part of its range of values."""
-        text = None if "levels" in self._told else few_levels(image, self.value_range)
-        if text is not None:
-            self._told.add("levels")
-            warnings.warn(f"images of {self.root}: {text}", RuntimeWarning, stacklevel=2)
-        return image
-
-    def _load_neighbours(self, frame: Frame, image: Tensor) -> Tensor:
-        neighbours = []
-        for offset in self.offsets:
-            path = self.neighbour(frame, offset)
-            neighbour = image if path is None else read_image(path, self.value_range)
-            if neighbour.shape != image.shape:
-                raise DataError(
-                    f"{path} is {tuple(neighbour.shape[-2:])}; its frame is {tuple(image.shape[-2:])}"
-                )
-            neighbours.append(neighbour)
-        return torch.stack(neighbours)
-
-    def _pose(self, frame: Frame, offset: int) -> Tensor:
-        if self.neighbour(frame, offset) is None:
-            return torch.eye(4)
-        return self.load_pose(frame, offset)
-
-    def stored(self) -> tuple[str, ...]:
-        """What is read from files: the modalities, and the sources of derived ones."""
-        loaded = [name for name in self.modalities if name not in self.derived]
-        sources = [self.derived[name] for name in self.modalities if name in self.derived]
-        return tuple(dict.fromkeys([*loaded, *sources]))
-
-    def _read(self) -> tuple[str, ...]:
-        """Every modality that a sample holds on its way: what is read, and what is derived."""
-        return tuple(dict.fromkeys([*self.modalities, *self.stored()]))
 
     # Construction -------------------------------------------------------------------------------
 
@@ -494,10 +244,9 @@ class SceneDataset(Samples, ABC):
                 raise DataError(f"`modalities` has {name!r}; that needs {self.requirement(name)}")
         return tuple(dict.fromkeys(wanted))
 
-    def _select(
-        self, frames: list[Frame], subset: float | int | None, split_file: str | Path | None
-    ) -> list[Frame]:
-        frames = sorted(frames, key=lambda frame: frame.name)
+    def _indexed(self, split_file: str | Path | None = None) -> list[Frame]:
+        """The frames of the split, or of a file, that have the neighbours they must have."""
+        frames = sorted(self.index(), key=lambda frame: frame.name)
         if split_file is not None:
             frames = pick(frames, split_lists.read_split(Path(split_file)), split_file)
         if "neighbours" in self.modalities and self.missing_neighbours == "drop":
@@ -506,40 +255,4 @@ class SceneDataset(Samples, ABC):
             ]
         if not frames:
             raise self.wrong_root(f"frame of the split {self.split!r}")
-        if subset is not None:
-            chosen = split_lists.random_subset([f.name for f in frames], subset, self.seed)
-            frames = pick(frames, chosen, "subset")
         return frames
-
-    def _hidden(self, labelled: float | Mapping[str, float] | None) -> dict[str, frozenset[str]]:
-        if labelled is None:
-            return {}
-        targets = [name for name in self.modalities if name in self._declared_targets]
-        shares = labelled if isinstance(labelled, Mapping) else dict.fromkeys(targets, labelled)
-        hidden = {}
-        names = [frame.name for frame in self.frames]
-        for name, share in shares.items():
-            if name not in targets or not 0 <= share <= 1:
-                raise DataError(
-                    f"`labelled` has {name!r}: {share}; expected a share in [0, 1] of {targets}"
-                )
-            order = split_lists.hash_order(names, self.seed)
-            hidden[name] = frozenset(order[int(share * len(order) + 0.5) :])
-        return hidden
-
-
-def pick(frames: Sequence[Frame], names: Sequence[str], where: str | Path) -> list[Frame]:
-    """The frames with these names, in this order; a name without a frame is an error."""
-    by_name = {frame.name: frame for frame in frames}
-    for name in names:
-        if name not in by_name:
-            raise DataError(
-                f"{where} names the frame {name!r}, which does not exist in the dataset "
-                f"({len(by_name)} frames, such as {next(iter(by_name), 'none')!r})"
-            )
-    return [by_name[name] for name in names]
-
-
-def as_map(array: np.ndarray) -> Tensor:
-    """An (H,W) array as a (1,H,W) float32 map."""
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]

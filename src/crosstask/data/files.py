@@ -24,6 +24,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "PngHeader",
     "as_labels",
+    "as_map",
     "image_size",
     "list_images",
     "png_header",
@@ -125,3 +126,8 @@ def image_size(path: Path) -> tuple[int, int]:
 def as_labels(array: np.ndarray) -> Tensor:
     """Class indices as a tensor (uint8 until the sample is finished)."""
     return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def as_map(array: np.ndarray) -> Tensor:
+    """An (H,W) array as a (1,H,W) float32 map."""
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]

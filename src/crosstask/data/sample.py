@@ -19,6 +19,8 @@ from torch import Tensor
 from crosstask.media.reading import DataError as DataError  # what is wrong, by name of the file
 from crosstask.tasks.target import Target, declared
 
+Sample = dict[str, Any]
+
 
 class WrongRoot(DataError):
     """The folder does not hold this dataset, or not this split of it."""

@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from crosstask.data.dataset import Frame, Sample, SceneDataset
-from crosstask.data.sample import DataError, WrongRoot
+from crosstask.data.dataset import SceneDataset
+from crosstask.data.frame import Frame
+from crosstask.data.sample import DataError, Sample, WrongRoot
 from crosstask.tasks.classes import ClassTable
 
 META, HEADER = "meta", "header"

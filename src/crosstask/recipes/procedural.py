@@ -148,8 +148,8 @@ def randomized(
         rendered: HEIGHTxWIDTH of the scenes, out of which windows of `size` are cut at a random zoom.
         train_length: training scenes, of three looks (source, target, and half way).
     """
-    from crosstask.data.domain_randomization import randomized as augmentation
     from crosstask.data.streets import Street
+    from crosstask.data.transforms.domain_randomization import randomized as augmentation
     from crosstask.recipes.supervised import supervised_experiment
 
     chosen = choose_tasks(tasks, street_tasks(supervision.protocol, canonical_focal))

@@ -21,7 +21,7 @@ from crosstask.data.convert.annotations import (
     one_line,
 )
 from crosstask.data.convert.shapes import Shape, Window, box, draw_shapes, ellipse, polygons
-from crosstask.data.masks import MaskRule
+from crosstask.data.folder.masks import MaskRule
 from crosstask.data.sample import DataError
 from crosstask.media.listing import files_in, list_images
 from crosstask.media.reading import MOST_BYTES, check_file, read_lines

@@ -20,8 +20,8 @@ from crosstask.data.convert.annotations import (
 )
 from crosstask.data.convert.cvat import draw_mask, image_of
 from crosstask.data.convert.shapes import Shape, Window, box, draw_shapes, ellipse, polygons
-from crosstask.data.masks import IGNORED as IGNORED_NAME
-from crosstask.data.masks import MaskRule
+from crosstask.data.folder.classes import IGNORED as IGNORED_NAME
+from crosstask.data.folder.masks import MaskRule
 from crosstask.data.sample import DataError
 from crosstask.media.images import decode_map
 from crosstask.media.listing import files_in, list_images

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from crosstask.data.convert.annotations import IGNORED, UNLABELLED, AnnotatedImage, Annotations
-from crosstask.data.declaration import NAME as DECLARATION
+from crosstask.data.folder.declaration import NAME as DECLARATION
 from crosstask.data.sample import DataError
 from crosstask.data.splits import random_split, read_split, write_split
 from crosstask.media.files import atomic_path

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crosstask.data.dataset import Frame, SceneDataset
+from crosstask.data.dataset import SceneDataset
 from crosstask.data.files import list_images, read_mat
+from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError
 from crosstask.data.samples import as_samples
 

@@ -9,12 +9,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from crosstask.data import labels
-from crosstask.data.dataset import Frame, SceneDataset
+from crosstask.data import labels, lookups
+from crosstask.data.dataset import SceneDataset
 from crosstask.data.files import as_labels, list_images, read_ids
+from crosstask.data.frame import Frame
 from crosstask.tasks.classes import ClassTable
 
-_TABLE = labels.lookup({i: i for i in range(11)}, known=range(labels.CAMVID_VOID + 1))
+_TABLE = lookups.lookup({i: i for i in range(11)}, known=range(labels.CAMVID_VOID + 1))
 
 
 class CamVid(SceneDataset):
@@ -57,4 +58,4 @@ root/
     def load_segmentation(self, frame: Frame) -> Tensor:
         """(H,W) uint8 class index, void 255."""
         path = frame.files["segmentation"]
-        return as_labels(labels.apply_lookup(read_ids(path), _TABLE, path))
+        return as_labels(lookups.apply_lookup(read_ids(path), _TABLE, path))

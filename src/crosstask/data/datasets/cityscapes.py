@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from crosstask import geometry
-from crosstask.data import labels
-from crosstask.data.dataset import Frame, Sample, SceneDataset
+from crosstask.data import labels, lookups
+from crosstask.data.dataset import SceneDataset
 from crosstask.data.files import (
     IMAGE_SUFFIXES,
     as_labels,
@@ -28,7 +28,8 @@ from crosstask.data.files import (
     read_png,
     read_text,
 )
-from crosstask.data.sample import DataError, intrinsics_matrix, unknown_intrinsics
+from crosstask.data.frame import Frame
+from crosstask.data.sample import DataError, Sample, intrinsics_matrix, unknown_intrinsics
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.resample import resize_depth, resize_nearest
 
@@ -86,7 +87,7 @@ root/
         **options: Any,
     ) -> None:
         self._classes, index = labels.choose(labels.CITYSCAPES_TABLES, classes, "Cityscapes")
-        self._table = labels.lookup(index, labels.CITYSCAPES_IDS)
+        self._table = lookups.lookup(index, labels.CITYSCAPES_IDS)
         if images not in (None, "leftImg8bit", "leftImg8bit_small"):
             raise DataError(
                 f"`images` is {images!r}; expected leftImg8bit, leftImg8bit_small or None"
@@ -172,7 +173,9 @@ root/
     def load_segmentation(self, frame: Frame) -> Tensor:
         """(H,W) uint8 class index, void 255."""
         path = frame.files["segmentation"]
-        return self._fit(as_labels(labels.apply_lookup(self._ids(frame), self._table, path)), frame)
+        return self._fit(
+            as_labels(lookups.apply_lookup(self._ids(frame), self._table, path)), frame
+        )
 
     def load_depth(self, frame: Frame) -> Tensor:
         """(1,H,W) metres: baseline * fx / disparity, 0 where stereo found nothing."""

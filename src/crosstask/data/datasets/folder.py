@@ -8,49 +8,32 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from crosstask.data import labels
+from crosstask.data import lookups
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
-from crosstask.data.binary_maps import SUFFIXES as BINARY_SUFFIXES
-from crosstask.data.binary_maps import grey_remark, read_binary
-from crosstask.data.channels import ENDING, Channels, plane_suffixes
-from crosstask.data.dataset import Frame, SceneDataset, as_map
-from crosstask.data.declaration import declared_options
-from crosstask.data.depth_maps import SUFFIXES as DEPTH_SUFFIXES
-from crosstask.data.depth_maps import read_depth
+from crosstask.data.channels import ENDING, Channels
+from crosstask.data.dataset import SceneDataset
 from crosstask.data.feeding import RGB, Feeding
-from crosstask.data.files import as_labels, image_size, list_images, read_normals
-from crosstask.data.masks import IGNORED, MaskRule, declared_classes, find_rule
-from crosstask.data.masks import SUFFIXES as MASK_SUFFIXES
+from crosstask.data.files import as_labels, as_map, read_normals
+from crosstask.data.folder.binary_maps import grey_remark, read_binary
+from crosstask.data.folder.classes import IGNORED, declared_classes
+from crosstask.data.folder.declaration import declared_options
+from crosstask.data.folder.depth_maps import read_depth
+from crosstask.data.folder.mask_detection import folder_rule
+from crosstask.data.folder.masks import MaskRule
+from crosstask.data.folder.remarks import camera_remark, depth_remark
+from crosstask.data.folder.tree import FolderTree
+from crosstask.data.folder.unread import Unread
+from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError, unknown_intrinsics
-from crosstask.data.splits import random_split, read_split
-from crosstask.data.unread import Unread, unread_entries
-from crosstask.geometry.camera import off_the_middle
-from crosstask.geometry.camera_files import NAMES as CAMERA_NAMES
-from crosstask.geometry.camera_files import SUFFIXES as CAMERA_SUFFIXES
 from crosstask.geometry.camera_files import CameraFile, read_camera
 from crosstask.geometry.lens import ray_lengths, undistort
-from crosstask.media.label_range import void_label
-from crosstask.media.listing import files_in
-from crosstask.media.orientation import INVERSE, stored_size, upright
+from crosstask.media.orientation import INVERSE, upright
 from crosstask.tasks.classes import ClassTable
-
-_SUFFIXES = {
-    "segmentation": MASK_SUFFIXES,
-    "depth": DEPTH_SUFFIXES,
-    "normals": (".npy", ".png"),
-    "edges": BINARY_SUFFIXES,
-    "saliency": BINARY_SUFFIXES,
-}
-
 
 # Options of how values are stored, which `folder.yaml` may give.
 _USUAL: dict[str, Any] = {
-    "masks": "auto", "void": labels.VOID, "depth_scale": 1000.0, "depth_kind": "z", "axes": "camera",
+    "masks": "auto", "void": lookups.VOID, "depth_scale": 1000.0, "depth_kind": "z", "axes": "camera",
     "undistort": True, "value_range": "auto", "channels": ",".join(RGB),
-}  # fmt: skip
-_PARTS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
 }  # fmt: skip
 
 
@@ -65,7 +48,7 @@ class FolderDataset(SceneDataset):
         classes: Class table, number of classes, or None for `classes.txt` (one class a line:
             name, and red green blue if you like).
         masks: How `segmentation/` is stored: "ids", "colors" (those of classes.txt), "binary" (0 and
-            255 of two classes), or "auto" (usual), which looks; see `crosstask.data.masks`.
+            255 of two classes), or "auto" (usual), which looks; see `crosstask.data.folder.masks`.
         void: Stored id of unlabelled pixels; usually 255.
         depth_scale: Units a metre of depth stored as integers: 1000 (usual) for millimetres, 256 for
             KITTI's.
@@ -138,13 +121,14 @@ Only images/ must be there.
         self.depth_scale, self.axes, self.validation = said["depth_scale"], said["axes"], validation
         self.depth_kind, self.undistort = said["depth_kind"], said["undistort"]
         self._input = Channels.parse(said["channels"])
+        self._tree = FolderTree(Path(root), self._input)
         self._check_stored(Path(root))
         self._declared = declared_classes(classes, Path(root) / "classes.txt")
         value_range = said["value_range"]
         super().__init__(root, split, modalities, transform, value_range=value_range, **options)
-        self._rule = None
+        self._rule: MaskRule | None = None
         if "segmentation" in self.stored():
-            self._rule = self._mask_rule(said["masks"], said["void"])
+            self._rule = folder_rule(self.root, self._declared, said["masks"], said["void"])
 
     def _check_stored(self, root: Path) -> None:
         if (
@@ -162,30 +146,6 @@ Only images/ must be there.
                 f"{root}: `depth_kind` is {self.depth_kind!r}; expected z (along the optical axis) or ray (from "
                 "the camera)"
             )
-
-    def _mask_rule(self, masks: str, void: int) -> MaskRule:
-        listing = self.root / "classes.txt"
-        if self._declared is None:
-            raise DataError(
-                f"`classes` is None and {listing} does not exist; segmentation needs one of them"
-            )
-        table = self._declared.table
-        if len(table) == 1:
-            raise DataError(
-                f"{listing} has one class, {table.names[0]!r}; expected two or more: a network of one "
-                "class is right everywhere. Give the rest a class of its own (`background` first, "
-                f"then `{table.names[0]}`; masks of 0 and 255 are read as these two), or put the masks "
-                "into saliency/"
-            )
-        void = void if void != labels.VOID else void_label(len(table))  # 255 may be a class
-        folder = self.root / "segmentation"
-        files = [path for path in files_in(folder, nested=True) if path.is_file()]
-        try:
-            return find_rule(files, table, self._declared.colored, masks, void)
-        except DataError as error:
-            if str(self.root) in str(error):
-                raise
-            raise DataError(f"{folder}: {error}") from error
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -212,7 +172,7 @@ Only images/ must be there.
     def available(self) -> tuple[str, ...]:
         origin = self.derivations()
         names = [n for n in self.supported if (self.root / origin.get(n, n)).is_dir()]
-        if "normals" in origin and not self._has_camera():
+        if "normals" in origin and not self._tree.has_camera:
             names = [n for n in names if n != "normals"]
         return tuple(names)
 
@@ -220,104 +180,17 @@ Only images/ must be there.
         extra = " (or depth/ and intrinsics.txt)" if modality == "normals" else ""
         return f"the folder {self.root / modality}{extra}"
 
-    def _has_camera(self) -> bool:
-        return self._shared_camera() is not None or (self.root / "intrinsics").is_dir()
-
-    def _shared_camera(self) -> Path | None:
-        paths = [self.root / name for name in CAMERA_NAMES]
-        return next((path for path in paths if path.is_file()), None)
-
     def index(self) -> list[Frame]:
         """Every image of `images/`, in the part that the split gives it."""
-        images = list_images(self.root / "images", self._input.suffixes, nested=True)
-        if not images:
+        files = self._tree.files()
+        if not files:
             raise self.wrong_root("images/*.jpg or *.png")
-        by_name: dict[str, Path] = {}
-        for path in images:
-            other = by_name.setdefault(self._name("images", path), path)
-            if other != path:
-                raise DataError(
-                    f"{path} and {other.name} have one name with two suffixes; rename or remove one"
-                )
-        files = {name: {"image": path} for name, path in by_name.items()}
-        for kind, suffixes in _SUFFIXES.items():
-            self._add_labels(kind, suffixes, files)
-        for name in self._input.ranges:
-            self._add_labels(f"{name}{ENDING}", plane_suffixes(name), files)
-        return [Frame(name, files[name]) for name in self._names(sorted(by_name))]
-
-    def _add_labels(
-        self, kind: str, suffixes: tuple[str, ...], files: dict[str, dict[str, Path]]
-    ) -> None:
-        folder = self.root / kind
-        if not folder.is_dir():
-            return
-        for path in files_in(folder, nested=True):
-            if path.suffix.lower() not in suffixes:
-                raise DataError(
-                    f"{path} has the suffix {path.suffix!r}; expected {' or '.join(suffixes)}"
-                )
-            name = self._name(kind, path)
-            if name not in files:
-                raise DataError(
-                    f"{path} has no image images/{name}.png or .jpg; add it, or move the label away"
-                )
-            files[name].setdefault(kind, path)
-
-    def _name(self, kind: str, path: Path) -> str:
-        """A file's path within the folder of its kind, without the suffix."""
-        return path.relative_to(self.root / kind).with_suffix("").as_posix()
+        names = self._tree.split(sorted(files), self.split, self.validation, self.seed)
+        return [Frame(name, files[name]) for name in names]
 
     def unread(self) -> list[Unread]:
         """Entries of the root that no name of the tree covers, and files of images/ that are none."""
-        images = [
-            Unread(path, "is not an image")
-            for path in files_in(self.root / "images", nested=True)
-            if path.suffix.lower() not in self._input.suffixes
-        ]
-        own = [f"{name}{ENDING}" for name in self._input.ranges]
-        return [u for u in unread_entries(self.root) if u.path.name not in own] + images
-
-    def _names(self, names: Sequence[str]) -> Sequence[str]:
-        if self.split == "all":
-            return names
-        parts = self._parts(names)
-        if parts is not None:
-            return parts.get(self.split, ())
-        listing = self.root / "splits" / f"{self.split}.txt"
-        if listing.is_file():
-            chosen, known = read_split(listing), set(names)
-            unknown = [name for name in chosen if name not in known]
-            if unknown:
-                raise DataError(
-                    f"{listing} names the frame {unknown[0]!r}, which is not in images/; "
-                    "add the image, or take the name out of the list"
-                )
-            return chosen
-        if self.split == "test" or listing.parent.is_dir():
-            raise DataError(f"split {self.split!r} needs {listing}")
-        train, val = random_split(names, 1 - self.validation, self.seed)
-        return train if self.split == "train" else val
-
-    def _parts(self, names: Sequence[str]) -> dict[str, Sequence[str]] | None:
-        """Frames by split where images/train/, images/val/ ... say it; None where they do not."""
-        if (self.root / "splits").is_dir():
-            return None
-        parts: dict[str, Sequence[str]] = {}
-        for name in names:
-            top = _PARTS.get(name.split("/")[0].lower(), "") if "/" in name else ""
-            parts[top] = [*parts.get(top, ()), name]
-        if "train" not in parts:
-            return None
-        if "" in parts:
-            raise DataError(
-                f"{self.root / 'images'} has {parts[''][0]!r} outside of its folders for train, val "
-                "and test; move it into one of them, or write splits/train.txt and splits/val.txt"
-            )
-        if "val" not in parts:
-            train, val = random_split(parts["train"], 1 - self.validation, self.seed)
-            parts |= {"train": train, "val": val}
-        return parts
+        return self._tree.unread()
 
     def load_segmentation(self, frame: Frame) -> Tensor:
         """(H,W) class index, void 255 (65535 of more than 254 classes)."""
@@ -358,7 +231,7 @@ Only images/ must be there.
 
     def _lens(self, frame: Frame) -> CameraFile | None:
         """The frame's camera where its distortion is applied."""
-        path = self._camera_file(frame) if self.undistort else None
+        path = self._tree.camera(frame.name) if self.undistort else None
         camera = None if path is None else read_camera(path)
         return camera if camera is not None and camera.distortion else None
 
@@ -421,54 +294,17 @@ Only images/ must be there.
     def remark(self, frame: Frame, name: str) -> str | None:
         """Grey values of edges and saliency, depth of another size or scale, a lens that bends."""
         if name == "intrinsics":
-            return self._camera_remark(frame)
-        if name == "depth" and name in frame.files:
-            return self._depth_remark(frame)
-        if name in ("edges", "saliency") and name in frame.files:
-            return grey_remark(frame.files[name], name == "edges")
-        return None
-
-    def _depth_remark(self, frame: Frame) -> str | None:
-        path = frame.files["depth"]
-        stored = read_depth(path, self.depth_scale)
-        size, found = image_size(frame.files["image"]), stored.metres.shape
-        texts = [stored.note] if stored.note else []
-        if found != size:
-            texts.append(
-                f"it is {found[0]}x{found[1]} and enlarged to its image's {size[0]}x{size[1]}, each "
-                "pixel from the nearest one"
-            )
-        return f"{path}: {'; '.join(texts)}" if texts else None
-
-    def _camera_remark(self, frame: Frame) -> str | None:
-        path = self._camera_file(frame)
+            camera, turned = self._tree.camera(frame.name), self.orientation(frame)
+            image = frame.files["image"]
+            return None if camera is None else camera_remark(camera, image, turned, self.undistort)
+        path = frame.files.get(name)
         if path is None:
             return None
-        camera, size = read_camera(path), image_size(frame.files["image"])
-        stored = stored_size(size, self.orientation(frame))
-        texts = [camera.note] if camera.note else []
-        if texts and self.undistort:
-            texts = [
-                f"{path} has the distortion {camera.coefficients}: image (bilinear) and labels (nearest) "
-                "are undistorted; `undistort: false` in folder.yaml where they are already"
-            ]
-        if camera.size not in (None, stored):
-            texts.append(f"{path} is of {camera.size} (height, width) and scaled to {stored}")
-        if off_the_middle(camera.for_image(stored), stored):
-            texts.append(
-                f"the principal point of {path} lies far off the middle, alike in both directions: is "
-                "it the camera of another resolution?"
-            )
-        return "; ".join(texts) or None
+        if name == "depth":
+            return depth_remark(path, frame.files["image"], self.depth_scale)
+        return grey_remark(path, name == "edges") if name in ("edges", "saliency") else None
 
     def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:
         """`intrinsics/NAME.txt`, else the folder's camera file, else unknown; in pixels."""
-        path = self._camera_file(frame)
+        path = self._tree.camera(frame.name)
         return unknown_intrinsics() if path is None else read_camera(path).for_image(size)
-
-    def _camera_file(self, frame: Frame) -> Path | None:
-        folder = self.root / "intrinsics"
-        if not folder.is_dir():
-            return self._shared_camera()
-        paths = [folder / f"{frame.name}{suffix}" for suffix in CAMERA_SUFFIXES]
-        return next((path for path in paths if path.is_file()), paths[0])

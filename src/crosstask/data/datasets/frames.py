@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from crosstask.data.dataset import Frame, SceneDataset, Transform
+from crosstask.data.dataset import SceneDataset, Transform
 from crosstask.data.files import IMAGE_SUFFIXES, list_images, read_image
+from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError
 from crosstask.geometry.camera import camera_matrix
 from crosstask.geometry.camera_files import read_camera

@@ -13,11 +13,12 @@ import numpy as np
 from torch import Tensor
 
 from crosstask import geometry
-from crosstask.data import labels
+from crosstask.data import labels, lookups
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
-from crosstask.data.binary_maps import grey_remark, read_binary
-from crosstask.data.dataset import Frame, SceneDataset, as_map
-from crosstask.data.files import as_labels, read_ids, read_normals, read_npy
+from crosstask.data.dataset import SceneDataset
+from crosstask.data.files import as_labels, as_map, read_ids, read_normals, read_npy
+from crosstask.data.folder.binary_maps import grey_remark, read_binary
+from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError, intrinsics_matrix
 from crosstask.data.splits import read_split
 from crosstask.tasks.classes import ClassTable
@@ -81,7 +82,7 @@ The official nyu_depth_v2_labeled.mat becomes such a folder with `crosstask data
         **options: Any,
     ) -> None:
         self._classes, index = labels.choose(labels.NYU_TABLES, classes, "NYUDv2")
-        self._table = labels.lookup(index, range(41))
+        self._table = lookups.lookup(index, range(41))
         if axes not in CONVENTIONS:
             raise DataError(f"`axes` is {axes!r}; expected {', '.join(CONVENTIONS)}")
         if normals not in (None, "file", "depth") or edges not in (None, "file", "labels"):
@@ -148,7 +149,7 @@ The official nyu_depth_v2_labeled.mat becomes such a folder with `crosstask data
     def load_segmentation(self, frame: Frame) -> Tensor:
         """(H,W) uint8 class index, void 255 (stored 0)."""
         path = frame.files["segmentation"]
-        return as_labels(labels.apply_lookup(read_ids(path), self._table, path))
+        return as_labels(lookups.apply_lookup(read_ids(path), self._table, path))
 
     def load_depth(self, frame: Frame) -> Tensor:
         """(1,H,W) metres; holes and values that are not finite are 0."""

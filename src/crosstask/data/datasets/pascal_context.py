@@ -13,16 +13,25 @@ import torch
 from torch import Tensor
 
 from crosstask import geometry
-from crosstask.data import labels
+from crosstask.data import labels, lookups
 from crosstask.data.axes import CONVENTIONS, to_camera_axes
-from crosstask.data.dataset import Frame, SceneDataset, as_map
-from crosstask.data.files import as_labels, image_size, read_ids, read_mat, read_normals, read_png
+from crosstask.data.dataset import SceneDataset
+from crosstask.data.files import (
+    as_labels,
+    as_map,
+    image_size,
+    read_ids,
+    read_mat,
+    read_normals,
+    read_png,
+)
+from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError, several
 from crosstask.data.splits import read_split
 from crosstask.tasks.classes import ClassTable
 
 _PERSON = 15
-_SEGMENTATION = labels.lookup({i: i for i in range(21)}, known=[*range(21), 255])
+_SEGMENTATION = lookups.lookup({i: i for i in range(21)}, known=[*range(21), 255])
 _PARTS = {
     1: ("head", "leye", "reye", "lear", "rear", "lebrow", "rebrow", "nose", "mouth", "hair"),
     2: ("torso", "neck"),
@@ -125,14 +134,14 @@ root/                                (PASCAL_MT)
     def load_segmentation(self, frame: Frame) -> Tensor:
         """(H,W) uint8 class index, background 0, void 255."""
         path = frame.files["segmentation"]
-        return as_labels(labels.apply_lookup(read_ids(path), _SEGMENTATION, path))
+        return as_labels(lookups.apply_lookup(read_ids(path), _SEGMENTATION, path))
 
     def load_human_parts(self, frame: Frame) -> Tensor:
         """(H,W) uint8: 0 background, 1 head to 6 lower leg; all void without a person."""
         path = frame.files["human_parts"]
         people = [o for o in read_objects(path) if int(o.class_ind) == _PERSON and np.size(o.parts)]
         if not people:
-            return torch.full(image_size(frame.files["image"]), labels.VOID, dtype=torch.uint8)
+            return torch.full(image_size(frame.files["image"]), lookups.VOID, dtype=torch.uint8)
         parts = np.zeros(people[0].mask.shape, dtype=np.uint8)
         for person in people:
             for part in np.atleast_1d(person.parts):

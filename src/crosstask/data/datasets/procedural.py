@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from crosstask.data.dataset import Frame, Sample, SceneDataset, Transform
+from crosstask.data.dataset import SceneDataset, Transform
 from crosstask.data.feeding import Feeding
-from crosstask.data.sample import DataError
+from crosstask.data.frame import Frame
+from crosstask.data.sample import DataError, Sample
 from crosstask.data.streets import STREET_CLASSES, VERSION, Renderer, style_of
 from crosstask.data.streets.cache import FrameCache
 from crosstask.data.streets.dice import mix

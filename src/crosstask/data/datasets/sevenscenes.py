@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from crosstask import geometry
-from crosstask.data.dataset import Frame, SceneDataset, as_map
-from crosstask.data.files import IMAGE_SUFFIXES, read_numbers, read_png, read_text
+from crosstask.data.dataset import SceneDataset
+from crosstask.data.files import IMAGE_SUFFIXES, as_map, read_numbers, read_png, read_text
+from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError, intrinsics_matrix
 
 _FULL = (480, 640)

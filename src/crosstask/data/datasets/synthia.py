@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from crosstask import geometry
-from crosstask.data import labels
-from crosstask.data.dataset import Frame, SceneDataset, as_map
-from crosstask.data.files import as_labels, png_header, read_bytes, read_png
+from crosstask.data import labels, lookups
+from crosstask.data.dataset import SceneDataset
+from crosstask.data.files import as_labels, as_map, png_header, read_bytes, read_png
+from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError, intrinsics_matrix
 from crosstask.data.splits import block_split, random_split
 from crosstask.tasks.classes import ClassTable
@@ -131,7 +132,7 @@ root/                                (RAND_CITYSCAPES)
     def load_segmentation(self, frame: Frame) -> Tensor:
         """(H,W) uint8 class index, void 255."""
         path = frame.files["segmentation"]
-        return as_labels(labels.apply_lookup(read_class_ids(path), self._table, path))
+        return as_labels(lookups.apply_lookup(read_class_ids(path), self._table, path))
 
     def load_depth(self, frame: Frame) -> Tensor:
         """(1,H,W) metres; 0 and the saturated 655.35 m are void."""
@@ -176,7 +177,7 @@ def _id_table(variant: str, table: ClassTable) -> np.ndarray:
     place = {name: index for index, name in enumerate(table.names)}
     index = {stored: place[name] for name, stored in ids.items() if name in place}
     index |= {stored: place[name] for stored, name in extra.items()}
-    return labels.lookup(index, known)
+    return lookups.lookup(index, known)
 
 
 def _inner(root: Path) -> Path:

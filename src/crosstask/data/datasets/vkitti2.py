@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from crosstask.data import labels
-from crosstask.data.dataset import Frame, SceneDataset
+from crosstask.data.dataset import SceneDataset
 from crosstask.data.datasets.synthia import decode_centimetres
 from crosstask.data.files import as_labels, list_images, read_png, read_text
+from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError, WrongRoot, intrinsics_matrix, several
 from crosstask.data.splits import block_split, group_split, random_split
 from crosstask.tasks.classes import ClassTable

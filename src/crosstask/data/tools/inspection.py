@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from crosstask.data.axes import CONVENTIONS, AxesReport, compare_axes, paired_normals
-from crosstask.data.dataset import Frame, SceneDataset
+from crosstask.data.dataset import SceneDataset
 from crosstask.data.derive import close_margins, depth_to_normals, labels_to_edges, smooth_depth
+from crosstask.data.frame import Frame
 from crosstask.data.loading import start_worker
 from crosstask.data.sample import DataError
 from crosstask.data.tools.values import away, value_defects

@@ -7,7 +7,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from crosstask.data.axes import vector_length
-from crosstask.data.dataset import Frame, SceneDataset
+from crosstask.data.dataset import SceneDataset
+from crosstask.data.frame import Frame
 from crosstask.geometry.lens import ray_directions
 
 FARTHEST = 1e5  # metres

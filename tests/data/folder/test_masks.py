@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crosstask.data.masks import declared_classes, find_rule
+from crosstask.data.folder.classes import declared_classes
+from crosstask.data.folder.mask_detection import find_rule
 from crosstask.data.sample import DataError
 from crosstask.tasks.classes import ClassTable
 from fakes.png import write_png

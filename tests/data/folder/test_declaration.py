@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from crosstask.data import FolderDataset
-from crosstask.data.declaration import declared_options
+from crosstask.data.folder.declaration import declared_options
 from crosstask.data.sample import DataError
 from crosstask.geometry.lens import ray_lengths
 

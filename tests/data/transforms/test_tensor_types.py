@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as F
 
 from crosstask.data import DataError, check_sample, transforms
 from crosstask.data.sample import intrinsics_matrix
-from crosstask.data.tensor_types import Intrinsics, TargetMap, unwrap, wrap
+from crosstask.data.transforms.tensor_types import Intrinsics, TargetMap, unwrap, wrap
 from crosstask.tasks import declared
 from fakes.own_tasks import ALBEDO
 

@@ -6,8 +6,9 @@ import torch
 from crosstask import geometry
 from crosstask.data import transforms
 from crosstask.data.derive import depth_to_normals
-from crosstask.data.rotation import RandomRotation, in_plane, rolled
 from crosstask.data.sample import DataError, check_sample, intrinsics_matrix, unknown_intrinsics
+from crosstask.data.transforms.rotation import RandomRotation, in_plane, rolled
+from crosstask.data.transforms.tensor_types import wrap
 
 CAMERA = intrinsics_matrix(70.0, 50.0, 33.0, 27.5)  # off-centre, two focal lengths
 NORMAL = torch.tensor([0.6, 0.0, -0.8])
@@ -97,7 +98,7 @@ def test_poses_turn_with_the_camera() -> None:
     )
     torch.manual_seed(3)
     step = RandomRotation(40)
-    params = step.make_params(list(transforms.wrap(sample).values()))
+    params = step.make_params(list(wrap(sample).values()))
     step.make_params = lambda _: params
     out = transforms.JointTransform([step])(sample)
     turn = torch.eye(4)

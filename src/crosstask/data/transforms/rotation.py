@@ -15,7 +15,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from crosstask.data.sample import DataError
-from crosstask.data.tensor_types import Intrinsics, Poses, TargetMap
+from crosstask.data.transforms.tensor_types import Intrinsics, Poses, TargetMap
 from crosstask.tasks.target import flip_map, mirror_vectors
 
 

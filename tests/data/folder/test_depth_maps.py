@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from crosstask.data.depth_maps import read_depth
+from crosstask.data.folder.depth_maps import read_depth
 from crosstask.data.sample import DataError
 
 METRES = np.array([[1.0, 2.5, 0.0], [4.0, 0.0, 6.25]], np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crosstask.data.binary_maps import read_binary, soft_share
+from crosstask.data.folder.binary_maps import read_binary, soft_share
 from crosstask.data.sample import DataError
 
 MAP = np.array([[0, 1, 1], [0, 0, 1]])

@@ -5,8 +5,6 @@ real world", IROS 2017. Steps of a `JointTransform`; random numbers come from to
 which the loader seeds for every sample. Images come and go in [0,1].
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -14,11 +12,11 @@ from torch.nn import functional
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from crosstask.data.tensor_types import TargetMap
+from crosstask.data.sample import Sample
 from crosstask.data.transforms import JointTransform, RandomScaleCrop
+from crosstask.data.transforms.tensor_types import TargetMap
 from crosstask.geometry.pinhole import edges_from_labels
 
-Sample = dict[str, Any]
 OCTAVES = (4, 8, 16, 32, 64, 128)
 
 

@@ -3,7 +3,8 @@
 import torch
 
 from crosstask.data import ProceduralStreets
-from crosstask.data.domain_randomization import (
+from crosstask.data.streets import Street
+from crosstask.data.transforms.domain_randomization import (
     BareBranches,
     Clutter,
     Foliage,
@@ -13,8 +14,7 @@ from crosstask.data.domain_randomization import (
     fractal_noise,
     randomized,
 )
-from crosstask.data.streets import Street
-from crosstask.data.tensor_types import unwrap, wrap
+from crosstask.data.transforms.tensor_types import unwrap, wrap
 from crosstask.geometry.pinhole import edges_from_labels
 
 BEHIND = (Street.BUILDING, Street.SKY)
