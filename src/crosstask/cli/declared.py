@@ -30,7 +30,7 @@ def architectures() -> dict[str, str]:
 
 def datasets() -> list[dict[str, Any]]:
     """Name, modalities, splits with their official sizes, homepage and licence of every dataset."""
-    (base,) = _classes(_PACKAGE / "data" / "dataset.py", "SceneDataset")
+    (base,) = _classes(_PACKAGE / "data" / "reader.py", "Reader")
     readers = [
         base | found for file in sorted(_READERS.glob("*.py")) for found in _classes(file) if found
     ]
