@@ -226,6 +226,7 @@ def test_attributes_are_declared_rather_than_probed_for() -> None:
 
 # Written another way: a log that grows, a lock, a note beside a failed run, a video's frames on their way.
 _NOT_ATOMIC = {
+    ("engine/pace.py", "write_text"),  # a switch of the kernel, no file
     ("engine/runs.py", "open"),
     ("engine/storing.py", "open"),  # the trainer's temporary file, see `Checkpoints`
     ("experiments/studies/running.py", "write_text"),
