@@ -49,6 +49,7 @@ def main(argv: list[str]) -> int:
         dataset=dataset,
         seeds=tuple(_seed(s) for s in parse_names(settings.seeds)),
         size=parse_size(options["size"]),
+        probe=settings.with_probe,
     )
     runs = study(setting)
     running.check_given(given, runs, study.name)
@@ -92,6 +93,11 @@ def _read(
     parser.prog = f"crosstask study NAME --dataset {recipe.partition('.')[0]}"
     parser.add_argument("--seeds", default="0,1,2", help="one run each")
     parser.add_argument("--rows", default="", help="only these rows of the study")
+    parser.add_argument(
+        "--with-probe",
+        action="store_true",
+        help="add the linear probe (frozen encoder, one 1x1 convolution a task) to a study without it",
+    )
     parser.add_argument("--output", type=Path, help="folder of the runs")
     parser.add_argument("--list", action="store_true", help="show the runs and their state only")
     parser.add_argument(
@@ -146,8 +152,8 @@ def _help(studies: Any) -> str:
     program = Path(sys.argv[0]).name if sys.argv and "crosstask" in sys.argv[0] else "crosstask"
     return (
         f"usage: {program} study NAME [--dataset procedural] [--seeds 0,1,2] [--rows a,b]\n"
-        "           [--optimizer paper|matched] [--output DIR] [--list] [--status] [--quick]\n"
-        "           [--shard I/N] [--processes N] [options of the recipe]\n\n"
+        "           [--optimizer paper|matched] [--with-probe] [--output DIR] [--list] [--status]\n"
+        "           [--quick] [--shard I/N] [--processes N] [options of the recipe]\n\n"
         f"{lines}\n\n"
         "Your own: study path/to/file.py:NAME. A study resumes: finished runs are not run again, and several processes may work on one:\n"
         "start the command N times with `--processes N`, and each takes its share of the cores.\n"

@@ -95,25 +95,15 @@ def _parser() -> CommandParser:
 
 
 def _print(table: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from crosstask.cli.tables import console, fitted
+    from crosstask.experiments.comparison.cells import best, cells, section_cells
 
-    from crosstask.experiments.comparison.formats import cells, section_cells
-
-    terminal = Console()
-    console = terminal if terminal.is_terminal else Console(width=200)
-
-    def show(header: list[str], lines: list[list[str]], names: int) -> None:
-        sheet = Table(header_style="bold")
-        for index, title in enumerate(header):
-            sheet.add_column(title, justify="left" if index < names else "right", overflow="fold")
-        for line in lines:
-            sheet.add_row(*line)
-        console.print(sheet)
-
-    show(*cells(table), 2)
+    screen = console()
+    for sheet in fitted(*cells(table), 2, screen.width, best(table)):
+        screen.print(sheet, "")
     for note in table.notes:
-        print(note)
+        screen.print(note, markup=False, highlight=False)
     for section in table.sections:
-        print(f"\n{section.title}")
-        show(*section_cells(section), 1)
+        screen.print(f"\n{section.title}\n", markup=False, highlight=False)
+        for sheet in fitted(*section_cells(section), 1, screen.width):
+            screen.print(sheet, "")

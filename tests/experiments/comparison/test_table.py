@@ -287,7 +287,7 @@ def test_cost_latex_and_plot(tmp_path: Path) -> None:
     assert all(len(line) == len(header) for line in body)
     latex = to_latex(table)
     assert r"dense\_mtl" in latex and r"$\Delta$ S-D \%" in latex
-    assert latex.count(r"\\") == len(body) + 1
+    assert latex.count(r"\\") == len(body) + 1 + 2  # the header; and the differences to the control
     png, svg = plot(table, tmp_path / "plot.pdf")
     assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     for name in ("dense_mtl", "multi_task_matched"):  # glyphs are drawn, their text is beside them

@@ -17,14 +17,14 @@ from experiments.comparison.made_up_runs import make_run
 def test_one_thing_changes_at_a_time_and_every_cell_has_its_controls() -> None:
     runs = find_study("phase")(Setting(seeds=(0,)))
     cells = {run.row.partition("-")[2] for run in runs}
-    assert len(runs) == 3 * len(cells) == 3 * (4 + 3 + 3 + 2)
+    assert len(runs) == 4 * len(cells) == 4 * (4 + 3 + 3 + 2)
     base = {"train_length": 1600, "labelled": None, "label_shift": 0, "tasks": "S-D-N-E"}
     for cell in cells:
         rows = [run for run in runs if run.row.partition("-")[2] == cell]
         names = [run.row.partition("-")[0] for run in rows]
-        assert names == ["multi_task_matched", "compute_matched", "densemtl"]
+        assert names == ["multi_task_matched", "compute_matched", "densemtl", "linear_probe"]
         kept = [{k: v for k, v in r.options.items() if k in (*base, "tasks")} for r in rows]
-        assert kept[0] == kept[1] == kept[2]
+        assert kept[0] == kept[1] == kept[2] == kept[3]
         asked = base | kept[0] | {"tasks": rows[0].name.split(".")[-2]}
         changed = [key for key in base if asked[key] != base[key]]
         assert len(changed) == (cell != "images=1600"), cell
@@ -38,6 +38,16 @@ def test_scenes_are_new_for_each_seed_and_scored_on_five_hundred(name: str) -> N
     runs = study(Setting(seeds=(0,)))
     find_recipe(runs[0].recipe)  # every default is an option of it
     assert {run.row for run in runs} >= {study.baseline}
+
+
+def test_the_probe_of_a_frozen_encoder_is_trained_and_compared(tmp_path: Path) -> None:
+    rows = "linear_probe,multi_task_matched"
+    command = ["study", "exchange", "--quick", "--rows", rows, "--seeds", "1", "--steps", "1"]
+    command += ["--output", str(tmp_path), "--quiet", "--accelerator", "cpu"]
+    assert main(command) == 0
+    table = make_table([tmp_path / "exchange.json"], cost=False, baseline="none")
+    settings = {row.name: row.probed for row in table.rows if row.encoder != "-"}
+    assert settings["linear_probe"] == settings["multi_task_matched"]
 
 
 def test_a_quick_run_of_the_phase_is_made_of_its_cell(tmp_path: Path) -> None:

@@ -57,6 +57,26 @@ def test_the_studies_of_the_package_declare_what_lists_said() -> None:
     assert all(study.description.endswith(".") for study in STUDIES.values())
 
 
+def test_the_linear_probe_is_in_every_study_of_ours_and_in_the_papers_by_option() -> None:
+    ours = {name for name, study in STUDIES.items() if study.probe}
+    first = {"attention_parts", "balancing", "sca_ablation", "architectures", "linear_designs"}
+    assert ours == first | {"exchange", "phase"}
+    for name, study in STUDIES.items():
+        plain, asked = (study(Setting(seeds=(0,), probe=probe)) for probe in (False, True))
+        for runs, there in ((plain, name in ours), (asked, True)):
+            probes = [run for run in runs if run.options["architecture"] == "linear_probe"]
+            assert bool(probes) == there, name
+            larger = {r.tasks for r in runs if len(r.tasks) > 1}
+            assert not there or {run.tasks for run in probes} == larger
+        assert [r for r in asked if r in plain] == plain, "the other rows stay"
+        assert len(asked) == len(plain) or name not in ours
+
+
+def test_a_study_of_ones_own_gets_a_probe_too() -> None:
+    runs = Study(name="mine", rows=rows)(Setting(seeds=(0,), probe=True))
+    assert [run.name for run in runs[-2:]] == ["both.S-D.seed0", "linear_probe.S-D.seed0"]
+
+
 def test_a_study_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(

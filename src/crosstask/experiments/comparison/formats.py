@@ -1,76 +1,16 @@
-"""A comparison table as text: for the terminal, Markdown, LaTeX, and CSV with plain numbers."""
+"""A comparison table as a file: Markdown, LaTeX, and CSV with plain numbers."""
 
 import csv
 import io
 from pathlib import Path
 
-from crosstask.experiments.comparison.rows import Row
+from crosstask.experiments.comparison.cells import Cells, cells, section_cells
+from crosstask.experiments.comparison.latex import to_latex
 from crosstask.experiments.comparison.sections import Section
 from crosstask.experiments.comparison.statistics import Interval, Summary, summarise
 from crosstask.experiments.comparison.table import ComparisonTable
 from crosstask.experiments.studies.study import letters
 from crosstask.media.files import atomic_path
-
-Cells = list[list[str]]
-
-
-def cells(table: ComparisonTable) -> tuple[list[str], Cells]:
-    """(header, rows) as short texts."""
-    header = ["method", "tasks", "seeds"]
-    header += table.titles()
-    header += [f"Δ {letters(tasks)} % ↑" for tasks in table.sets]
-    header += ["params M", "GMACs", *(f"vs {control}" for control in table.paired)]
-    return header, [_line(table, index, row) for index, row in enumerate(table.rows)]
-
-
-def _line(table: ComparisonTable, index: int, row: Row) -> list[str]:
-    line = [row.name, letters(t.name for t in row.tasks), str(len(row.metrics))]
-    if row.encoder == "-":
-        line[2] = "-"
-    own, tasks = [task.name for task in row.tasks], table.tasks
-    for name, headline in table.metrics:
-        shown = tasks[name].measure(headline)
-        summary = row.summary(f"{name}/{headline}") if name in own else None
-        line.append(_show(summary, shown.factor, shown.digits))
-    for names in table.sets:
-        values = row.deltas.get(letters(names), {})
-        line.append("0 (baseline)" if row.baseline and values else _delta(values))
-    cost = row.cost
-    line.append(f"{cost['parameters'] / 1e6:.2f}" if cost else "-")
-    line.append(f"{cost['macs'] / 1e9:.2f}" if cost else "-")
-    line += [_interval(found.get(index)) for found in table.paired.values()]
-    return line
-
-
-def _show(summary: Summary | None, factor: float, digits: int, sign: str = "") -> str:
-    if summary is None or summary.mean != summary.mean:
-        return "-"
-    mean = f"{factor * summary.mean:{sign}.{digits}f}"
-    return mean if summary.spread is None else f"{mean} ± {factor * summary.spread:.{digits}f}"
-
-
-def _delta(values: dict[int, float]) -> str:
-    return _show(summarise(list(values.values())), 1.0, 2, "+")
-
-
-def _interval(interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    if interval.half_width is None:
-        return f"{interval.mean:+.2f} (1 pair)"
-    low, high = interval.mean - interval.half_width, interval.mean + interval.half_width
-    p = "" if interval.adjusted is None else f" p={interval.adjusted:.3f}"
-    return f"{interval.mean:+.2f} [{low:+.2f}, {high:+.2f}]{p}"
-
-
-def section_cells(section: Section) -> tuple[list[str], Cells]:
-    """(header, rows) of a further table as short texts."""
-    lines = [[name, *(_cell(value) for value in values)] for name, values in section.lines]
-    return ["method", *section.columns], lines
-
-
-def _cell(value: Summary | Interval | None) -> str:
-    return _interval(value) if isinstance(value, Interval) else _show(value, 1.0, 1)
 
 
 def to_markdown(table: ComparisonTable) -> str:
@@ -84,49 +24,6 @@ def to_markdown(table: ComparisonTable) -> str:
 def _markdown(header: list[str], lines: Cells) -> str:
     text = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     return "\n".join([*text, *("| " + " | ".join(line) + " |" for line in lines), ""])
-
-
-def to_latex(table: ComparisonTable) -> str:
-    """LaTeX tabulars (packages: none), with the notes as comments."""
-    notes = [f"% {part}" for note in table.notes for part in note.splitlines()]
-    parts = ["\n".join([*notes, _latex(*cells(table), 2)])]
-    for section in table.sections:
-        parts.append(f"% {section.title}\n" + _latex(*section_cells(section), 1))
-    return "\n".join(parts)
-
-
-def _latex(header: list[str], lines: Cells, names: int) -> str:
-    rows = [" & ".join(map(_tex, line)) + r" \\" for line in lines]
-    columns = "l" * names + "r" * (len(header) - names)
-    return "\n".join(
-        [
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\hline",
-            " & ".join(map(_tex, header)) + r" \\",
-            r"\hline",
-            *rows,
-            r"\hline",
-            r"\end{tabular}",
-            "",
-        ]
-    )
-
-
-_TEX = {
-    "&": r"\&",
-    "%": r"\%",
-    "_": r"\_",
-    "#": r"\#",
-    "±": r"$\pm$",
-    "Δ": r"$\Delta$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "°": r"$^\circ$",
-}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(letter, letter) for letter in text)
 
 
 def to_csv(table: ComparisonTable) -> str:

@@ -17,6 +17,8 @@ from crosstask.tasks import Task, from_spec
 # The controls: no exchange, and no exchange at the cost of DenseMTL's.
 NO_EXCHANGE = next(found.name for found in ARCHITECTURES.values() if found.control)
 MATCHED_COMPUTE = "compute_matched"
+# What the encoder is worth by itself.
+PROBE = next(found.name for found in ARCHITECTURES.values() if found.probe)
 # What gains are measured against.
 SINGLE_TASK = tuple(found.name for found in ARCHITECTURES.values() if found.separate)
 # What may differ between the runs of one row.
@@ -70,9 +72,9 @@ class Record:
 
     @property
     def control(self) -> str | None:
-        """ "multi_task_matched" (no exchange) or "compute_matched" (and widened); None for others."""
+        """ "multi_task_matched" (no exchange), "compute_matched" (and widened) or "linear_probe"."""
         if self.architecture != NO_EXCHANGE:
-            return None
+            return PROBE if self.architecture == PROBE else None
         return MATCHED_COMPUTE if (self.config.get("options") or {}).get("match") else NO_EXCHANGE
 
     @property
@@ -93,6 +95,10 @@ class Record:
     def setting(self) -> str:
         """Equal for runs that differ in seed, tasks, architecture and its options only."""
         return self._without("tasks", "architecture", "options")
+
+    def probed(self) -> str:
+        """Equal for runs that one linear probe stands for: `setting`, whatever balances the losses."""
+        return self._without("tasks", "architecture", "options", "balancing")
 
     @property
     def start(self) -> str | None:

@@ -24,8 +24,9 @@ class Row:
         cost: {"parameters": ..., "macs": ...} of one image; None for a trivial predictor.
         deltas: {task set ("S-D"): {seed: percent}}.
         control: which control it is, see `Record.control`.
-        setting: see `Record.setting`.
+        setting, probed: see `Record`.
         left_out: seeds without a run for every task.
+        below: tasks in which it is worse than the linear probe, see `probe.fill_below`.
     """
 
     name: str
@@ -37,7 +38,9 @@ class Row:
     deltas: dict[str, dict[int, float]] = field(default_factory=dict)
     control: str | None = None
     setting: str = ""
+    probed: str = ""
     left_out: tuple[int, ...] = ()
+    below: tuple[str, ...] = ()
 
     def summary(self, metric: str) -> Summary | None:
         return summarise([m[metric] for m in self.metrics.values() if metric in m])
@@ -85,6 +88,7 @@ def row_of(records: Sequence[Record], name: str, cost: bool = True) -> Row:
         cost=_cost(records) if cost else None,
         control=records[0].control,
         setting=records[0].setting(),
+        probed=records[0].probed(),
         left_out=tuple(seed for seed in sorted(joined) if complete and seed not in complete),
     )
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crosstask.engine.runs import RunError
+from crosstask.experiments.comparison.probe import fill_below
 from crosstask.experiments.comparison.records import (
     MATCHED_COMPUTE,
     NO_EXCHANGE,
     NOT_A_SETTING,
+    PROBE,
     SINGLE_TASK,
     Record,
     allowed_to_vary,
@@ -231,7 +233,7 @@ def _pair(table: ComparisonTable) -> None:
         dearer: list[str] = []
         for index, row in enumerate(table.rows):
             controls = [other for other in table.rows if _is_control(other, kind, row)]
-            if row.baseline or row.control == kind or not controls:
+            if row.baseline or row.control in (kind, PROBE) or not controls:
                 continue
             if len(controls) > 1:
                 names = ", ".join(other.name for other in controls)
@@ -266,6 +268,7 @@ def _costs_more(row: Row, control: Row) -> bool:
 
 
 def _note(table: ComparisonTable, records: Sequence[Record], kind: str) -> None:
+    table.notes += filter(None, [fill_below(table.rows)])
     if kind != "none":
         table.notes.append(
             f"Δ: mean relative gain in percent over the recorded {kind} runs (mean over their "

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crosstask.experiments.studies.study import Row, Setting, Study, compute_matched
+from crosstask.experiments.studies.study import PROBE, Row, Setting, Study, compute_matched
 from crosstask.recipes.sets import S_D
 
 # row: architecture
@@ -42,7 +42,8 @@ def ladder(setting: Setting, tasks: tuple[str, ...] = S_D) -> list[Row]:
     target's colours and noise. The dataset is synthia_to_cityscapes, vkitti2_to_cityscapes or procedural.
     """
     rows = []
-    for name, architecture in NETWORKS.items():
+    networks = NETWORKS | ({PROBE: PROBE} if setting.probe else {})
+    for name, architecture in networks.items():
         rows.append(_row(setting, name, architecture, tasks, "start", METHODS["source"], length=2))
         methods = METHODS | (FURTHER if name == "densemtl" else {})
         for method, options in methods.items():

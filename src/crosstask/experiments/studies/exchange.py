@@ -3,6 +3,7 @@
 from typing import Any
 
 from crosstask.experiments.studies.study import (
+    PROBE,
     Row,
     Setting,
     Study,
@@ -60,7 +61,8 @@ def phase(setting: Setting) -> list[Row]:
     """When the exchange helps: by training images, share of labels, errors of labels and number of tasks.
 
     One of these is changed at a time from 1,600 images with all labels of four tasks. Each cell has
-    three rows: `densemtl`, and what it is compared with, no exchange and no exchange at its cost.
+    four rows: `densemtl`, what it is compared with, no exchange and no exchange at its cost, and the
+    linear probe.
     """
     cells: list[tuple[str, tuple[str, ...], dict[str, Any]]] = []
     cells += [(f"images={n}", S_D_N_E, {"train_length": n}) for n in IMAGES]
@@ -78,6 +80,7 @@ def _cell(
         "multi_task_matched": ("multi_task_matched", {}),
         "compute_matched": ("multi_task_matched", compute_matched(setting)),
         "densemtl": ("densemtl", {}),
+        PROBE: (PROBE, {}),
     }
     return [
         Row(
@@ -97,6 +100,7 @@ EXCHANGE = Study(
     optimizer="matched",
     defaults=PRETRAINED,
     baseline="single_task_matched",
+    probe=True,
 )
 PHASE = Study(
     name="phase",
@@ -104,5 +108,6 @@ PHASE = Study(
     optimizer="matched",
     defaults=PRETRAINED,
     varies=("training split",),
+    probe=True,
     baseline=f"multi_task_matched-images={ALL_IMAGES}",
 )

@@ -83,7 +83,6 @@ def architectures(setting: Setting) -> list[Row]:
         *plain(("densemtl", "multi_task", "padnet", "threeways_padnet"), S_D_N),
         *plain(("densemtl_linear", "window", "n_to_one"), S_D_N),
         *plain(("mti_net", "mti_xtam", "sca_mtl", "atrc"), S_D_N),
-        *plain(("linear_probe",), S_D_N),
     ]
     return rows
 
@@ -93,16 +92,19 @@ SCA_ABLATION = Study(
     rows=sca_ablation,
     optimizer="matched",
     baseline=MATCHED_SINGLE_TASK,
+    probe=True,
 )
 ARCHITECTURES = Study(
     name="architectures",
     rows=architectures,
     optimizer="matched",
     baseline=MATCHED_SINGLE_TASK,
+    probe=True,
 )
 LINEAR = Study(
     name="linear_designs",
     rows=linear_designs,
     optimizer="matched",
     baseline=MATCHED_SINGLE_TASK,
+    probe=True,
 )

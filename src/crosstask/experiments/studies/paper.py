@@ -132,6 +132,7 @@ ATTENTION_PARTS = Study(
     name="attention_parts",
     rows=attention_parts,
     baseline=MATCHED_SINGLE_TASK,
+    probe=True,
 )
 TASK_WEIGHTS = Study(
     name="task_weights",
@@ -142,5 +143,6 @@ BALANCING = Study(
     name="balancing",
     rows=balancing,
     baseline=MATCHED_SINGLE_TASK,
+    probe=True,
     optimizer="matched",
 )

@@ -16,11 +16,13 @@ class Setting:
         dataset: the recipes are `<dataset>.<regime>`.
         seeds: one run each.
         size: (height, width) of training images, to which the compute-matched control is fitted.
+        probe: add the linear probe where a study has none.
     """
 
     dataset: str = "procedural"
     seeds: tuple[int, ...] = (0, 1, 2)
     size: tuple[int, int] = (128, 256)
+    probe: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,7 @@ class Study:
             it allows them.
         baseline: the row that gains are measured against, or "none"; None are the networks of
             single tasks.
+        probe: the linear probe is among its rows, also unasked.
         description: one line; the first of `rows`' docstring if left out.
     """
 
@@ -113,6 +116,7 @@ class Study:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     varies: tuple[str, ...] = ()
     baseline: str | None = None
+    probe: bool = False
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -127,7 +131,9 @@ class Study:
     def __call__(self, setting: Setting) -> list[StudyRun]:
         """Every row with every seed, seed by seed: an unfinished study compares all rows."""
         found: dict[str, StudyRun] = {}
-        rows = self.rows(setting)
+        rows = list(self.rows(setting))
+        if self.probe or setting.probe:
+            rows += missing_probes(rows)
         for seed in setting.seeds:
             for row in rows:
                 for tasks in [(task,) for task in row.tasks] if row.apart else [row.tasks]:
@@ -166,6 +172,10 @@ def single_task(tasks: tuple[str, ...], architecture: str = "single_task") -> Ro
 MATCHED_SINGLE_TASK = "single_task_matched"
 
 
+# A frozen encoder and one convolution a task.
+PROBE = "linear_probe"
+
+
 def single_tasks(tasks: tuple[str, ...]) -> list[Row]:
     """The paper's single-task baseline, and the one with DenseMTL's decoder."""
     return [single_task(tasks), single_task(tasks, MATCHED_SINGLE_TASK)]
@@ -185,6 +195,19 @@ def controls(setting: Setting, tasks: tuple[str, ...]) -> list[Row]:
             tasks=tasks,
             options=compute_matched(setting),
         ),
+    ]
+
+
+def missing_probes(rows: Sequence[Row]) -> list[Row]:
+    """The linear probe on each task set of the rows that has none: what is below it has learned nothing.
+
+    Networks of one task need none where a larger set has one, as its heads share nothing that is trained.
+    """
+    sets = dict.fromkeys(row.tasks for row in rows if not row.apart)
+    several = [tasks for tasks in sets if len(tasks) > 1]
+    there = {row.tasks for row in rows if row.architecture == PROBE}
+    return [
+        row for tasks in several or sets if tasks not in there for row in plain((PROBE,), tasks)
     ]
 
 

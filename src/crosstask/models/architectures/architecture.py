@@ -72,6 +72,7 @@ class Architecture:
         separate: one whole network for each task, nothing shared: what the gain of a multi-task
             network is measured against.
         control: DenseMTL's decoders without an exchange: what a network with one must beat.
+        probe: linear heads on a frozen encoder: what it is worth by itself.
     """
 
     build: Callable[..., nn.Module]
@@ -84,6 +85,7 @@ class Architecture:
     nearest_bin: float | None = None
     separate: bool = False
     control: bool = False
+    probe: bool = False
 
     @property
     def name(self) -> str:

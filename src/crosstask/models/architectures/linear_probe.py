@@ -42,4 +42,4 @@ def create_probed_encoder(
     )
 
 
-LINEAR_PROBE = Architecture(linear_probe, create_encoder=create_probed_encoder)
+LINEAR_PROBE = Architecture(linear_probe, create_encoder=create_probed_encoder, probe=True)
