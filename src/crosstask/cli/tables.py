@@ -41,7 +41,9 @@ def fitted(
         max([cell_len(line[k]) for line in lines] + [cell_len(w) for w in title.split()])
         for k, title in enumerate(header)
     ]
-    wide[0] = min(wide[0], max(10, width // 2 - sum(n + _BETWEEN for n in wide[1:names])))
+    others = sum(n + _BETWEEN for n in wide[1:names])
+    beside = max([n + 2 * _BETWEEN for n in wide[names:]], default=0)
+    wide[0] = min(wide[0], max(10, min(width // 2, width - beside) - others))
     room = width - sum(n + _BETWEEN for n in wide[:names])
     blocks: list[list[int]] = [[]]
     for k in range(names, len(header)):
