@@ -15,7 +15,6 @@ where the time of one row goes in onnxruntime, by kind of operator.
 
 import argparse
 import importlib.util
-import json
 import logging
 import statistics
 import tempfile
@@ -38,6 +37,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
+from crosstask.media.files import write_json
 from crosstask.models import create_model
 from crosstask.models.flops import count_macs
 from crosstask.recipes.options import parse_size
@@ -293,7 +293,7 @@ def main() -> None:
             return
         records = measure(args, Path(folder))
     if args.json:
-        args.json.write_text(json.dumps(records, indent=1) + "\n")
+        write_json(args.json, records)
     print(table(records))
 
 

@@ -242,6 +242,8 @@ def writes(path: Path) -> Iterator[tuple[str, str]]:
         opened = node.func.attr == "open" and isinstance(mode, str) and mode[:1] in ("w", "a", "x")
         if opened or node.func.attr in ("write_text", "write_bytes"):
             yield node.func.attr, ast.unparse(node.func.value)
+        if node.func.attr == "savefig" and ast.unparse(node.args[0]) != "data":  # bytes in memory
+            yield node.func.attr, ast.unparse(node.args[0])
 
 
 def test_files_are_written_whole_or_not_at_all() -> None:

@@ -4,12 +4,10 @@ import contextlib
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from PIL import Image
 
 from crosstask.cli import main
 from crosstask.media.files import DiskFullError
+from fakes.full_disk import no_room_beyond
 from fakes.served import tiny_model
 
 
@@ -73,19 +72,6 @@ def test_a_network_that_explodes_is_neither_saved_nor_scored(
     for file in run.glob("checkpoints/*"):
         weights = torch.load(file, weights_only=True)["state_dict"]
         assert all(value.isfinite().all() and value.abs().max() < 1e6 for value in weights.values())
-
-
-@contextlib.contextmanager
-def no_room_beyond(size: int) -> Iterator[None]:
-    """Files of this process may not grow beyond `size` bytes, as on a full disk or under a quota."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
 
 
 def test_a_full_disk_names_the_file_and_the_same_command_goes_on(

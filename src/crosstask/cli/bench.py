@@ -16,8 +16,11 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
 
     from crosstask.deploy.variants import BenchSettings, bench, plot
+    from crosstask.drawing.figures import check_ending
     from crosstask.recipes.options import parse_size
 
+    if args.plot:
+        check_ending(args.plot)
     result = bench(
         BenchSettings(
             architectures=tuple(args.architectures.split(",")),

@@ -1,5 +1,6 @@
 """Trained models for other programs: ONNX, torch.export (.pt2) and OpenVINO, compared with eager."""
 
+import io
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from crosstask.deploy.interface import FORMATS, ExportError, Interface
 from crosstask.deploy.metadata import metadata
 from crosstask.deploy.quantization import quantize
 from crosstask.deploy.tracing import trace, translations
-from crosstask.media.files import atomic_path
+from crosstask.media.files import naming_full_disk, write_bytes
 from crosstask.models.networks.scene_network import SMALLEST, SceneNetwork
 from crosstask.predict.model import SceneModel
 
@@ -91,13 +92,9 @@ def _noise(graph: Graph, height: int, width: int) -> list[tuple[Tensor, ...]]:
 
 
 def _write_pt2(program: Any, facts: dict[str, str], path: Path) -> Run:
-    with atomic_path(path) as temporary:
-        archive = temporary.with_suffix(".pt2")
-        try:
-            torch.export.save(program, archive, extra_files=facts)
-            archive.replace(temporary)
-        finally:
-            archive.unlink(missing_ok=True)
+    archive = io.BytesIO()  # torch ends the process where a disk is full
+    torch.export.save(program, archive, extra_files=facts)
+    write_bytes(path, archive.getvalue())
     with path.open("rb") as file:
         module = torch.export.load(file).module()
 
@@ -129,22 +126,19 @@ def _write_onnx(
     except ImportError as error:
         raise ImportError('ONNX needs an extra: pip install "crosstask[export]"') from error
     names = ("image", "focal") if graph.takes_focal else ("image",)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.onnx"
-        made = torch.onnx.export(
-            program,
-            dynamo=True,
-            input_names=list(names),
-            output_names=list(graph.names),
-            opset_version=graph.interface.opset,
-            custom_translation_table=translations(),
-            verbose=False,
-        )
-        assert made is not None
-        made.save(str(file))
-        if graph.interface.precision == "int8":
-            quantize(file, file, [_arrays(names, given) for given in feeds])
-        content = onnx.load(str(file))
+    made = torch.onnx.export(
+        program,
+        dynamo=True,
+        input_names=list(names),
+        output_names=list(graph.names),
+        opset_version=graph.interface.opset,
+        custom_translation_table=translations(),
+        verbose=False,
+    )
+    assert made is not None
+    content = made.model_proto
+    if graph.interface.precision == "int8":
+        content = _quantized(content, [_arrays(names, given) for given in feeds])
     _name_axes(content, graph)
     del content.graph.value_info[:]  # named as the tracer named the axes
     onnx.helper.set_model_props(content, facts)
@@ -152,8 +146,7 @@ def _write_onnx(
         from crosstask.deploy.openvino import write
 
         return write(content, graph, facts, path)
-    with atomic_path(path) as temporary:
-        onnx.save(content, str(temporary))
+    write_bytes(path, content.SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def run(*inputs: Tensor) -> list[Tensor]:
@@ -161,6 +154,18 @@ def _write_onnx(
         return [torch.from_numpy(x) for x in found]
 
     return run
+
+
+def _quantized(content: Any, feeds: Sequence[dict[str, np.ndarray]]) -> Any:
+    """An int8 copy, by way of files, which is what onnxruntime takes."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        with naming_full_disk(file, content.ByteSize()):
+            onnx.save(content, str(file))
+            quantize(file, file, feeds)
+        return onnx.load(str(file))
 
 
 def _arrays(names: Sequence[str], inputs: Sequence[Tensor]) -> dict[str, np.ndarray]:

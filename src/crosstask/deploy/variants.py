@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from crosstask.deploy import benchmark
 from crosstask.deploy.benchmark import Variant, task_names, tf32
 from crosstask.deploy.optimize import optimize, raise_recompile_limit
+from crosstask.drawing.figures import save_figure
 from crosstask.engine.cores import cores
 from crosstask.engine.environment import environment
 from crosstask.engine.hardware import Hardware, check_compiler, choose
@@ -183,13 +184,13 @@ def _machine(hardware: Hardware) -> dict[str, Any]:
 
 def plot(records: Sequence[dict[str, Any]], path: Path) -> None:
     """Median latency against the number of tasks, or the size, as a PNG or SVG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     by_tasks = len({r["tasks"] for r in records}) > 1
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
     for name in dict.fromkeys(r["name"] for r in records):
         own = [r for r in records if r["name"] == name]
         x = [r["tasks"] if by_tasks else r["size"][0] * r["size"][1] / 1e6 for r in own]
@@ -199,4 +200,4 @@ def plot(records: Sequence[dict[str, Any]], path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)

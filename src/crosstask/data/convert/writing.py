@@ -21,7 +21,7 @@ from crosstask.data.convert.annotations import IGNORED, UNLABELLED, AnnotatedIma
 from crosstask.data.folder.declaration import NAME as DECLARATION
 from crosstask.data.sample import DataError
 from crosstask.data.splits import random_split, read_split, write_split
-from crosstask.media.files import atomic_path
+from crosstask.media.files import write_bytes
 from crosstask.media.images import SUFFIXES, image_facts, read_map
 from crosstask.media.label_range import BYTE_CLASSES, void_label
 from crosstask.media.orientation import stored_size, upright
@@ -129,8 +129,8 @@ def write_frame(one: AnnotatedImage, output: Path, chosen: Plan) -> Totals:
     sources = one.sources if one.embedded else (*one.sources, one.image)
     fresh = _newer(image, sources) and _newer(mask, sources)
     if not fresh:
-        _write(image, read_bytes(one.image) if one.embedded is None else one.embedded())
-        _write(mask, _mask_bytes(_drawn(one, image), chosen))
+        write_bytes(image, read_bytes(one.image) if one.embedded is None else one.embedded())
+        write_bytes(mask, _mask_bytes(_drawn(one, image), chosen))
     ids, counts = np.unique(read_map(mask)[0], return_counts=True)
     pixels = Counter({int(i): int(n) for i, n in zip(ids, counts, strict=True)})
     return Totals(1, not fresh, pixels, Counter(dict.fromkeys(pixels, 1)))
@@ -169,11 +169,6 @@ def _mask_bytes(drawn: np.ndarray, chosen: Plan) -> bytes:
     return buffer.getvalue()
 
 
-def _write(path: Path, data: bytes) -> None:
-    with atomic_path(path, size=len(data)) as temporary:
-        temporary.write_bytes(data)
-
-
 # What is written once -------------------------------------------------------------------------
 
 
@@ -191,7 +186,7 @@ def begin(output: Path, chosen: Plan, options: Mapping[str, str]) -> None:
                 f"{output} is a folder of images that was not prepared from annotations; give another "
                 "--output"
             )
-        return _write(path, (json.dumps(record, indent=2) + "\n").encode())
+        return write_bytes(path, (json.dumps(record, indent=2) + "\n").encode())
     try:
         found = json.loads(read_bytes(path))
     except ValueError:
@@ -211,8 +206,8 @@ def finish(output: Path, chosen: Plan, parts: Mapping[str, Sequence[str]]) -> No
     """Classes, how masks are stored, and the lists of the splits."""
     colored = zip(chosen.table.names, chosen.table.colors, strict=True)
     lines = [f"{name} {red} {green} {blue}" for name, (red, green, blue) in colored]
-    _write(output / "classes.txt", ("\n".join(lines) + "\n").encode())
-    _write(output / DECLARATION, f"masks: ids\nvoid: {chosen.void}\n".encode())
+    write_bytes(output / "classes.txt", ("\n".join(lines) + "\n").encode())
+    write_bytes(output / DECLARATION, f"masks: ids\nvoid: {chosen.void}\n".encode())
     for part, names in parts.items():
         if names:
             write_split(output / "splits" / f"{part}.txt", sorted(names))

@@ -13,6 +13,7 @@ from crosstask.data.dataset import SceneDataset
 from crosstask.data.loading import start_worker
 from crosstask.data.sample import DataError
 from crosstask.data.shards import META, encode, litdata
+from crosstask.media.files import naming_full_disk
 
 CHUNK = "64MB"
 
@@ -49,33 +50,56 @@ def pack(
     options: Mapping[str, Any],
     workers: int = 0,
 ) -> Iterator[int]:
-    """Write the splits; yields 1 a sample. Their list comes last: without it nothing is there to read.
+    """Write the splits; yields 1 a sample.
+
+    All is written beside its place first: what the folder held is replaced once everything is there.
+    The list of samples goes first and comes last: without it nothing is there to read.
 
     Args:
         datasets: By split, all of one reader, without transforms.
         size: Height and width that images and labels are resized to; None packs them as stored.
         options: Of the reader, defaults included.
         workers: Loader processes.
+
+    Raises:
+        DataError: `output` holds something else.
+        DiskFullError: there is no room.
     """
     litdata()  # before anything is read
     check_output(output, datasets)
-    shutil.rmtree(output / META, ignore_errors=True)
-    for split, dataset in datasets.items():
-        dataset.transform = None if size is None else transforms.evaluation(size)
-        part, place = output / f"{split}.part", output / split
-        shutil.rmtree(part, ignore_errors=True)
-        loader = DataLoader(
-            _Encoded(dataset),
-            batch_size=None,
-            num_workers=workers,
-            multiprocessing_context="spawn" if workers else None,
-            worker_init_fn=start_worker,
-        )
-        yield from _write(part, loader)
-        shutil.rmtree(place, ignore_errors=True)
-        part.rename(place)
+    parts = {name: output / f"{name}.part" for name in (*datasets, META)}
+    try:
+        for split, dataset in datasets.items():
+            dataset.transform = None if size is None else transforms.evaluation(size)
+            size_of_all = len(dataset) * len(encode(dataset[0]))  # as if all were like the first
+            yield from _write(parts[split], _loader(dataset, workers), size_of_all)
+        facts = json.dumps(_facts(datasets, size, options), default=str)
+        list(_write(parts[META], [facts], len(facts)))
+        shutil.rmtree(output / META, ignore_errors=True)
+        for name, part in parts.items():
+            shutil.rmtree(output / name, ignore_errors=True)
+            part.rename(output / name)
+    finally:
+        for part in parts.values():
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _loader(dataset: SceneDataset, workers: int) -> DataLoader[bytes]:
+    return DataLoader(
+        _Encoded(dataset),
+        batch_size=None,
+        num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=start_worker,
+    )
+
+
+def _facts(
+    datasets: Mapping[str, SceneDataset], size: tuple[int, int] | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `Shards` is told of the samples."""
     first = next(iter(datasets.values()))
-    meta = {
+    return {
         "source": first.source,
         "splits": {k: [frame.name for frame in d.frames] for k, d in datasets.items()},
         "sizes": {k: [d.stored_size(i) for i in range(len(d))] for k, d in datasets.items()},
@@ -86,24 +110,22 @@ def pack(
         "size": size,
         "options": dict(options),
     }
-    part = output / f"{META}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    for _ in _write(part, [json.dumps(meta, default=str)]):
-        part.rename(output / META)
 
 
-def _write(folder: Path, items: Any) -> Iterator[int]:
+def _write(folder: Path, items: Any, size: int) -> Iterator[int]:
     from litdata.streaming.writer import BinaryWriter
 
+    shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
     folder.mkdir(parents=True)
-    writer = BinaryWriter(str(folder), chunk_bytes=CHUNK)
-    for index, item in enumerate(items):
-        writer[index] = item
-        if index + 1 < len(items):
-            yield 1
-    writer.done()
-    writer.merge()
-    yield 1
+    with naming_full_disk(folder.with_suffix(""), size):
+        writer = BinaryWriter(str(folder), chunk_bytes=CHUNK)
+        for index, item in enumerate(items):
+            writer[index] = item
+            if index + 1 < len(items):
+                yield 1
+        writer.done()
+        writer.merge()
+        yield 1
 
 
 def _table(dataset: SceneDataset) -> dict[str, Sequence[Any]] | None:

@@ -10,10 +10,11 @@ from torch import nn
 from torch.utils.data import Subset
 
 from crosstask.data.spacing import evenly
+from crosstask.drawing.figures import save_figure
 from crosstask.engine.hardware import choose
 from crosstask.engine.runs import RunError
 from crosstask.evaluation.evaluate import evaluate
-from crosstask.media.files import atomic_path, write_json
+from crosstask.media.files import write_json
 from crosstask.models.exchanges.base import Exchange
 from crosstask.plugins.trust import Trust
 from crosstask.recipes.reopen import open_run
@@ -212,8 +213,7 @@ def draw(result: Mapping[str, Any], file: Path) -> None:
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("source", fontsize=8)
     left.set_ylabel("target", fontsize=8)
-    with atomic_path(file) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+    save_figure(figure, file)
 
 
 def _number(value: float | None) -> float:

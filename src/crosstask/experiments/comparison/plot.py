@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from crosstask.drawing.figures import save_figure
 from crosstask.engine.runs import RunError
 from crosstask.experiments.comparison.rows import Row
 from crosstask.experiments.comparison.statistics import summarise
 from crosstask.experiments.comparison.table import ComparisonTable
 from crosstask.experiments.studies.study import letters
-from crosstask.media.files import atomic_path
 
 AXES = (("macs", 1e9, "GMACs"), ("parameters", 1e6, "parameters (millions)"))
 
@@ -42,8 +42,7 @@ def plot(table: ComparisonTable, file: Path, tasks: str | None = None) -> tuple[
     figure.axes[0].set_ylabel(f"Δ {chosen} over single-task networks (%)")
     written = (file.with_suffix(".png"), file.with_suffix(".svg"))
     for path in written:
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], dpi=150)
+        save_figure(figure, path)
     return written
 
 
