@@ -15,6 +15,7 @@ where the time of one row goes in onnxruntime, by kind of operator.
 
 import argparse
 import importlib.util
+import json
 import logging
 import statistics
 import tempfile
