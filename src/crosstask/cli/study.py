@@ -53,6 +53,8 @@ def main(argv: list[str]) -> int:
     )
     runs = study(setting)
     running.check_given(given, runs, study.name)
+    if settings.figures and not settings.estimate:
+        raise ValueError("`--figures` belongs to `--estimate`; add it, or leave `--figures` out")
     if settings.rows:
         runs = running.choose_rows(runs, parse_names(settings.rows))
     share_cores(settings.processes)
@@ -74,6 +76,12 @@ def main(argv: list[str]) -> int:
     if settings.list:
         for item in planned:
             print(f"{item.run.name:<56} {item.status()}")
+        return 0
+    if settings.estimate:
+        from crosstask.experiments.studies import estimate
+
+        source = estimate.source_of(settings.figures, settings.accelerator, settings.precision)
+        print("\n".join(estimate.lines(estimate.estimate(planned, source), source.told)))
         return 0
     running.write_list(listed, study.name, whole, study.baseline, study.varies)
     train = running.trainer(settings.accelerator, settings.precision, progress=not settings.quiet)
@@ -104,6 +112,16 @@ def _read(
         "--status",
         action="store_true",
         help="show what each run does, where, why it failed and the hours left, and train nothing",
+    )
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="show runs, steps, hours, memory and disk of each row, and train nothing but a few steps",
+    )
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        help="with --estimate: accelerator.json of benchmarks/accelerator.py, in place of those steps",
     )
     parser.add_argument(
         "--shard", default="1/1", help="train part I of N of the runs, I/N from 1/N"
@@ -153,7 +171,7 @@ def _help(studies: Any) -> str:
     return (
         f"usage: {program} study NAME [--dataset procedural] [--seeds 0,1,2] [--rows a,b]\n"
         "           [--optimizer paper|matched] [--with-probe] [--output DIR] [--list] [--status]\n"
-        "           [--quick] [--shard I/N] [--processes N] [options of the recipe]\n\n"
+        "           [--estimate] [--quick] [--shard I/N] [--processes N] [options of the recipe]\n\n"
         f"{lines}\n\n"
         "Your own: study path/to/file.py:NAME. A study resumes: finished runs are not run again, and several processes may work on one:\n"
         "start the command N times with `--processes N`, and each takes its share of the cores.\n"
