@@ -37,6 +37,7 @@ from crosstask.engine.runs import MetricsFile, Run, read_json
 from crosstask.engine.stored_features import with_stored_features
 from crosstask.engine.storing import DirectCheckpoints
 from crosstask.engine.threads import choose_workers, chosen_threads
+from crosstask.engine.trackers import Trackers
 from crosstask.engine.training_camera import training_camera
 from crosstask.engine.training_feeding import training_feeding
 from crosstask.evaluation.evaluate import evaluate_constants
@@ -135,7 +136,8 @@ def train(
         ProcessEndedError: another of several processes ended; says which.
         NonFiniteError: loss, weights or outputs are not finite; the last good checkpoint is kept.
         DiskFullError: no room; the last good checkpoint is kept.
-        ValueError: `compile` and `recompute` together, or no compiler.
+        ValueError: `compile` and `recompute` together, no compiler, or a tracker that refuses.
+        ModuleNotFoundError: a tracker is not installed.
     """
     quieten()
     place = Run(run)
@@ -148,7 +150,8 @@ def train(
     if rank_zero and devices * num_nodes > 1:
         _tell_the_batch(experiment, devices * num_nodes)
     machine = {"precision": hardware.precision, "devices": devices, "num_nodes": num_nodes}
-    with Watch().handle() as watch, place.lock() if rank_zero else _nothing():
+    tracked = Trackers(trackers, place.path)
+    with Watch().handle() as watch, place.lock() if rank_zero else _nothing(), tracked:
         if rank_zero:
             start = prepare(place, settings, machine, resume)
         else:
@@ -170,7 +173,8 @@ def train(
             devices,
             num_nodes,
             strategy,
-            trackers,
+            tracked,
+            settings,
             progress,
             val_set,
         )
@@ -185,7 +189,9 @@ def train(
         if unreadable:
             write_json(place.path / "skipped.json", joined_report(unreadable))
         _consider_the_end(trainer, place, experiment, hardware, val_set)
-        return finish(place, experiment, hardware, train_set, scored_set)
+        metrics = finish(place, experiment, hardware, train_set, scored_set)
+        tracked.report(metrics, trainer.global_step, place.path / "panel.png")
+        return metrics
 
 
 def _tell_the_batch(e: Experiment, processes: int) -> None:
@@ -352,7 +358,8 @@ def _trainer(
     devices: int,
     num_nodes: int,
     strategy: str,
-    trackers: tuple[str, ...],
+    trackers: Trackers,
+    config: Mapping[str, Any],
     progress: bool,
     val_set: Dataset[Any],
 ) -> pl.Trainer:
@@ -362,7 +369,7 @@ def _trainer(
         loggers = [
             RunLogger(MetricsFile(place.metrics_file, start.step if start.checkpoint else None)),
             TensorBoardLogger(place.path, name="", version="tensorboard"),
-            *_trackers(trackers, place.path),
+            *trackers.open(config),
         ]
     callbacks: list[pl.Callback] = [Checkpoints(place, e, watch), Panels(e, val_set)]
     if start.longer:
@@ -391,22 +398,6 @@ def _trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-
-
-def _trackers(names: tuple[str, ...], path: Path) -> list[Any]:
-    loggers: list[Any] = []
-    for name in names:
-        if name == "wandb":
-            from lightning.pytorch.loggers import WandbLogger
-
-            loggers.append(WandbLogger(save_dir=path, name=path.name, project="crosstask"))
-        elif name == "mlflow":
-            from lightning.pytorch.loggers import MLFlowLogger
-
-            loggers.append(MLFlowLogger(experiment_name="crosstask", run_name=path.name))
-        else:
-            raise ValueError(f"`trackers` names {name!r}; expected wandb or mlflow")
-    return loggers
 
 
 def _record(
