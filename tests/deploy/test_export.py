@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -223,6 +224,24 @@ def test_an_export_above_the_tolerance_fails(
     monkeypatch.undo()
     with pytest.raises(ExportError, match="onnx, openvino"):
         export(model, tmp_path / "x", "tensorrt")
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_model_without_a_record_of_feeding_is_not_squeezed(
+    model: SceneModel, recorded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeding = {"feeding": Feeding(size=(32, 64)).to_spec()} if recorded else {}
+    SceneModel(model.network, model.tasks, model.description | feeding).save_pretrained(tmp_path)
+    asked: list[Interface] = []
+
+    def note(model: Any, path: Any, kind: str, size: Any, interface: Interface, **_: Any) -> Any:
+        asked.append(interface)
+        path.write_text("x")
+        return Comparison({"depth": 0.0}, {"depth": 0.0}, {}, 0)
+
+    monkeypatch.setattr("crosstask.deploy.export.export", note)
+    assert main(["export", str(tmp_path), "--format", "pt2"]) == 0
+    assert asked[0].size == ((32, 64) if recorded else "dynamic")
 
 
 def test_changes_of_metrics_are_fractions_or_relative() -> None:

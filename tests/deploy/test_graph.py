@@ -1,13 +1,17 @@
-"""What an exported file computes, without tracing it."""
+"""What an exported file computes, without tracing whole networks."""
 
+import pytest
 import torch
+from timm.layers import Conv2dSame
+from torch import Tensor, nn
 
 from crosstask.data import labels
 from crosstask.data.feeding import Feeding
-from crosstask.deploy.graph import Graph
+from crosstask.deploy.graph import EvenSameConv, Graph, with_even_padding
 from crosstask.deploy.interface import Interface
 from crosstask.deploy.metadata import metadata
 from crosstask.models import create_model
+from crosstask.models.layers import sizes
 from crosstask.predict.model import SceneModel
 from crosstask.tasks import Depth, Edges, Segmentation
 
@@ -63,3 +67,35 @@ def test_decoding_in_the_graph_is_decoding() -> None:
     output = 30 * torch.randn(2, 11, 5, 7)
     probability = segmentation.decode_in_graph(output)["_probability"]
     assert torch.allclose(probability, output.softmax(1).amax(1), atol=1e-6)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (5, 2), (3, 1), (1, 2)])
+def test_even_padding_is_the_same_padding(kernel: int, stride: int) -> None:
+    network = nn.Sequential(Conv2dSame(3, 4, kernel, stride, bias=True))
+    image = torch.rand(2, 3, 32, 48)
+    wanted = network(image)
+    assert torch.equal(with_even_padding(network)(image), wanted)
+    assert isinstance(network[0], EvenSameConv)
+
+
+def test_sizes_of_five_strides_stay_short_in_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They nested from stride to stride, and tracing `fast` took an hour."""
+    # the original's annotations are checked here, and a symbol is no int
+    monkeypatch.setattr(sizes, "cell_count", lambda length, side: (length + side - 1) // side)
+    convolutions = [Conv2dSame(3, 3, 3, 2) for _ in range(5)]
+    network = with_even_padding(nn.Sequential(*convolutions))
+
+    class Padded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.network(sizes.pad_to_multiple(image, 32))
+
+    auto = torch.export.Dim.AUTO
+    example = (torch.rand(1, 3, 70, 100),)
+    program = torch.export.export(Padded(), example, dynamic_shapes=({2: auto, 3: auto},))
+    (output,) = [node for node in program.graph.nodes if node.op == "output"]
+    height = str(output.args[0][0].meta["val"].shape[-2])
+    assert len(height) <= len("((s123 + 31)//32)"), height

@@ -29,7 +29,9 @@ def main(argv: list[str]) -> int:
     run = args.validation or (place if place.is_dir() and is_run(place) else None)
     images: Any = ()
     model = load(args.model, checkpoint=args.checkpoint, trust=trust)
-    interface = _interface(args, model.description.get("size"))
+    # A model without the record is fed in each image's own aspect; one size would squeeze all images to it.
+    trained = model.description.get("size") if model.feeding is not None else None
+    interface = _interface(args, trained)
     calibrated: Path | None = args.calibration or run
     if interface.precision == "int8" and calibrated:
         images = calibration(model, calibrated, args.images, args.root, trust)
@@ -68,8 +70,8 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--size",
         help="HEIGHTxWIDTH at which the network runs, whatever the image's size (that of training if left "
-        "out); dynamic: another for images of unusual aspect, as in prediction (minutes to export); "
-        "native: the image's own (default of raw outputs)",
+        "out); dynamic: another for images of unusual aspect, as in prediction (default where the model "
+        "does not record how it was fed); native: the image's own (default of raw outputs)",
     )
     parser.add_argument(
         "--image-size",
@@ -116,7 +118,7 @@ def _interface(args: argparse.Namespace, trained: list[int] | None) -> Any:
 
     size = args.size or ("native" if args.outputs == "raw" else "dynamic")
     if args.size is None and size == "dynamic" and trained:
-        size = f"{trained[0]}x{trained[1]}"  # tracing takes minutes over free sizes
+        size = f"{trained[0]}x{trained[1]}"  # one size for all images: the graph is smaller
     focal: str | float = args.focal
     if args.focal not in ("input", "none"):
         try:

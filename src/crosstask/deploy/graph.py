@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 
 import torch
-from timm.layers import to_2tuple
+from timm.layers import Conv2dSame, to_2tuple
 from timm.layers.pool2d_same import AvgPool2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,7 +22,7 @@ class Graph(nn.Module):
     Args:
         model: stays as it was; the graph has a copy of its network, on the CPU.
         interface: see there.
-        traced: with pools whose padding is a constant, which tracing needs.
+        traced: with convolutions and pools whose padding is a constant, which tracing needs.
     """
 
     def __init__(self, model: SceneModel, interface: Interface, traced: bool = True) -> None:
@@ -30,7 +30,7 @@ class Graph(nn.Module):
         self.tasks, self.interface, self.rule = model.tasks, interface, place_rule(model, interface)
         self.channels = model.channels.names
         network = copy.deepcopy(model.network)
-        self.network = (with_even_pools(network) if traced else network).cpu().eval()
+        self.network = (with_even_padding(network) if traced else network).cpu().eval()
         if isinstance(self.network, SceneNetwork):
             self.network.final_only = True
         self.dtype = torch.float32
@@ -148,10 +148,35 @@ class EvenSamePool(nn.Module):
         return F.avg_pool2d(padded, self.kernel, self.stride, 0, False, self.counts_padding)
 
 
-def with_even_pools(network: nn.Module) -> nn.Module:
-    """The network with every AvgPool2dSame replaced by `EvenSamePool`, in place."""
+class EvenSameConv(nn.Module):
+    """timm's Conv2dSame (encoders of TensorFlow's kind) where sizes are multiples of its stride.
+
+    Its padding then is a constant. Computed from the size it nests from stride to stride, and tracing free
+    sizes takes an hour in place of a minute.
+    """
+
+    def __init__(self, conv: Conv2dSame) -> None:
+        super().__init__()
+        self.conv = conv
+        self.pad: list[int] = []
+        for kernel, stride, dilation in reversed(
+            list(zip(conv.kernel_size, conv.stride, conv.dilation, strict=True))
+        ):
+            total = max((kernel - 1) * dilation + 1 - stride, 0)
+            self.pad += [total // 2, total - total // 2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        c = self.conv
+        padded = F.pad(x, self.pad)
+        return F.conv2d(padded, c.weight, c.bias, c.stride, (0, 0), c.dilation, c.groups)
+
+
+def with_even_padding(network: nn.Module) -> nn.Module:
+    """The network with constant padding in place of timm's "same" for convolutions and pools, in place."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, AvgPool2dSame):
                 setattr(parent, name, EvenSamePool(child))
+            elif isinstance(child, Conv2dSame):
+                setattr(parent, name, EvenSameConv(child))
     return network

@@ -8,8 +8,10 @@ from torch.nn import functional
 
 def pad_to_multiple(x: Float[Tensor, "b c h w"], multiple: int) -> Float[Tensor, "b c H W"]:
     """Repeat the last row and column until height and width are multiples of `multiple`."""
-    bottom, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
-    # padded even by nothing: a branch here would tie an exported network to sizes that divide
+    # In this form the halves of halves of a padded size stay short in an export (16 * ((h + 31) // 32)); with
+    # ``-h % multiple`` they nest, and tracing takes minutes. Padded even by nothing: a branch here would tie an
+    # exported network to sizes that divide.
+    bottom, right = (cell_count(n, multiple) * multiple - n for n in x.shape[-2:])
     return functional.pad(x, (0, right, 0, bottom), mode="replicate")
 
 
