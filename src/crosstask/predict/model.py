@@ -358,20 +358,22 @@ class SceneModel(nn.Module):
         return write_model(self, Path(folder), metrics, half)
 
     def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
-        """Uploads the model directory to the Hugging Face hub; returns its address.
+        """Uploads the model directory (weights, model.json, card) to the Hugging Face hub.
 
         Args:
-            name: "owner/model".
+            name: "owner/model"; `crosstask.load("hf://owner/model")` gives it back.
+            private: of a new repository; one that exists stays as it is.
+            token: with the right to write; that of `hf auth login`, or HF_TOKEN, if left out.
+
+        Returns:
+            Its address.
+
+        Raises:
+            ValueError: not such a name, or the hub refuses (no token, no right, no network).
         """
-        import tempfile
+        from crosstask.predict.model_card import push_model
 
-        from huggingface_hub import HfApi
-
-        api = HfApi(token=token)
-        api.create_repo(name, private=private, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return str(api.upload_folder(repo_id=name, folder_path=folder))
+        return push_model(self, name, private, token)
 
 
 def to_image(image: ImageLike, value_range: ValueRange | None = None) -> StoredImage:

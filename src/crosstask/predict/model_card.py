@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,8 +54,35 @@ def write_model(
     return folder
 
 
-def model_card(description: Mapping[str, Any]) -> str:
-    """The card's text, in the hub's format, from the content of model.json."""
+def push_model(model: "SceneModel", name: str, private: bool, token: str | None) -> str:
+    """See `SceneModel.push_to_hub`."""
+    from huggingface_hub import HfApi
+
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise ValueError(f"`name` is {name!r}; expected owner/model")
+    with tempfile.TemporaryDirectory() as folder:
+        write_model(model, Path(folder))
+        card = model_card(json.loads((Path(folder) / "model.json").read_text()), f"hf://{name}")
+        (Path(folder) / "README.md").write_text(card)
+        try:
+            api = HfApi(token=token)
+            address = str(api.create_repo(name, private=private, exist_ok=True))
+            api.upload_folder(repo_id=name, folder_path=folder)
+        except Exception as error:  # of HTTP, of names, of the network
+            raise ValueError(
+                f"{name} cannot be pushed to the hub ({type(error).__name__}: "
+                f"{str(error).strip().partition(chr(10))[0][:200]}); log in with `hf auth login`, or give "
+                "`token`, of somebody who may write there"
+            ) from error
+    return address
+
+
+def model_card(description: Mapping[str, Any], place: str = "PATH_OR_HUB_ID") -> str:
+    """The card's text, in the hub's format, from the content of model.json.
+
+    Args:
+        place: what `crosstask.load` is given in its example.
+    """
     model = description["model"]
     tasks = [task["name"] for task in description["tasks"]]
     lines = [
@@ -68,7 +97,7 @@ def model_card(description: Mapping[str, Any]) -> str:
         "",
         "```python",
         "import crosstask",
-        'scene = crosstask.load("PATH_OR_HUB_ID").predict("street.jpg", fx=720.0)',
+        f'scene = crosstask.load("{place}").predict("street.jpg", fx=720.0)',
         "```",
         "",
         "| | |",
