@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import default_collate
 
 from crosstask.data import ProceduralStreets
-from crosstask.geometry.direct_alignment import DirectAlignment, level_ground
+from crosstask.geometry.direct_alignment import DirectAlignment
+from crosstask.geometry.ground_plane import level_ground
 from crosstask.geometry.photometric import invert_pose, photometric_error, warp
 from crosstask.metrics.pose import MeanMotion, PoseError
 

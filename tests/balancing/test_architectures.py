@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from crosstask.balancing import create_balancer
-from crosstask.balancing.torchjd import TorchJDAggregator, torchjd_part
+from crosstask.balancing.torchjd.adapters import TorchJDAggregator
+from crosstask.balancing.torchjd.library import torchjd_part
 from crosstask.models import create_model, list_models
 from crosstask.tasks import Depth, Normals, Segmentation, Task, paper_weights
 

@@ -7,14 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from crosstask.geometry.direct_alignment import (
-    DirectAlignment,
-    _Level,
-    _noise,
-    _Scene,
-    level_ground,
-    pose_distance,
-)
+from crosstask.geometry.alignment_scene import _Level, _Scene
+from crosstask.geometry.direct_alignment import DirectAlignment, _noise, pose_distance
+from crosstask.geometry.ground_plane import level_ground
 from crosstask.geometry.photometric import invert_pose, pose_matrix
 from crosstask.geometry.pinhole import unproject
 from crosstask.metrics.pose import rotation_error, translation_direction_error

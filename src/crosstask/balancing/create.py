@@ -90,7 +90,7 @@ def _is_balancing(thing: Any) -> bool:
 def _from_torchjd(
     method: str, names: Sequence[str], weights: dict[str, float], options: dict[str, Any]
 ) -> Balancer:
-    from crosstask.balancing import torchjd
+    from crosstask.balancing.torchjd import methods as torchjd
 
     try:
         known = torchjd.methods()

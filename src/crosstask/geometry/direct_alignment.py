@@ -15,20 +15,16 @@ across the direction in which its depth would move it, and little along it.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from kornia.filters import filter2d_separable, spatial_gradient
 from torch import Tensor
 
+from crosstask.geometry.alignment_scene import SMALLEST, Level, Scene, blurred
 from crosstask.geometry.photometric import pose_matrix, warp
-from crosstask.geometry.pinhole import scale_intrinsics, unproject
+from crosstask.geometry.pinhole import unproject
 
 Number = float | int
-_BINOMIAL = torch.tensor([[0.25, 0.5, 0.25]])
-_SMALLEST = 12  # pixels: the shorter side of the coarsest level
 _LEAST_NOISE = 3e-3  # of colours in [0, 1]: below it, residuals are quantisation
 
 
@@ -79,25 +75,25 @@ class DirectAlignment:
         length of a translation follows from the scale of `depth`.
         """
         with torch.autocast(target.device.type, enabled=False):
-            level = _Level(
-                _blurred(target.float()),
-                [_blurred(neighbour) for neighbour in neighbours.float().unbind(1)],
+            level = Level(
+                blurred(target.float()),
+                [blurred(neighbour) for neighbour in neighbours.float().unbind(1)],
                 depth.float(),
                 intrinsics.float(),
             )
             pyramid = [level]
-            while len(pyramid) < self.levels and min(level.target.shape[-2:]) >= 2 * _SMALLEST:
+            while len(pyramid) < self.levels and min(level.target.shape[-2:]) >= 2 * SMALLEST:
                 level = level.halved()
                 pyramid.append(level)
             start = found = poses.float()
             for level in reversed(pyramid):
-                scene = _Scene.of(level, self.grid)
+                scene = Scene.of(level, self.grid)
                 for _ in range(self.iterations):
                     found = self._step(scene, found)
             better = self._fits_better(pyramid[0], found, start)
             return torch.where(better[..., None, None], found, start)
 
-    def _step(self, scene: "_Scene", poses: Tensor) -> Tensor:
+    def _step(self, scene: Scene, poses: Tensor) -> Tensor:
         """One Gauss-Newton step for the motions to all source frames together."""
         batch, count = poses.shape[:2]
         prior = 1.0 / float(self.depth_deviation) ** 2
@@ -138,7 +134,7 @@ class DirectAlignment:
         limit = float(self.outlier) * spread
         return residual.square().mean(dim=1) / limit.square()
 
-    def _fits_better(self, level: "_Level", poses: Tensor, start: Tensor) -> Tensor:
+    def _fits_better(self, level: Level, poses: Tensor, start: Tensor) -> Tensor:
         """(B,K) where `poses` have the smaller mean robust error, over pixels that both motions show.
 
         Residuals are judged by the noise that they have under `start`. A motion that loses sight of
@@ -157,78 +153,6 @@ class DirectAlignment:
         return torch.stack(found, dim=1)
 
 
-class _Level(NamedTuple):
-    """One size of a target, its neighbours, its depth and its camera."""
-
-    target: Tensor
-    neighbours: list[Tensor]
-    depth: Tensor
-    intrinsics: Tensor
-
-    def halved(self) -> "_Level":
-        """Half the size, colours averaged, depth harmonically: inverse depth is linear on planes."""
-        return _Level(
-            F.avg_pool2d(self.target, 2),
-            [F.avg_pool2d(neighbour, 2) for neighbour in self.neighbours],
-            1.0 / F.avg_pool2d(1.0 / self.depth, 2),
-            scale_intrinsics(self.intrinsics, 0.5, 0.5),
-        )
-
-
-class _Scene(NamedTuple):
-    """What does not change while motions are solved for on a level.
-
-    Attributes:
-        sources: each neighbour (B,3C,H,W) with its slopes along x and y.
-        slopes: the target's.
-        points: (B,3,N) of the target, metres.
-        nodes: (G,N) bilinear weight of every grid node in every pixel.
-    """
-
-    level: _Level
-    sources: list[Tensor]
-    slopes: tuple[Tensor, Tensor]
-    points: Tensor
-    nodes: Tensor
-
-    @classmethod
-    def of(cls, level: _Level, grid: tuple[int, int]) -> "_Scene":
-        one = torch.eye(grid[0] * grid[1], device=level.depth.device).view(-1, 1, *grid)
-        nodes = F.interpolate(one, size=level.depth.shape[-2:], mode="bilinear")
-        return cls(
-            level,
-            [torch.cat([source, *_slopes(source)], dim=1) for source in level.neighbours],
-            _slopes(level.target),
-            unproject(level.depth, level.intrinsics).flatten(2),
-            nodes.flatten(1),
-        )
-
-    def linearised(self, source: Tensor, pose: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Residuals (B,C,N), visibility (B,N), and derivatives of the residuals.
-
-        By the motion's increment, rotation first (B,6,C,N): ``p x g`` and ``g``, where g is the
-        residual's derivative by the moved point p; and by the logarithm of depth (B,C,N): ``g . R D p``.
-        """
-        target, _, depth, camera = self.level
-        seen = warp(source, depth, pose, camera)
-        image, across, down = seen.image.split(target.shape[1], dim=1)
-        # mean of both images' slopes: second-order convergence (Malis 2004)
-        across = (0.5 * (across + self.slopes[0])).flatten(2)
-        down = (0.5 * (down + self.slopes[1])).flatten(2)
-        turned = pose[:, :3, :3] @ self.points
-        x, y, z = (turned + pose[:, :3, 3:]).split(1, dim=1)
-        z = z.clamp_min(1e-2)
-        fx, skew, fy = (camera[:, i, j, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
-        gx = fx * across / z
-        gy = (skew * across + fy * down) / z
-        gz = -(gx * x + gy * y) / z
-        jacobian = torch.stack(
-            [y * gz - z * gy, z * gx - x * gz, x * gy - y * gx, gx, gy, gz], dim=1
-        )
-        along = gx * turned[:, 0:1] + gy * turned[:, 1:2] + gz * turned[:, 2:3]
-        return (image - target).flatten(2), seen.visible.flatten(1), jacobian, along
-
-
 def _without(
     normal: Tensor, right: Tensor, cross: Tensor, own: Tensor, pull: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -242,20 +166,6 @@ def _without(
     """
     share = cross / own if own.shape[1] == 1 else torch.linalg.solve(own, cross.mT).mT
     return normal - share @ cross.mT, right - (share @ pull[..., None])[..., 0]
-
-
-def level_ground(
-    intrinsics: Float[Tensor, "b 3 3"], size: tuple[int, int], farthest: Number = 30.0
-) -> Float[Tensor, "b 1 h w"]:
-    """Depth of an endless level ground under a camera that looks ahead, in heights of the camera.
-
-    From `farthest` heights on, and above the horizon, it is `farthest`. Wrong wherever something stands,
-    and yet enough to begin with: what stands near the ground moves as the ground beside it, and what is far
-    moves with the rotation alone.
-    """
-    flat = torch.ones(len(intrinsics), 1, *size, device=intrinsics.device)
-    down = unproject(flat, intrinsics.float())[:, 1:2]
-    return 1.0 / down.clamp_min(1.0 / float(farthest))
 
 
 def pose_distance(
@@ -286,16 +196,3 @@ def pose_distance(
 def _noise(residual: Float[Tensor, "b c n"]) -> Float[Tensor, " b"]:
     """Standard deviation of residuals, from their median: outliers do not count."""
     return (1.4826 * residual.abs().flatten(1).median(dim=1).values).clamp_min(_LEAST_NOISE)
-
-
-def _blurred(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Binomial 3x3 blur: slopes of what is left are those of the image, not of its noise."""
-    return filter2d_separable(image, _BINOMIAL, _BINOMIAL, border_type="replicate")
-
-
-def _slopes(
-    image: Float[Tensor, "b c h w"],
-) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]]:
-    """Central differences along x and y."""
-    across, down = spatial_gradient(image, mode="diff").unbind(dim=2)
-    return across, down

@@ -55,3 +55,17 @@ def ground_distance(
             off = (torch.einsum("bc,bcn->bn", normal, points) - 1.0)[:, None].detach()
             weight = 1.0 / (1.0 + (off / 0.05).square())
     return unit[:, 0, 0] / normal.norm(dim=1).clamp_min(1e-6)
+
+
+def level_ground(
+    intrinsics: Float[Tensor, "b 3 3"], size: tuple[int, int], farthest: float | int = 30.0
+) -> Float[Tensor, "b 1 h w"]:
+    """Depth of an endless level ground under a camera that looks ahead, in heights of the camera.
+
+    From `farthest` heights on, and above the horizon, it is `farthest`. Wrong wherever something stands,
+    and yet enough to begin with: what stands near the ground moves as the ground beside it, and what is far
+    moves with the rotation alone.
+    """
+    flat = torch.ones(len(intrinsics), 1, *size, device=intrinsics.device)
+    down = unproject(flat, intrinsics.float())[:, 1:2]
+    return 1.0 / down.clamp_min(1.0 / float(farthest))

@@ -13,8 +13,9 @@ from crosstask.tasks.presentation import Measure, PredictionFile
 from crosstask.tasks.saliency import Saliency
 from crosstask.tasks.segmentation import Segmentation
 from crosstask.tasks.self_supervised_depth import SelfSupervisedDepth
+from crosstask.tasks.spec import from_spec, short_name
 from crosstask.tasks.target import Target, declare, declared
-from crosstask.tasks.task import Task, from_spec, short_name
+from crosstask.tasks.task import Task
 
 __all__ = [
     "HUMAN_PARTS",

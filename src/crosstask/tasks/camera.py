@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Camera = Float[Tensor, "b 3 3"] | None
 METRIC = "metric"
 TRAINING_CAMERA = "metric for the training camera"
 UP_TO_SCALE = "up to scale"
@@ -111,3 +112,53 @@ def note_for_one_camera(
         f"the focal length is {focal:.0f} pixels; {told}; things look as large as in training where "
         f"the network runs at a `size` {factor:.2f} times as large"
     )
+
+
+def rule_for_one_camera(name: str, trained: TrainingCamera | None) -> str:
+    """`CameraDependence.camera_rule` of metres that hold for the camera of training alone."""
+    told = "which is not recorded" if trained is None else f"focal length {trained} pixels"
+    where = "" if trained is None else " at the size of the network's input"
+    return f"{name} is metric for the training camera only ({told}{where})"
+
+
+class CameraDependence:
+    """What the camera of an image means for a task's predictions; the defaults fit one without lengths."""
+
+    @property
+    def camera_aware(self) -> bool:
+        """Whether predictions take the camera into account, so that lengths hold for any."""
+        return False
+
+    @property
+    def holds_for_one_camera(self) -> bool:
+        """Whether decoded lengths are metres for the camera of training alone."""
+        return False
+
+    def kind_of(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
+        """What a prediction is: "metric", "metric for the training camera" or "up to scale".
+
+        Empty for a task that measures no lengths. Everything that names, labels or describes a
+        prediction asks here.
+
+        Args:
+            camera: intrinsics of the predicted images; None or focal length 0 where not known.
+            trained: the camera of training in pixels of images of the same size, where recorded.
+        """
+        return ""
+
+    def kind_note(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
+        """Why a prediction is up to scale, and what to give to have metres; empty if it is not."""
+        return ""
+
+    def camera_rule(self, trained: TrainingCamera | None = None) -> str:
+        """For model.json and the model card: for which cameras lengths hold; empty without lengths.
+
+        Args:
+            trained: the camera of training in pixels of the network's input.
+        """
+        return ""
+
+    @property
+    def label_range(self) -> tuple[float, float] | None:
+        """Smallest and largest label of a task whose labels are lengths."""
+        return None

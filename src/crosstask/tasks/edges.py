@@ -5,24 +5,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from crosstask import losses
 from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
-from crosstask.tasks.constant import MeanMap
-from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile, probability_file
+from crosstask.tasks.camera import Camera
+from crosstask.tasks.presentation import PERCENT, Measure
+from crosstask.tasks.probability import ProbabilityMap
 from crosstask.tasks.resample import resize_edges
 from crosstask.tasks.target import Target, zero_or_one
-from crosstask.tasks.task import Camera, Task, self_information
 
 if TYPE_CHECKING:
     from crosstask.metrics import EdgesMetric
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edges(Task):
+class Edges(ProbabilityMap):
     """Semantic edges (E): the pixels beside a class boundary, by weighted cross-entropy.
 
     Target (1,H,W), 0 or 1, void 255. Output: one or two logits. Decoded: probability (B,1,H,W).
@@ -33,14 +33,12 @@ class Edges(Task):
     """
 
     name: str = "edges"
-    logits: int = 2
     positive_weight: float = 0.95
 
     target: ClassVar[Target] = Target(
         channels=1, void=255, unit="0 or 1", resize=resize_edges, check=zero_or_one
     )
     headline: ClassVar[str] = "f1"
-    higher_is_better: ClassVar[bool] = True
     default_weight: ClassVar[float] = 50.0
     loss_options: ClassVar[Mapping[str, str]] = {"edge_weight": "positive_weight"}
     training_only: ClassVar[tuple[str, ...]] = ("logits", "positive_weight")
@@ -48,7 +46,6 @@ class Edges(Task):
     family_weight: ClassVar[float | None] = 50.0
     trusted: ClassVar[float] = 0.968  # DACS's and DAFormer's
     draws_boundaries: ClassVar[bool] = True
-    unit: ClassVar[str] = "probability"
     letter: ClassVar[str] = "E"
     table_place: ClassVar[int] = 3
     measures: ClassVar[Mapping[str, Measure]] = {
@@ -57,24 +54,13 @@ class Edges(Task):
     }
     main_metrics: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall")
     legend_note: ClassVar[str] = "black: edge"
-    smooth: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.logits not in (1, 2):
-            raise ValueError(f"`logits` is {self.logits}; expected 1 or 2")
         if not 0 < self.positive_weight < 1:
             raise ValueError(
                 f"`positive_weight` is {self.positive_weight}; expected a number between 0 and 1"
             )
-
-    @property
-    def channels(self) -> int:
-        return self.logits
-
-    @property
-    def alignment_channels(self) -> int:
-        return 2
 
     def loss_terms(
         self,
@@ -93,20 +79,6 @@ class Edges(Task):
         labelled = valid.sum().float()
         return edges * self.positive_weight + (labelled - edges) * (1 - self.positive_weight)
 
-    def decode(
-        self, output: Float[Tensor, "b c h w"], camera: Camera = None
-    ) -> Float[Tensor, "b 1 h w"]:
-        output = output.float()
-        return output.sigmoid() if self.logits == 1 else output.softmax(1)[:, 1:]
-
-    def decode_in_graph(
-        self, output: Float[Tensor, "b c h w"], camera: Camera = None
-    ) -> Mapping[str, Float[Tensor, "b 1 h w"]]:
-        output = output.float()
-        # runtimes compute a softmax over two channels many times slower than one sigmoid
-        margin = output if self.logits == 1 else output[:, 1:] - output[:, :1]
-        return {"": margin.sigmoid()}
-
     def metric(self, boundaries: bool = False, **options: Any) -> "EdgesMetric":
         """Pixel-wise F1; with `boundaries` also the field's ODS-F, OIS-F and AP.
 
@@ -121,22 +93,6 @@ class Edges(Task):
         boundary = BoundaryMetric(**(defaults | options)) if boundaries else None
         return EdgesMetric(protocol=self.protocol, boundary=boundary)
 
-    def constant(self) -> MeanMap:
-        return MeanMap(1, self.valid, (0.0,))
-
-    def score(self, metrics: dict[str, float]) -> float:
-        return metrics["f1"]
-
-    def valid(self, target: Float[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
-        return target != self.void
-
-    def alignment_map(
-        self, output: Float[Tensor, "b c h w"], **reference: Any
-    ) -> Float[Tensor, "b 2 h w"]:
-        """Weighted self-information of background and edge."""
-        edge = self.decode(output)
-        return self_information(torch.cat([1 - edge, edge], dim=1))
-
     def pseudo_label(
         self,
         output: Float[Tensor, "b c h w"],
@@ -146,12 +102,6 @@ class Edges(Task):
         """0 or 1; confidence: the probability of edge or of no edge."""
         edge = self.decode((output + mirrored) / 2)
         return (edge > 0.5).float(), torch.maximum(edge, 1 - edge)
-
-    def describe(self, value: Shaped[Tensor, "*c"], kind: str) -> str:
-        return f"probability {float(value.reshape(-1)[0]):.2f}"
-
-    def files(self, value: Float[Tensor, "*one h w"], kind: str) -> list[PredictionFile]:
-        return probability_file(value)
 
     def colorize(self, value: Float[Tensor, "*one h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
         """Edges black on white; probabilities in between are grey."""

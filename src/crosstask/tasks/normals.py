@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from crosstask import losses
 from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
+from crosstask.tasks.camera import Camera
 from crosstask.tasks.constant import MeanMap
 from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile
 from crosstask.tasks.target import Target, mirror_vectors
-from crosstask.tasks.task import Camera, Task
+from crosstask.tasks.task import Task
 
 if TYPE_CHECKING:
     from crosstask.metrics import NormalsMetric

@@ -14,11 +14,13 @@ from crosstask import losses
 from crosstask.losses import Terms
 from crosstask.media.colormap import VOID_COLOR
 from crosstask.media.label_range import BYTE_CLASSES, MOST_CLASSES, void_label
+from crosstask.tasks.camera import Camera
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.constant import MostFrequentClass
 from crosstask.tasks.presentation import PERCENT, Measure, PredictionFile
+from crosstask.tasks.probability import self_information
 from crosstask.tasks.target import Target
-from crosstask.tasks.task import Camera, Task, self_information
+from crosstask.tasks.task import Task
 
 if TYPE_CHECKING:
     from crosstask.metrics import SegmentationMetric

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from crosstask import losses
@@ -14,15 +14,17 @@ from crosstask.geometry.photometric import depth_to_disparity, disparity_to_dept
 from crosstask.losses import Terms
 from crosstask.tasks.camera import (
     UP_TO_SCALE,
+    Camera,
     TrainingCamera,
     kind_for_one_camera,
     note_for_one_camera,
+    rule_for_one_camera,
 )
 from crosstask.tasks.constant import MeanMap
-from crosstask.tasks.depth import MEASURES, METRIC_DEPTH, Depth, rule_for_one_camera
-from crosstask.tasks.presentation import Measure, PredictionFile
+from crosstask.tasks.depth import Depth
+from crosstask.tasks.depth_presentation import METRIC_DEPTH, DepthPresentation
 from crosstask.tasks.target import Target
-from crosstask.tasks.task import Camera, Task
+from crosstask.tasks.task import Task
 
 if TYPE_CHECKING:
     from crosstask.metrics import DepthMetric
@@ -31,7 +33,7 @@ Metres = float | int
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfSupervisedDepth(Task):
+class SelfSupervisedDepth(DepthPresentation, Task):
     """Depth (D) as a bounded disparity, for the self-supervised regime (SDE, Monodepth2).
 
     Output: one channel r. ``sigmoid(r)`` is a disparity in [0, 1], decoded as
@@ -65,17 +67,11 @@ class SelfSupervisedDepth(Task):
     headline: ClassVar[str] = "median_scaled/rmse"
     higher_is_better: ClassVar[bool] = False
     learns_from_video: ClassVar[bool] = True
-    unit: ClassVar[str] = Depth.unit
-    letter: ClassVar[str] = Depth.letter
-    table_place: ClassVar[int] = Depth.table_place
-    measures: ClassVar[Mapping[str, Measure]] = MEASURES
     main_metrics: ClassVar[tuple[str, ...]] = (
         *METRIC_DEPTH,
         *(f"median_scaled/{name}" for name in METRIC_DEPTH),
     )
     further_headlines: ClassVar[tuple[str, ...]] = ("rmse",)
-    legend_note: ClassVar[str] = Depth.legend_note
-    log_colors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.nearest < self.farthest:
@@ -104,7 +100,7 @@ class SelfSupervisedDepth(Task):
 
     @property
     def _labels(self) -> Depth:
-        """Labels, colours and trivial predictor are those of metric depth."""
+        """Labels and trivial predictor are those of metric depth."""
         return Depth(name=self.name, near=self.near, far=self.far)
 
     @property
@@ -187,24 +183,10 @@ class SelfSupervisedDepth(Task):
             return rule_for_one_camera(self.name, trained)
         return f"{self.name} is learned without labels and known up to scale"
 
-    def _kind(self, kind: str | None) -> str | None:
-        """The kind asked for, or that of this task's own values."""
-        return UP_TO_SCALE if kind is None and not self.holds_for_one_camera else kind
-
-    def unit_of(self, kind: str) -> str:
-        return self._labels.unit_of(kind)
-
     def scale_label(self, kind: str | None = None) -> str:
-        return self._labels.scale_label(self._kind(kind))
-
-    def heading(self, scale: Mapping[str, float], kind: str) -> str:
-        return self._labels.heading(scale, kind)
-
-    def describe(self, value: Shaped[Tensor, "*c"], kind: str) -> str:
-        return self._labels.describe(value, kind)
-
-    def files(self, value: Float[Tensor, "*one h w"], kind: str) -> list[PredictionFile]:
-        return self._labels.files(value, kind)
+        """As of depth; without a kind that of this task's own values."""
+        own = kind is None and not self.holds_for_one_camera
+        return super().scale_label(UP_TO_SCALE if own else kind)
 
     def alignment_map(
         self, output: Float[Tensor, "b 1 h w"], **reference: Any
@@ -212,9 +194,6 @@ class SelfSupervisedDepth(Task):
         """The bounded disparity itself."""
         return self.disparity(output)
 
-    def colorize(self, value: Float[Tensor, "*one h w"], **scale: Any) -> UInt8[Tensor, "3 h w"]:
-        return self._labels.colorize(value, **scale)
-
     def color_scale(self, *values: Float[Tensor, "*v"]) -> dict[str, float]:
         """That of metric depth; none for depth up to scale, which is not comparable with metres."""
-        return self._labels.color_scale(*values) if self.kind == "metric" else {}
+        return super().color_scale(*values) if self.kind == "metric" else {}

@@ -1,22 +1,19 @@
 """What the library knows about one kind of prediction, in one class."""
 
-import difflib
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
 from crosstask import losses
 from crosstask.losses import Terms
-from crosstask.plugins.files import load, parse, reference_of
+from crosstask.plugins.files import reference_of
 from crosstask.plugins.find import is_recordable
-from crosstask.tasks.camera import TrainingCamera
+from crosstask.tasks.camera import Camera, CameraDependence
 from crosstask.tasks.classes import ClassTable
 from crosstask.tasks.constant import ConstantPredictor
 from crosstask.tasks.presentation import Presentation
@@ -25,17 +22,16 @@ from crosstask.tasks.target import NO_TARGET, Target, alike, declare, declared
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-Camera = Float[Tensor, "b 3 3"] | None
-
 
 @dataclass(frozen=True, kw_only=True)
-class Task(Presentation, ABC):
+class Task(Presentation, CameraDependence, ABC):
     """A dense prediction: its labels, loss, decoding, metric and colours.
 
     A task holds no tensors and no device: it can be compared, pickled and written to JSON.
     Subclass it in one file to add a task; every field must have a JSON-safe value or be a
     `ClassTable`. Its labels are declared in `target`, under the default of `name`. How it is shown,
-    from tables to files, is in `Presentation`, with defaults.
+    from tables to files, is in `Presentation`, and what a camera means for it in `CameraDependence`, both with
+    defaults.
 
     Args:
         name: key in samples, outputs and metrics. Give a second task of a kind another name, and
@@ -211,45 +207,6 @@ class Task(Presentation, ABC):
     ) -> Float[Tensor, "b a h w"]:
         """What a domain discriminator sees of a raw output; differentiable."""
 
-    @property
-    def camera_aware(self) -> bool:
-        """Whether predictions take the camera into account, so that lengths hold for any."""
-        return False
-
-    @property
-    def holds_for_one_camera(self) -> bool:
-        """Whether decoded lengths are metres for the camera of training alone."""
-        return False
-
-    def kind_of(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
-        """What a prediction is: "metric", "metric for the training camera" or "up to scale".
-
-        Empty for a task that measures no lengths. Everything that names, labels or describes a
-        prediction asks here.
-
-        Args:
-            camera: intrinsics of the predicted images; None or focal length 0 where not known.
-            trained: the camera of training in pixels of images of the same size, where recorded.
-        """
-        return ""
-
-    def kind_note(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
-        """Why a prediction is up to scale, and what to give to have metres; empty if it is not."""
-        return ""
-
-    def camera_rule(self, trained: TrainingCamera | None = None) -> str:
-        """For model.json and the model card: for which cameras lengths hold; empty without lengths.
-
-        Args:
-            trained: the camera of training in pixels of the network's input.
-        """
-        return ""
-
-    @property
-    def label_range(self) -> tuple[float, float] | None:
-        """Smallest and largest label of a task whose labels are lengths."""
-        return None
-
     def with_scale_free_metrics(self) -> "Task":
         """The task with metrics that leave the scale out beside the others, where there are any."""
         return self
@@ -324,54 +281,3 @@ class Task(Presentation, ABC):
                     f"`{key}` is not an option of {cls.__name__}; expected one of {known}"
                 )
         return cls(**spec)
-
-
-def from_spec(spec: dict[str, Any]) -> Task:
-    """The task that `Task.to_spec` described; knows every imported subclass of `Task`.
-
-    A kind of task in a file of somebody's own, `FILE.py:NAME`, is taken from that file: of a spec that
-    somebody else wrote, ask `crosstask.plugins.trust` first.
-
-    Raises:
-        ValueError: unknown type (with the nearest names) or option.
-    """
-    fields_of = dict(spec)
-    kind = fields_of.pop("type", None)
-    if reference := parse(kind):
-        own = load(reference, "task")
-        if not isinstance(own, type) or not issubclass(own, Task):
-            raise ValueError(
-                f"`type` is {kind}, which is not a kind of task; expected a class of tasks"
-            )
-        return own.build(fields_of)
-    types = {cls.__name__: cls for cls in _subclasses(Task)}  # type: ignore[type-abstract]
-    if kind not in types:
-        near = difflib.get_close_matches(str(kind), types) or list(types)
-        raise ValueError(
-            f"`type` is {kind!r}; expected a kind of task such as {', '.join(near)}; "
-            "import the module that defines your own task first"
-        )
-    return types[kind].build(fields_of)
-
-
-def short_name(name: str) -> str:
-    """The letter of the kind of task that has this name by default; the name itself for others."""
-    letters: dict[str, str] = {}
-    for cls in _subclasses(Task):  # type: ignore[type-abstract]
-        default = cls.__dataclass_fields__["name"].default
-        if isinstance(default, str) and cls.letter and cls.letter not in letters.values():
-            letters.setdefault(default, cls.letter)
-    return letters.get(name, name)
-
-
-def _subclasses(cls: type[Task]) -> Iterator[type[Task]]:
-    for child in cls.__subclasses__():
-        if not inspect.isabstract(child):
-            yield child
-        yield from _subclasses(child)
-
-
-def self_information(probabilities: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
-    """Weighted self-information -p log2 p / log2 K (ADVENT, Vu et al. 2019): sums to at most 1."""
-    number = torch.log2(torch.tensor(float(probabilities.shape[1])))
-    return -probabilities * torch.log2(probabilities + 1e-30) / number.to(probabilities.device)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crosstask.geometry.direct_alignment import level_ground, pose_distance
+from crosstask.geometry.direct_alignment import pose_distance
+from crosstask.geometry.ground_plane import level_ground
 from crosstask.geometry.photometric import Reprojection, invert_pose, pose_matrix, smoothness
 from crosstask.models.networks.scene_network import pad_image
 from crosstask.regimes.regime import Batch

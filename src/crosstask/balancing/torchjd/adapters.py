@@ -1,14 +1,8 @@
-"""Every scalariser and aggregator of TorchJD, behind one adapter.
+"""TorchJD's scalarisers and aggregators as balancers."""
 
-The only file that knows TorchJD, whose names change with every release. The library is optional:
-`pip install "crosstask[balancing]"`, and `crosstask[balancing-solvers]` for methods with a solver.
-"""
-
-import importlib
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any, cast
 
 import torch
@@ -23,117 +17,15 @@ from crosstask.balancing.balancer import (
     synchronised,
     weighted,
 )
-from crosstask.suggest import nearest
+from crosstask.balancing.torchjd.library import torchjd_part
+from crosstask.balancing.torchjd.state import _living, _plain, _state, _states
 
-RELEASE = "0.18"
-INSTALL = 'pip install "crosstask[balancing]"'
-INSTALL_SOLVERS = 'pip install "crosstask[balancing-solvers]"'
 # Batches of an epoch for methods that compare epochs (DWA), where nobody told the run's length;
 # else an epoch is one pass over the data, but no longer than so small a part of the run.
 EPOCH = 250
+
+
 EPOCHS_OF_A_RUN = 10
-
-
-def torchjd_part(part: str) -> Any:
-    """A module of TorchJD.
-
-    Raises:
-        ImportError: not installed, or another release than the one this adapter was written for.
-    """
-    try:
-        version = metadata.version("torchjd")
-    except metadata.PackageNotFoundError:
-        raise ImportError(f"this balancing method needs TorchJD; install it: {INSTALL}") from None
-    if not version.startswith(RELEASE + "."):
-        raise ImportError(f"TorchJD is {version}; expected {RELEASE}.*; install it: {INSTALL}")
-    return importlib.import_module(f"torchjd.{part}")
-
-
-def methods() -> dict[str, type[nn.Module]]:
-    """{lower-case name: class}; where both kinds have a name, the scalariser."""
-    found: dict[str, type[nn.Module]] = {}
-    for part, base in (("aggregation", "Aggregator"), ("scalarization", "Scalarizer")):
-        module = torchjd_part(part)
-        # Another library's module, which lists its public names.
-        root = getattr(module, base)
-        for name in module.__all__:
-            kind = getattr(module, name)
-            if issubclass(kind, root) and not inspect.isabstract(kind) and "Weighted" not in name:
-                found[name.lower()] = kind
-    return found
-
-
-def create(
-    name: str, tasks: Sequence[str], weights: Mapping[str, float], options: Mapping[str, Any]
-) -> Balancer:
-    """The balancer for a method of TorchJD, by its class name in any spelling.
-
-    Args:
-        name: for example "dwa", "pcgrad", "imtl_g".
-        tasks: names of the tasks, in order.
-        weights: constant weights applied to the losses before.
-        options: of the method's constructor; the number of tasks is filled in.
-
-    Raises:
-        ValueError: unknown method or option.
-        ImportError: the method needs a solver that is not installed.
-    """
-    known = methods()
-    key = name.lower().replace("_", "").replace("-", "")
-    if key not in known:
-        raise ValueError(nearest(key, list(known), "balancing method of TorchJD"))
-    # TorchJD tells kinds of methods apart by the methods that they have.
-    if hasattr(known[key], "update"):
-        raise ValueError(
-            f"`balancing` is {name!r}, which needs every loss computed a second time after each "
-            "step; this trainer does not do that; take dwa, uncertainty or gradnorm"
-        )
-    given = dict(options)
-    epoch = _asked_epoch(name, given) if hasattr(known[key], "step") else 0  # as above
-    method = _build(name, known[key], _arguments(name, known[key], len(tasks), given))
-    if isinstance(method, torchjd_part("aggregation").Aggregator):
-        return TorchJDAggregator(method, tasks, weights)
-    return TorchJDScalarizer(method, tasks, weights, epoch)
-
-
-def _asked_epoch(name: str, options: dict[str, Any]) -> int | None:
-    """Takes `epoch` out of the options; None where it is not given."""
-    epoch = options.pop("epoch", None)
-    if epoch is not None and (epoch != int(epoch) or epoch < 1):
-        raise ValueError(f"`balancing` is {name}:epoch={epoch}; expected a number of batches")
-    return None if epoch is None else int(epoch)
-
-
-def _build(name: str, kind: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:
-    """The method; where its solver is not installed, an error with this library's extra."""
-    try:
-        return kind(**arguments)
-    except ImportError as error:
-        reason = str(error).partition(" Install")[0].rstrip(".")
-        raise ImportError(
-            f"`balancing` is {name!r}; {reason}; install it: {INSTALL_SOLVERS}"
-        ) from error
-
-
-def _arguments(
-    name: str, kind: type[nn.Module], tasks: int, options: dict[str, Any]
-) -> dict[str, Any]:
-    parameters = inspect.signature(kind).parameters
-    for key in options:
-        if key not in parameters:
-            raise ValueError(nearest(key, list(parameters), f"option of balancing {name!r}"))
-    filled = {"n_tasks": tasks, "shape": tasks, "weights": torch.ones(tasks)}
-    arguments = {
-        key: torch.tensor(value, dtype=torch.float32) if isinstance(value, list) else value
-        for key, value in options.items()
-    }
-    for key, parameter in parameters.items():
-        if key in arguments or parameter.default is not inspect.Parameter.empty:
-            continue
-        if key not in filled:
-            raise ValueError(f"`balancing` is {name!r} and needs `{key}`; write {name}:{key}=VALUE")
-        arguments[key] = filled[key]
-    return arguments
 
 
 class TorchJDMethod(Balancer):
@@ -298,52 +190,3 @@ class TorchJDAggregator(TorchJDMethod):
         built_for = "n_tasks" in inspect.signature(type(self.method)).parameters
         # An attribute of some of TorchJD's methods.
         return built_for or getattr(self.method, "pref_vector", None) is not None
-
-
-def _states(method: nn.Module) -> dict[str, dict[str, Any]]:
-    return {name: state for name, m in method.named_modules() if (state := _state(m))}
-
-
-def _state(module: nn.Module) -> dict[str, Any]:
-    """Buffers and plain attributes of a module: all that changes, and some that does not."""
-    inherited = vars(nn.Module())
-    state: dict[str, Any] = {**module._buffers}
-    for key, value in vars(module).items():
-        if key not in inherited and _is_plain(value):
-            state[key] = value
-    return state
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(_is_plain(entry) for entry in value)
-    is_array = type(value).__module__ == "numpy"
-    kinds = bool | int | float | str | Tensor | torch.dtype
-    return value is None or is_array or isinstance(value, kinds)
-
-
-def _plain(value: Any) -> Any:
-    """Tensors and plain containers only, so that checkpoints load with `weights_only=True`."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if type(value).__module__ == "numpy":
-        return {"array": torch.as_tensor(value)}
-    if isinstance(value, torch.dtype):
-        return {"dtype": str(value).removeprefix("torch.")}
-    if isinstance(value, tuple):
-        return {"tuple": [_plain(entry) for entry in value]}
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return value.detach().clone() if isinstance(value, Tensor) else value
-
-
-def _living(value: Any, device: torch.device) -> Any:
-    if isinstance(value, dict):
-        if "dtype" in value:
-            return getattr(torch, value["dtype"])  # by its name, from a checkpoint
-        if "tuple" in value:
-            return tuple(_living(entry, device) for entry in value["tuple"])
-        return value["array"].numpy()
-    if isinstance(value, list):
-        return [_living(entry, device) for entry in value]
-    return value.to(device) if isinstance(value, Tensor) else value
