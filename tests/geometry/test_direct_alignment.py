@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from crosstask.geometry.alignment_scene import _Level, _Scene
+from crosstask.geometry.alignment_scene import Level, Scene
 from crosstask.geometry.direct_alignment import DirectAlignment, _noise, pose_distance
 from crosstask.geometry.ground_plane import level_ground
 from crosstask.geometry.photometric import invert_pose, pose_matrix
@@ -55,11 +55,11 @@ def test_one_step_solves_for_motions_and_depth_errors_together() -> None:
     smooth = torch.nn.functional.interpolate(torch.rand(3, 3, 4, 5), size=(9, 12), mode="bicubic")
     camera = torch.tensor([[[10.0, 0, 5.5], [0, 11, 4], [0, 0, 1]]])
     depth = 3 + torch.rand(1, 1, 9, 12)
-    level = _Level(smooth[:1], [smooth[1:2], smooth[2:]], depth, camera)
+    level = Level(smooth[:1], [smooth[1:2], smooth[2:]], depth, camera)
     aside = pose_matrix(torch.tensor([[0.02, -0.03, 0.01]]), torch.tensor([[1.2, 0.1, 0.2]]))
     poses = torch.stack([torch.eye(4)[None], aside], dim=1)
     solver = DirectAlignment(depth_deviation=0.4, grid=(2, 3), damping=1e-9)
-    scene = _Scene.of(level, solver.grid)
+    scene = Scene.of(level, solver.grid)
     nodes, pixels, prior = scene.nodes.double(), 9 * 12, 1 / 0.4**2
     unknowns = 12 + pixels + 6
     normal, right = torch.zeros(unknowns, unknowns).double(), torch.zeros(unknowns).double()
@@ -95,7 +95,7 @@ def test_a_motion_that_loses_sight_of_the_target_does_not_fit_better(
     target, source = torch.rand(1, 3, 24, 96), torch.rand(1, 3, 24, 96)
     source[..., shift:] = target[..., : 96 - shift]
     camera = torch.tensor([[[50.0, 0, 47.5], [0, 50, 11.5], [0, 0, 1]]])
-    level = _Level(target, [source], torch.full((1, 1, 24, 96), 10.0), camera)
+    level = Level(target, [source], torch.full((1, 1, 24, 96), 10.0), camera)
     start = torch.eye(4).view(1, 1, 4, 4)
     found = start.clone()
     found[..., 0, 3] = 10.0 * shift / 50
@@ -213,7 +213,7 @@ def test_a_coarser_level_averages_inverse_depth() -> None:
     depth = torch.tensor([[1.0, 1.0], [3.0, 3.0]]).view(1, 1, 2, 2)
     image = torch.tensor([[0.0, 0.2], [0.4, 1.0]]).expand(1, 3, 2, 2)
     camera = torch.tensor([[[10.0, 0, 0.5], [0, 12, 0.5], [0, 0, 1]]])
-    half = _Level(image, [image], depth, camera).halved()
+    half = Level(image, [image], depth, camera).halved()
     assert half.depth.item() == pytest.approx(1.5)
     assert half.target.flatten().tolist() == pytest.approx([0.4] * 3)
     assert half.neighbours[0].flatten().tolist() == pytest.approx([0.4] * 3)

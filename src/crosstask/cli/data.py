@@ -130,7 +130,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _print_check(report: dict[str, Any]) -> None:
-    from crosstask.data.tools.check import report_lines
+    from crosstask.data.tools.lines import report_lines
 
     for split, entry in report["splits"].items():
         print("\n".join(report_lines(split, entry)))
@@ -139,7 +139,7 @@ def _print_check(report: dict[str, Any]) -> None:
 
 
 def _stats(args: argparse.Namespace) -> int:
-    from crosstask.data.tools.check import class_report, depth_report
+    from crosstask.data.tools.facts import class_report, depth_report
 
     report: dict[str, Any] = {"dataset": args.name, "root": str(args.root), "splits": {}}
     for split, dataset in _present(args).items():
@@ -300,7 +300,8 @@ def _options(texts: list[str], known: dict[str, Any], name: str) -> dict[str, An
 
 def _look(dataset: Any, args: argparse.Namespace, title: str) -> Any:
     from crosstask.data.spacing import evenly
-    from crosstask.data.tools.inspection import Findings, inspect
+    from crosstask.data.tools.findings import Findings
+    from crosstask.data.tools.inspection import inspect
 
     indices = evenly(len(dataset), args.limit or len(dataset))
     total = Findings()

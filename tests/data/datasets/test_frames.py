@@ -6,8 +6,9 @@ import pytest
 import torch
 from torchvision.io import write_png
 
-from crosstask.data.datasets.frames import FrameFolder, gaps, natural_order
+from crosstask.data.datasets.frames import FrameFolder
 from crosstask.data.sample import DataError, check_sample
+from crosstask.data.sequences import gaps, natural_order
 from crosstask.media.video import frame_times, read_frames, write_video
 
 CAMERA = (60.0, 61.0, 31.5, 20.0)

@@ -198,7 +198,8 @@ def test_stored_vectors_that_are_no_directions_are_unknown(value: float) -> None
 @pytest.mark.parametrize("axes", ["eigen", "ladicky", "camera"])
 def test_wrong_axes_are_found(tmp_path: Path, axes: str) -> None:
     from crosstask.data.axes import CONVENTIONS
-    from crosstask.data.tools.inspection import Findings, compare_normals, inspect
+    from crosstask.data.tools.findings import Findings
+    from crosstask.data.tools.inspection import compare_normals, inspect
 
     root = fakes.nyudv2.write(tmp_path, train=3)
     for given in (axes, "nyud"):

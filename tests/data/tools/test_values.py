@@ -111,7 +111,8 @@ def test_every_dataset_tells_files_sizes_range_and_rule(
 
 def test_preview_shows_the_least_labelled_first(tmp_path: Path, capsys: Any) -> None:
     from crosstask.data import FolderDataset
-    from crosstask.data.tools.inspection import Findings, inspect
+    from crosstask.data.tools.findings import Findings
+    from crosstask.data.tools.inspection import inspect
     from crosstask.data.tools.preview import worst_first
 
     root = fakes.folder.write(tmp_path / "set")

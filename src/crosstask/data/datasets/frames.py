@@ -1,11 +1,7 @@
 """`FrameFolder`: any folder of frames or video file as training sequences without labels."""
 
-import itertools
-import re
 import warnings
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -13,27 +9,14 @@ import torch
 from torch import Tensor
 
 from crosstask.data.dataset import SceneDataset, Transform
-from crosstask.data.files import IMAGE_SUFFIXES, list_images, read_image
+from crosstask.data.files import read_image
 from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError
+from crosstask.data.sequences import FrameSequence, check_alike, find_sequences, gaps
 from crosstask.geometry.camera import camera_matrix
 from crosstask.geometry.camera_files import read_camera
-from crosstask.media.images import image_facts
-from crosstask.media.video import VIDEO_SUFFIXES, frame_times, read_frames, video_orientation
+from crosstask.media.video import read_frames
 from crosstask.tasks import declared
-
-
-@dataclass(frozen=True)
-class _Sequence:
-    """Frames of one camera in temporal order: image files, or time stamps within one video."""
-
-    name: str
-    files: tuple[Path, ...]
-    times: tuple[int, ...] = ()
-    orientation: int | None = None  # of a video's frames; images have their own
-
-    def __len__(self) -> int:
-        return max(len(self.files), len(self.times)) if self.times else len(self.files)
 
 
 class FrameFolder(SceneDataset):
@@ -95,7 +78,7 @@ class FrameFolder(SceneDataset):
         if not 0.0 <= validation < 1.0:
             raise DataError(f"`validation` is {validation}; expected a share in [0, 1)")
         self.validation, self.camera = validation, intrinsics
-        self._sequences: dict[str, _Sequence] = {}
+        self._sequences: dict[str, FrameSequence] = {}
         self._cuts: dict[str, tuple[int, ...]] = {}
         super().__init__(
             root, split, ("neighbours",) if modalities is None else modalities, transform, **options
@@ -107,7 +90,7 @@ class FrameFolder(SceneDataset):
 
     def index(self) -> list[Frame]:
         """Frames of all sequences that belong to the split; headers of images are read."""
-        found = self._find()
+        found = find_sequences(self.root)
         if not found:
             raise self.wrong_root("frames (png, jpg) or video file (mp4, mkv, avi, mov, webm)")
         frames: list[Frame] = []
@@ -170,22 +153,7 @@ class FrameFolder(SceneDataset):
 
     # ---- sequences ---------------------------------------------------------------------------
 
-    def _find(self) -> list[_Sequence]:
-        if self.root.is_file():
-            return [_of_video(self.root.stem, self.root)]
-        images: dict[Path, list[Path]] = {}
-        found = []
-        for path in list_images(self.root, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES), nested=True):
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                images.setdefault(path.parent, []).append(path)
-            else:
-                found.append(_of_video(path.relative_to(self.root).as_posix(), path))
-        for folder, files in images.items():
-            name = folder.relative_to(self.root).as_posix()
-            found.append(_Sequence(name, tuple(sorted(files, key=lambda p: natural_order(p.stem)))))
-        return found
-
-    def _frames(self, sequence: _Sequence) -> list[Frame]:
+    def _frames(self, sequence: FrameSequence) -> list[Frame]:
         self._cuts[sequence.name] = gaps([p.stem for p in sequence.files])
         first_val = len(sequence) - round(self.validation * len(sequence))
         bounds = {
@@ -205,7 +173,7 @@ class FrameFolder(SceneDataset):
             frames.append(Frame(name, {"image": path}, info))
         return frames
 
-    def _check_neighbours(self, frames: list[Frame], found: list[_Sequence]) -> None:
+    def _check_neighbours(self, frames: list[Frame], found: list[FrameSequence]) -> None:
         if "neighbours" not in self.modalities or self.missing_neighbours != "drop":
             return
         if not any(all(self.neighbour(f, o) is not None for o in self.offsets) for f in frames):
@@ -222,7 +190,7 @@ class FrameFolder(SceneDataset):
         place = frame.info["index"] + offset
         return place if first <= place < end else None
 
-    def _video(self, sequence: _Sequence) -> Path:
+    def _video(self, sequence: FrameSequence) -> Path:
         return self.root if self.root.is_file() else self.root / sequence.name
 
     # ---- images ----------------------------------------------------------------------------
@@ -255,50 +223,3 @@ class FrameFolder(SceneDataset):
             "images, or write these four numbers into intrinsics.txt beside the frames. Unknown camera? "
             "A phone's main camera has about fx = fy = 0.8 x width, cx = width / 2, cy = height / 2"
         )
-
-
-def _of_video(name: str, path: Path) -> _Sequence:
-    return _Sequence(name, (), tuple(frame_times(path)), video_orientation(path))
-
-
-def natural_order(name: str) -> tuple[tuple[str, int], ...]:
-    """Sorting key under which frame2 comes before frame10."""
-    return tuple((text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name))
-
-
-def gaps(names: Sequence[str]) -> tuple[int, ...]:
-    """Positions before which frame numbers jump by another step than the usual one.
-
-    Names without a number at their end have no gaps: their order alone counts.
-    """
-    matches = [re.search(r"(\d+)$", name) for name in names]
-    if len(names) < 2 or any(match is None for match in matches):
-        return ()
-    numbers = [int(match.group(1)) for match in matches if match]
-    steps = [after - before for before, after in itertools.pairwise(numbers)]
-    usual = min(Counter(steps).items(), key=lambda item: (-item[1], item[0]))[0]
-    return tuple(i + 1 for i, step in enumerate(steps) if step != usual)
-
-
-def check_alike(files: Sequence[Path]) -> None:
-    """Raises `DataError` unless all readable images have one size and are all colour or all grey."""
-    first: tuple[tuple[int, int], bool] | None = None
-    for path in files:
-        try:
-            found = image_facts(path)
-        except DataError:
-            continue  # named when it is read, and left out then if the caller wants that
-        facts = ((found.width, found.height), found.grey)
-        first = first or facts
-        if facts[0] != first[0]:
-            raise DataError(
-                f"{path} is {facts[0][0]}x{facts[0][1]}, but {files[0]} is {first[0][0]}x{first[0][1]} (width x "
-                "height); expected one size in a sequence, for one camera has one set of intrinsics; "
-                "put them into separate folders"
-            )
-        if facts[1] != first[1]:
-            kinds = ("grey", "colour") if facts[1] else ("colour", "grey")
-            raise DataError(
-                f"{path} is {kinds[0]}, but {files[0]} is {kinds[1]}; expected one kind in a sequence, "
-                "for colours are compared between frames; convert one of them"
-            )

@@ -1,10 +1,9 @@
 """Looking through a whole dataset: every file, every value, in several processes."""
 
 import multiprocessing
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,100 +17,12 @@ from crosstask.data.derive import close_margins, depth_to_normals, labels_to_edg
 from crosstask.data.frame import Frame
 from crosstask.data.loading import start_worker
 from crosstask.data.sample import DataError
+from crosstask.data.tools.findings import DEPTH_EDGES, POSITIVE, Findings, add_counts
 from crosstask.data.tools.values import away, value_defects
 from crosstask.media.value_range import few_levels
 
-DEPTH_EDGES = np.geomspace(0.1, 1000.0, 41)  # metres: ten bins a decade
-POSITIVE = ("edges", "saliency")  # targets of which the share of ones is told
 _NORMALS_FRAMES, _NORMALS_PIXELS = 60, 2000
 _SMOOTHING_SHARE = 90  # depth is averaged over this part of the width around: 6 of 560 pixels
-
-
-@dataclass
-class Findings:
-    """What one frame, or a number of frames together, showed."""
-
-    frames: int = 0
-    defects: list[str] = field(default_factory=list)
-    sizes: Counter[str] = field(default_factory=Counter)
-    pixels: Counter[str] = field(default_factory=Counter)  # by modality
-    void: Counter[str] = field(default_factory=Counter)
-    labelled_frames: Counter[str] = field(default_factory=Counter)
-    positive: Counter[str] = field(default_factory=Counter)  # pixels that are 1
-    files: Counter[str] = field(
-        default_factory=Counter
-    )  # by modality, "image" and "intrinsics" too
-    shapes: dict[str, Counter[str]] = field(default_factory=dict)  # sizes by modality
-    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)  # of what is not void
-    facing: Counter[str] = field(
-        default_factory=Counter
-    )  # stored normals: "known", of these "away"
-    shares: list[tuple[float, str]] = field(
-        default_factory=list
-    )  # void of each frame, and its name
-    measured: Counter[str] = field(default_factory=Counter)  # pixels of distances, before `far`
-    too_deep: Counter[str] = field(default_factory=Counter)  # of these, beyond it
-    remarks: dict[str, list[str]] = field(default_factory=dict)  # by modality, of single files
-    missing: dict[str, list[str]] = field(default_factory=dict)  # by modality, files not there
-    labels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))  # pixels by class
-    depth: np.ndarray = field(default_factory=lambda: np.zeros(len(DEPTH_EDGES) + 1, np.int64))
-    depth_range: tuple[float, float] = (np.inf, 0.0)
-    normals: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # stored and measured
-    grey_levels: list[str] = field(default_factory=list)  # of images that use few of them
-
-    def add(self, other: "Findings") -> None:
-        """Take in another one."""
-        self.frames += other.frames
-        self.defects += other.defects
-        for name in (
-            "sizes",
-            "pixels",
-            "void",
-            "labelled_frames",
-            "positive",
-            "measured",
-            "too_deep",
-            "files",
-            "facing",
-        ):
-            # Counters of this class.
-            getattr(self, name).update(getattr(other, name))
-        for name, shapes in other.shapes.items():
-            self.shapes.setdefault(name, Counter()).update(shapes)
-        for name, ends in other.ranges.items():
-            self.widen(name, *ends)
-        self.shares += other.shares
-        self.labels = _sum(self.labels, other.labels)
-        self.depth += other.depth
-        low, high = zip(self.depth_range, other.depth_range, strict=True)
-        self.depth_range = (min(low), max(high))
-        self.normals += other.normals
-        self.grey_levels += other.grey_levels
-        for told, more in ((self.remarks, other.remarks), (self.missing, other.missing)):
-            for name, texts in more.items():
-                told[name] = [*told.get(name, []), *texts]
-
-    def widen(self, name: str, low: float, high: float) -> None:
-        """Take values from `low` to `high` into the range of `name`."""
-        ends = self.ranges.get(name, (low, high))
-        self.ranges[name] = (min(low, ends[0]), max(high, ends[1]))
-
-    def note(self, name: str, value: Tensor, known: Tensor) -> None:
-        """One file of a modality: its size, and the range of what is known of it."""
-        self.files[name] += 1
-        size = f"{value.shape[-2]}x{value.shape[-1]}"
-        self.shapes.setdefault(name, Counter())[size] += 1
-        known = known[torch.isfinite(known)] if known.is_floating_point() else known
-        if known.numel():
-            self.widen(name, float(known.min()), float(known.max()))
-
-
-def _sum(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Of counts, the shorter ones filled up with 0."""
-    result = np.zeros(max(len(one), len(other)), np.int64)
-    result[: len(one)] += one
-    result[: len(other)] += other
-    return result
 
 
 def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
@@ -120,39 +31,15 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
     Label files that are not there are `missing`, and the frame is read as one without them; what
     labels need (a camera) is a defect.
     """
-    frame, findings = dataset.frames[index], Findings(frames=1)
-    labels = [name for name in frame.files if name in dataset.targets]
-    absent = [name for name in labels if not frame.files[name].exists()]
-    if absent:
-        findings.missing = {name: [str(frame.files[name])] for name in absent}
-        there = {name: path for name, path in frame.files.items() if name not in absent}
-        frame = replace(frame, files=there)
+    findings = Findings(frames=1)
+    frame = _without_missing(dataset, dataset.frames[index], findings)
     try:
         image = dataset.load_image(frame)
     except DataError as error:
         findings.defects.append(str(error))
         return findings
-    levels = few_levels(image, dataset.value_range)
-    if levels is not None:
-        findings.grey_levels.append(f"{frame.name}: {levels}")
-    size = (int(image.shape[-2]), int(image.shape[-1]))
-    findings.sizes[f"{size[0]}x{size[1]}"] += 1
-    findings.files["image"] += 1
-    white = 255 if image.dtype == torch.uint8 else 1
-    findings.widen("image", float(image.min()) / white, float(image.max()) / white)
-    loaded: dict[str, Tensor] = {}
-    steps: dict[str, Callable[[], Any]] = {
-        name: partial(dataset.stored_target, frame, name, size)
-        for name in dataset.stored()
-        if name in dataset.targets
-    }
-    steps["intrinsics"] = partial(dataset.upright_intrinsics, frame, size)
-    for name, load in steps.items():
-        try:
-            loaded[name] = load()
-        except DataError as error:
-            if str(error) not in findings.defects:
-                findings.defects.append(str(error))
+    size = _measure_image(findings, dataset, frame, image)
+    loaded = _load_all(findings, dataset, frame, size)
     camera = loaded.get("intrinsics")
     if camera is not None and float(camera[0, 0]) > 0:
         findings.note("intrinsics", camera, camera[:2, :2].diagonal())
@@ -169,16 +56,69 @@ def inspect_frame(dataset: SceneDataset, index: int) -> Findings:
     if findings.pixels:
         share = findings.void.total() / findings.pixels.total()
         findings.shares.append((share, frame.name))
-    if "edges" in dataset.modalities and dataset.derived.get("edges") == "segmentation":
-        void = int(dataset.targets["segmentation"].void)
-        classes = loaded.get("segmentation")
-        if classes is not None:
-            edges = labels_to_edges(close_margins(classes, dataset.margin, void), void)
-            _measure(findings, dataset, frame, "edges", edges)
+    _measure_derived_edges(findings, dataset, frame, loaded)
     every = max(1, len(dataset) // _NORMALS_FRAMES)
     if index % every == 0 and "normals" in loaded:
         _pair_normals(dataset, frame, loaded, size, findings)
     return findings
+
+
+def _without_missing(dataset: SceneDataset, frame: Frame, findings: Findings) -> Frame:
+    """The frame without label files that are not there; they are noted as missing."""
+    labels = [name for name in frame.files if name in dataset.targets]
+    absent = [name for name in labels if not frame.files[name].exists()]
+    if not absent:
+        return frame
+    findings.missing = {name: [str(frame.files[name])] for name in absent}
+    there = {name: path for name, path in frame.files.items() if name not in absent}
+    return replace(frame, files=there)
+
+
+def _measure_image(
+    findings: Findings, dataset: SceneDataset, frame: Frame, image: Tensor
+) -> tuple[int, int]:
+    """Size, range and grey levels of an image; returns its height and width."""
+    levels = few_levels(image, dataset.value_range)
+    if levels is not None:
+        findings.grey_levels.append(f"{frame.name}: {levels}")
+    size = (int(image.shape[-2]), int(image.shape[-1]))
+    findings.sizes[f"{size[0]}x{size[1]}"] += 1
+    findings.files["image"] += 1
+    white = 255 if image.dtype == torch.uint8 else 1
+    findings.widen("image", float(image.min()) / white, float(image.max()) / white)
+    return size
+
+
+def _load_all(
+    findings: Findings, dataset: SceneDataset, frame: Frame, size: tuple[int, int]
+) -> dict[str, Tensor]:
+    """Stored targets and camera of a frame; without those that cannot be read, which are defects."""
+    loaded: dict[str, Tensor] = {}
+    steps: dict[str, Callable[[], Any]] = {
+        name: partial(dataset.stored_target, frame, name, size)
+        for name in dataset.stored()
+        if name in dataset.targets
+    }
+    steps["intrinsics"] = partial(dataset.upright_intrinsics, frame, size)
+    for name, load in steps.items():
+        try:
+            loaded[name] = load()
+        except DataError as error:
+            if str(error) not in findings.defects:
+                findings.defects.append(str(error))
+    return loaded
+
+
+def _measure_derived_edges(
+    findings: Findings, dataset: SceneDataset, frame: Frame, loaded: dict[str, Tensor]
+) -> None:
+    """Edges that come from the labels' boundaries."""
+    if "edges" not in dataset.modalities or dataset.derived.get("edges") != "segmentation":
+        return
+    if (labels := loaded.get("segmentation")) is not None:
+        void = int(dataset.targets["segmentation"].void)
+        edges = labels_to_edges(close_margins(labels, dataset.margin, void), void)
+        _measure(findings, dataset, frame, "edges", edges)
 
 
 def _measure_depth_range(
@@ -209,7 +149,7 @@ def _measure(
     if name in POSITIVE:
         findings.positive[name] += int((value == 1).sum())
     if name == "segmentation":
-        findings.labels = _sum(findings.labels, np.bincount(value.numpy().ravel()))
+        findings.labels = add_counts(findings.labels, np.bincount(value.numpy().ravel()))
     if name == "depth" and bool((~void & torch.isfinite(value[0])).any()):
         known = value[0][~void & torch.isfinite(value[0])].numpy()
         findings.depth += np.bincount(
