@@ -189,7 +189,7 @@ def in_layout(network: nn.Module) -> nn.Module:
 
 
 def heard(module: nn.Module) -> None:
-    """Correlations start with a weight of zero; give them one, or nobody sees what they compute."""
+    """Correlations start with a weight of zero; give them another, or the output does not depend on them."""
     for parameter in (p for n, p in module.named_parameters() if n.endswith("alpha")):
         nn.init.normal_(parameter)
 

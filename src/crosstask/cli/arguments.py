@@ -114,7 +114,7 @@ def trust_arguments(args: Any) -> list[str]:
 def checked_options(options: Mapping[str, Any], argv: Sequence[str], args: Any) -> dict[str, Any]:
     """A recipe's options, once the files in them may run: those that the command line itself names.
 
-    Others come from a `--config` file, which may be somebody else's.
+    Others come from a `--config` file, which may be of unknown origin.
     """
     from crosstask.plugins.trust import named_in, references, trusted, whole_paths
 

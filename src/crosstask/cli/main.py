@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _reader_has_gone() -> bool:
-    """Whether nobody reads the output any more; what is left of it then goes nowhere."""
+    """Whether the output's reader has gone; the rest of the output is then dropped."""
     gone = False
     for number in (1, 2):
         poll = select.poll()

@@ -52,7 +52,7 @@ def _add_format(names: Any, name: str, text: str, overlap: str) -> argparse.Argu
         "--unlabelled",
         choices=("background", "void"),
         default="background",
-        help="what pixels are that nobody labelled: a class, or void, which teaches nothing "
+        help="what unlabelled pixels are: a class, or void, which teaches nothing "
         "(default: background)",
     )
     one.add_argument(

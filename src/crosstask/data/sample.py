@@ -59,7 +59,7 @@ def target_of(key: str) -> Target:
     """The target declared under a key.
 
     Raises:
-        DataError: Nobody declared it.
+        DataError: The key is undeclared.
     """
     if key not in declared():
         raise DataError(f"`key` is {key!r}, {undeclared(key)}")
@@ -67,7 +67,7 @@ def target_of(key: str) -> Target:
 
 
 def undeclared(key: str) -> str:
-    """What is wrong with a key that nobody declared, and what to do, for messages."""
+    """What is wrong with an undeclared key, and what to do, for messages."""
     return (
         f"under which no target is declared; expected some of {', '.join(declared())}; import the file of "
         f"your own task `{key}`, or declare its maps with `crosstask.tasks.declare({key!r}, Target("
@@ -101,7 +101,7 @@ def holds_map(value: Any) -> bool:
 
 
 def stray(sample: Mapping[str, Any], key: str) -> DataError:
-    """The error for a map under a key that nobody declared."""
+    """The error for a map under an undeclared key."""
     return DataError(
         f"{where(sample)} has a map under {key!r}, {undeclared(key)}; or leave it out of the sample "
         "(an array that is not a map: flatten it)"
@@ -132,7 +132,7 @@ def check_sample(sample: Mapping[str, Any], modalities: tuple[str, ...] = ()) ->
 
     Raises:
         DataError: A key is missing, a shape, data type or value range differs, or there is a map
-            that nobody declared.
+            under an undeclared key.
     """
     for name in ("image", "intrinsics", "name", "source", *modalities):
         if name not in sample:

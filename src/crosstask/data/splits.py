@@ -1,7 +1,7 @@
 """Splits that cannot leak: a function of the names and a seed, equal on every machine.
 
 Names are ordered by the SHA-256 of `seed:name`, so that neither the file system's order nor any
-random number generator has a say, and nearly every frame keeps its side when others come or go.
+random number generator matters, and nearly every frame keeps its side when others come or go.
 
 The released DenseMTL loader shuffles the list anew, with the global generator, for training and
 for validation; about 80 % of its validation frames are training frames. That split is not offered.

@@ -48,7 +48,7 @@ def describe(
             `TrainingCamera.to_spec`, or None).
 
     Raises:
-        UnrecordedNetwork: a network that nobody could load; says what to do.
+        UnrecordedNetwork: a network that could not be loaded again; says what to do.
     """
     model = describe_network(network, config or {})
     specs = [task.to_spec() for task in tasks]
@@ -98,7 +98,7 @@ def build(
 
     Args:
         place: where it was read, for messages.
-        trust: which files of somebody's own may run, see `crosstask.plugins.trust`.
+        trust: which Python files outside of the package may run, see `crosstask.plugins.trust`.
         weights: what will be loaded into it: a network of extraordinary width is made only if it
             is as large as they are.
 

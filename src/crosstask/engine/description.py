@@ -1,4 +1,4 @@
-"""model.json, read as what somebody else may have written: every entry has a type and a limit.
+"""model.json, read as a file of unknown origin: every entry has a type and a limit.
 
 What passes here can be built: no name leads to the network, no number makes a machine run out of
 memory or time, and nothing is nested deeper than a description needs. An impossible entry is named.

@@ -87,7 +87,7 @@ def code_version(package: Path | None = None) -> str:
     deployment and drawing. A recipe of the user's own lies outside the package and is not in it either.
 
     Steadier than a commit, which also changes with a sentence in the documentation, and sharper: an
-    edit that nobody committed changes it.
+    uncommitted edit changes it.
     """
     root = package or Path(__file__).parents[1]
     digest = hashlib.sha256()

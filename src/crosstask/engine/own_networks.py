@@ -17,7 +17,7 @@ from crosstask.plugins.trust import whole_paths
 
 
 class UnrecordedNetwork(ValueError):
-    """Nobody could load the network again; says what to do before it is trained."""
+    """The network could not be loaded again; says what to do before it is trained."""
 
 
 def describe_network(network: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class Run:
             yield
 
     def holder(self) -> str:
-        """Host and process that hold the directory, or held it last; empty where nobody did."""
+        """Host and process that hold the directory, or held it last; empty where none did."""
         try:
             return (self.path / ".lock").read_text().strip()
         except OSError:

@@ -145,7 +145,9 @@ def train(
     _check_freezing(experiment, compile, devices * num_nodes)
     prepare_network(experiment.regime, hardware, compile, recompute)
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
-    description(experiment, settings)  # refuses, before anything is written, what nobody could load
+    description(
+        experiment, settings
+    )  # refuses, before anything is written, what could not be loaded again
     rank_zero = _rank() == 0
     if rank_zero and devices * num_nodes > 1:
         _tell_the_batch(experiment, devices * num_nodes)

@@ -1,6 +1,6 @@
 """Direct alignment: camera motion refined against the images themselves, by Gauss-Newton.
 
-A pose network answers at once but roughly; given a depth map, the motion that makes a neighbour fit the
+A pose network is fast but inexact; given a depth map, the motion that makes a neighbour fit the
 target can be solved for. Dense direct alignment (Lucas & Kanade 1981; Steinbruecker et al. 2011; robust:
 Kerl et al. 2013) minimises, over the motion T (source <- target),
 

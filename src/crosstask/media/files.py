@@ -71,7 +71,7 @@ def _locked_temporary(path: Path) -> tuple[int, Path]:
 def remove_stale(folder: Path) -> list[Path]:
     """Removes the temporary files directly in a folder whose writers were killed; returns them.
 
-    A file that somebody is writing is locked, and stays.
+    A file that is being written is locked, and stays.
     """
     removed = []
     for temporary in sorted(folder.glob(".*.part")):

@@ -21,7 +21,7 @@ def is_left_behind(path: Path) -> bool:
 
 
 def files_in(folder: Path, nested: bool = False) -> Iterator[Path]:
-    """Entries of a folder that somebody put there, sorted by name; with `nested` of its subfolders.
+    """Entries of a folder without those of operating systems, sorted by name; with `nested` of its subfolders.
 
     Links to folders are not followed.
     """

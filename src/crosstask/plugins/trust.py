@@ -19,7 +19,7 @@ Trust = bool | str | Path | Sequence[bool | str | Path]
 
 
 class TrustError(OwnFileError):
-    """Somebody else's file would have to run; names it and says how to allow that."""
+    """A file that the user did not name would have to run; names it and says how to allow that."""
 
 
 def trusted(

@@ -420,7 +420,7 @@ def load(
         checkpoint: "best" (by validation `score`) or "last", for run directories; None is the one
             that the run's scores are from.
         device: where the weights go.
-        trust: Python files of somebody's own (architecture, exchange, task, recipe) that the model
+        trust: Python files outside of the package (architecture, exchange, task, recipe) that the model
             needs: True runs them where the model says that they lie, paths run these instead.
             Nothing of the model's own runs without.
 

@@ -22,7 +22,7 @@ from crosstask.predict.model import Prediction
 from crosstask.tasks import Task
 
 ASSUMED_FIELD_OF_VIEW = 60.0
-"""Degrees across the image, for the point cloud of a camera that nobody named."""
+"""Degrees across the image, for the point cloud of an unknown camera."""
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def evaluate(
         experiment: what was trained, if it was no recipe.
         root: where the dataset lies now, if not where it was in training.
         checkpoint: "best" or "last"; None is the one that was scored.
-        trust: True, or the Python files of somebody's own (recipe, architecture ...) that may run.
+        trust: True, or Python files outside of the package (recipe, architecture ...) that may run.
         options: see `score`.
 
     Returns:

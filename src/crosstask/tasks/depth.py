@@ -57,11 +57,11 @@ class Depth(DepthPresentation, Task):
 
     Target (1,H,W) metres, void 0. Output: one channel. Decoded: metres, always in [near, far].
 
-    With `loss="berhu_inverse"` (DenseMTL) the network speaks of inverse depth
+    With `loss="berhu_inverse"` (DenseMTL) the network predicts inverse depth
     y = 655.36 / (z + 0.01): 65.47 at 10 m, 8.19 at 80 m. Its raw output r becomes
-    y = 65.536 softplus(r), which is positive whatever the network says, is about 1 at 10 m, and
+    y = 65.536 softplus(r), which is positive for every r, is about 1 at 10 m, and
     has gradients of the size of the other tasks' at the paper's weights. With `loss="l1"`
-    (SCA-MTL) the network speaks of metres, z = softplus(r).
+    (SCA-MTL) the network predicts metres, z = softplus(r).
 
     Args:
         loss: berHu on inverse depth, or L1 in metres. Stored as `objective`, because `loss` is

@@ -15,8 +15,8 @@ from crosstask.tasks.task import Task
 def from_spec(spec: dict[str, Any]) -> Task:
     """The task that `Task.to_spec` described; knows every imported subclass of `Task`.
 
-    A kind of task in a file of somebody's own, `FILE.py:NAME`, is taken from that file: of a spec that
-    somebody else wrote, ask `crosstask.plugins.trust` first.
+    A kind of task in a file outside of the package, `FILE.py:NAME`, is taken from that file, which runs it:
+    for a spec of unknown origin ask `crosstask.plugins.trust` first.
 
     Raises:
         ValueError: unknown type (with the nearest names) or option.

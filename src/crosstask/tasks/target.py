@@ -14,7 +14,7 @@ The rule of lookup: a key of a sample belongs to the target that was declared un
 process. A task class declares its `target` under the default of its `name` when the class is made,
 so importing the file is enough; `declare` adds a further key (`declare("height", Depth.target)`).
 A key means one kind only (the same declaration again, out of a copy of its file, is no other), and a
-map under a key that nobody declared is an error.
+map under an undeclared key is an error.
 """
 
 import math

@@ -85,7 +85,7 @@ class Uploads:
         largest: bytes of a file.
         a_minute: uploads of a visitor.
         stored: bytes of all files that wait.
-        kept: seconds until a file is deleted that nobody has asked to predict.
+        kept: seconds after which an uploaded file without a request for its prediction is deleted.
     """
 
     folder: Path
@@ -103,7 +103,7 @@ class Uploads:
             length: the request's `Content-Length`.
 
         Raises:
-            Refused: too large, too many, or the disk is full of uploads nobody has used.
+            Refused: too large, too many, or the disk is full of unused uploads.
         """
         if length is None or not length.isdecimal():
             raise Refused(411, "an upload must say its length (Content-Length)")

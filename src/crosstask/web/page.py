@@ -201,7 +201,7 @@ class Page:
         return [note, figure_of(points, colors), gr.update(value=str(path))]
 
     def session_folder(self, request: gr.Request) -> Path:
-        """The visitor's own folder, which nobody can name from outside."""
+        """The visitor's own folder, whose name cannot be guessed from outside."""
         name = hashlib.sha256(str(request.session_hash).encode()).hexdigest()[:32]
         folder = self.folder / "sessions" / name
         folder.mkdir(parents=True, exist_ok=True)

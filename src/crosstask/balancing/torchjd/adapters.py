@@ -20,8 +20,8 @@ from crosstask.balancing.balancer import (
 from crosstask.balancing.torchjd.library import torchjd_part
 from crosstask.balancing.torchjd.state import _living, _plain, _state, _states
 
-# Batches of an epoch for methods that compare epochs (DWA), where nobody told the run's length;
-# else an epoch is one pass over the data, but no longer than so small a part of the run.
+# Batches of an epoch for methods that compare epochs (DWA), where the run's length is not given;
+# else an epoch is one pass over the data, but at most a tenth of the run.
 EPOCH = 250
 
 
@@ -143,7 +143,7 @@ class TorchJDAggregator(TorchJDMethod):
     backward pass fills every gradient, of which those of the shared parameters are then replaced.
     Accumulated batches and several processes add up in the Jacobian, which is aggregated once a
     step, so a step does not depend on how its batch was split. A task that has no gradient (no
-    labels in the step) has no say.
+    labels in the step) does not count.
 
     Memory: one gradient of the shared parameters per task.
     """

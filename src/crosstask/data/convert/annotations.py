@@ -12,7 +12,7 @@ from crosstask.data.sample import DataError
 from crosstask.media.images import SUFFIXES
 from crosstask.media.reading import read_bytes
 
-UNLABELLED, IGNORED = -1, -2  # in maps of class indices: nobody drew there; void by name
+UNLABELLED, IGNORED = -1, -2  # in maps of class indices: outside of all regions; void by name
 Overlap = Literal["order", "area"]
 Size = tuple[int, int]
 Draw = Callable[[Size], np.ndarray]

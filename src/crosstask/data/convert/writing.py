@@ -67,7 +67,7 @@ class Totals:
 def plan(annotations: Annotations, unlabelled: Unlabelled) -> Plan:
     """Classes and ids of the result.
 
-    With "background", pixels that nobody labelled are the format's background class, or a new first
+    With "background", unlabelled pixels are the format's background class, or a new first
     one; with "void" they are void, and a background class of which nothing is drawn is left out.
 
     Raises:

@@ -23,7 +23,7 @@ class BSDS500(SceneDataset):
     """Edges of several annotators; no camera is known.
 
     Every annotator's edges are the two pixels beside the boundaries of his regions. A pixel that at
-    least the share `consensus` of them marks is an edge, one that nobody marks is none, and the
+    least the share `consensus` of them marks is an edge, one that none marks is not, and the
     rest is void: neither rewarded nor punished (HED, Xie & Tu 2015, does the same).
 
     Args:
@@ -70,7 +70,7 @@ root/                                (BSR/BSDS500)
         return [Frame(p.stem, {"image": p, "edges": truth / f"{p.stem}.mat"}) for p in images]
 
     def load_edges(self, frame: Frame) -> Tensor:
-        """(1,H,W): 1 agreed, 0 nobody, 255 disputed."""
+        """(1,H,W): 1 agreed, 0 unmarked, 255 disputed."""
         regions = self._annotations(frame, "Segmentation")
         everyone = torch.from_numpy(np.stack([region_edges(one) for one in regions])).float()
         if self.annotator is not None:

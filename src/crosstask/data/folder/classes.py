@@ -12,7 +12,7 @@ IGNORED = "__ignore__"
 
 @dataclass(frozen=True)
 class DeclaredClasses:
-    """A class table as somebody declared it.
+    """A class table as declared.
 
     Attributes:
         colored: whether its colours are declared, and distinct (a palette of ours stands otherwise).

@@ -19,7 +19,7 @@ def declared_options(
 
     Args:
         root: of the dataset.
-        usual: values where nobody says anything; their types are those expected.
+        usual: values of options that are not given; their types are those expected.
         given: values of the caller, None where there is none.
 
     Raises:

@@ -10,7 +10,7 @@ from crosstask.data.transforms.joint import JointTransform, Sample
 
 
 class FixedViews:
-    """The plain image, or one of so many fixed draws of a random transform, for stored features.
+    """The plain image, or one of a fixed number of draws of a random transform, for stored features.
 
     View 0 is the plain one. Which view a sample shows is drawn like any random number; what view v
     of an image looks like depends on v and the frame's name alone, in every run. The view's number

@@ -79,7 +79,7 @@ def wrap(
         known: The target of every key that may hold a label map; those declared if left out.
 
     Raises:
-        DataError: A map under a key that nobody declared, or of another shape than declared.
+        DataError: A map under an undeclared key, or of another shape than declared.
     """
     canvas = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
     known = declared() if known is None else known

@@ -55,7 +55,7 @@ class Architecture:
     """One architecture: how it is built, and what its paper says of training it.
 
     Task classes stand for themselves by name ("Depth"), and optimisers as plain data, because
-    networks know neither tasks nor trainers.
+    networks hold neither task objects nor trainers.
 
     Attributes:
         build: ``(encoder, tasks: {name: channels}, width, **options) -> module``; its keyword

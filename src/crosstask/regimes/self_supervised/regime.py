@@ -50,7 +50,7 @@ class SelfSupervised(Supervised):
 
     With `supervision.refinement` the pose network's answers are refined against the images before they
     warp anything, and the pose network follows the refined motions. Before the step `refine_from`, while
-    neither network knows anything, motions are solved for from standing still under the depth of a level
+    both networks are untrained, motions are solved for from standing still under the depth of a level
     ground. Refined motions take on whatever scale depth has, so the unit is fixed: the mean logarithm of
     a batch's depth is drawn to the task's starting depth, unless a length is known.
 
