@@ -52,7 +52,7 @@ def _add_format(names: Any, name: str, text: str, overlap: str) -> argparse.Argu
         "--unlabelled",
         choices=("background", "void"),
         default="background",
-        help="what unlabelled pixels are: a class, or void, which teaches nothing "
+        help="what unlabelled pixels are: a class, or void, which does not count in training "
         "(default: background)",
     )
     one.add_argument(

@@ -15,8 +15,8 @@ from crosstask.cli.arguments import (
 
 DESCRIPTION = """\
 A web page for one model: drop an image, see every task beside it and over it, click a pixel to
-read it and to see where the tasks look in each other's features, and turn the scene in space. The
-page sends requests to this server only. Needs the extra `web`. Stop it with Ctrl-C."""
+read it and to see the attention between tasks, and turn the scene in space. The page sends requests
+to this server only. Needs the extra `web`. Stop it with Ctrl-C."""
 
 
 def main(argv: list[str]) -> int:

