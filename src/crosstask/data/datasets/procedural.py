@@ -91,18 +91,7 @@ class ProceduralStreets(SceneDataset):
             float(gap),
         )
         self.length = LENGTHS.get(split, 1) if length is None else length
-        if not 0 < self.length < 2**32:
-            raise DataError(
-                f"`length` is {self.length}; expected 1 to 2^32 - 1 scenes; give another number"
-            )
-        if not 0 <= seed < 2 ** (62 - _SEED_SHIFT):
-            raise DataError(
-                f"`seed` is {seed}; expected 0 to 2^{62 - _SEED_SHIFT} - 1; give another number"
-            )
-        if not 0 <= label_shift < min(int(size[0]), int(size[1])):
-            raise DataError(
-                f"`label_shift` is {label_shift}; expected pixels from 0 to below the image's sides"
-            )
+        _check_numbers(self.length, seed, label_shift, self.size)
         self.antialias, self.label_shift = antialias, label_shift
         self._renderers: dict[str, Renderer] = {}
         super().__init__(
@@ -299,3 +288,16 @@ class ProceduralStreets(SceneDataset):
             )
             for name, column in zip(targets, hidden.T.tolist(), strict=True)
         }
+
+
+def _check_numbers(length: int, seed: int, label_shift: int, size: tuple[int, int]) -> None:
+    if not 0 < length < 2**32:
+        raise DataError(f"`length` is {length}; expected 1 to 2^32 - 1 scenes; give another number")
+    if not 0 <= seed < 2 ** (62 - _SEED_SHIFT):
+        raise DataError(
+            f"`seed` is {seed}; expected 0 to 2^{62 - _SEED_SHIFT} - 1; give another number"
+        )
+    if not 0 <= label_shift < min(size):
+        raise DataError(
+            f"`label_shift` is {label_shift}; expected pixels from 0 to below the image's sides"
+        )

@@ -7,7 +7,7 @@ kind, and every operation runs over contiguous memory.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from crosstask.data.streets import materials as m
@@ -118,15 +118,8 @@ def shade_hulls(
     wide = footprint / _dot(normal, sight.ray).abs().clamp_(min=0.05)
     top = -normal[1] > rows[m.TOP_FROM]
 
-    column = along / rows[m.PERIOD_U] + rows[m.OFFSET_U]
-    storey = up / rows[m.PERIOD_V] + rows[m.OFFSET_V]
-    mask = pulse(column, rows[m.DUTY_U], wide / rows[m.PERIOD_U])
-    mask *= pulse(storey, rows[m.DUTY_V], footprint / rows[m.PERIOD_V])
-    mask *= step(torch.minimum(up - rows[m.LOW], rows[m.HIGH] - up), footprint)
-    mask *= step(rows[m.REACH] - along.abs(), wide)
+    mask, glint = _windows(rows, along, up, sideways, wide, footprint, atlas)
     mask *= ~top
-    glint = atlas.cell(column.floor() + rows[m.PHASE].floor(), storey.floor() + 3.0 * sideways)
-    glint *= (0.5 * rows[m.PERIOD_U] / wide - 0.5).clamp_(0.0, 1.0)
     scale, phase = rows[m.SCALE], rows[m.PHASE]
     other = torch.where(-normal[1] > 0.5, across, up)
     texture = atlas.sample(
@@ -134,6 +127,32 @@ def shade_hulls(
     )
     color = _painted(rows, mask, top, texture, glint)
     return Surface(color, normal, rows[m.CLASS], rows[m.MOVING])
+
+
+def _windows(
+    rows: Float[Tensor, "columns k"],
+    along: Float[Tensor, "k"],
+    up: Float[Tensor, "k"],
+    sideways: Bool[Tensor, "k"],
+    wide: Float[Tensor, "k"],
+    footprint: Float[Tensor, "k"],
+    atlas: Atlas,
+) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
+    """Where a wall has its second colour, in columns and storeys, and how bright each field is.
+
+    Args:
+        along, up: metres along the wall and above the base.
+        wide, footprint: metres that a pixel covers along and up.
+    """
+    column = along / rows[m.PERIOD_U] + rows[m.OFFSET_U]
+    storey = up / rows[m.PERIOD_V] + rows[m.OFFSET_V]
+    mask = pulse(column, rows[m.DUTY_U], wide / rows[m.PERIOD_U])
+    mask *= pulse(storey, rows[m.DUTY_V], footprint / rows[m.PERIOD_V])
+    mask *= step(torch.minimum(up - rows[m.LOW], rows[m.HIGH] - up), footprint)
+    mask *= step(rows[m.REACH] - along.abs(), wide)
+    glint = atlas.cell(column.floor() + rows[m.PHASE].floor(), storey.floor() + 3.0 * sideways)
+    glint *= (0.5 * rows[m.PERIOD_U] / wide - 0.5).clamp_(0.0, 1.0)
+    return mask, glint
 
 
 def shade_rounds(rounds: Rounds, which: Int64[Tensor, "k"], sight: Sight, atlas: Atlas) -> Surface:
