@@ -233,7 +233,9 @@ def test_without_torchjd_the_error_says_how_to_install(monkeypatch: pytest.Monke
     monkeypatch.setattr("crosstask.balancing.torchjd.library.metadata.version", missing)
     with pytest.raises(ImportError, match=r'pip install "crosstask\[balancing\]"'):
         create_balancer("pcgrad", TASKS)
-    monkeypatch.setattr("crosstask.balancing.torchjd.library.metadata.version", lambda name: "0.19.1")
+    monkeypatch.setattr(
+        "crosstask.balancing.torchjd.library.metadata.version", lambda name: "0.19.1"
+    )
     with pytest.raises(ImportError, match=r"TorchJD is 0\.19\.1; expected 0\.18"):
         create_balancer("pcgrad", TASKS)
     assert create_balancer("paper", TASKS) is not None
