@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from crosstask.predict.model import SceneModel
 
 
+PLACE = "PATH_OR_HUB_ID"
+
+
 def write_model(
     model: "SceneModel",
     folder: Path,
     metrics: Mapping[str, float] | None = None,
     half: bool = False,
+    place: str = PLACE,
 ) -> Path:
     """Writes model.safetensors, model.json and README.md; each atomically.
 
@@ -28,6 +32,7 @@ def write_model(
 
     Args:
         half: parameters as float16; norm statistics, whose range it may not hold, stay float32.
+        place: where the model will lie, for the card's example.
 
     Raises:
         ValueError: `half`, and a parameter that float16 cannot hold.
@@ -50,7 +55,7 @@ def write_model(
     with atomic_path(folder / "model.json") as temporary:
         temporary.write_text(json.dumps(description, indent=2) + "\n")
     with atomic_path(folder / "README.md") as temporary:
-        temporary.write_text(model_card(description))
+        temporary.write_text(model_card(description, place))
     return folder
 
 
@@ -61,9 +66,7 @@ def push_model(model: "SceneModel", name: str, private: bool, token: str | None)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise ValueError(f"`name` is {name!r}; expected owner/model")
     with tempfile.TemporaryDirectory() as folder:
-        write_model(model, Path(folder))
-        card = model_card(json.loads((Path(folder) / "model.json").read_text()), f"hf://{name}")
-        (Path(folder) / "README.md").write_text(card)
+        write_model(model, Path(folder), place=f"hf://{name}")
         try:
             api = HfApi(token=token)
             address = str(api.create_repo(name, private=private, exist_ok=True))
@@ -77,7 +80,7 @@ def push_model(model: "SceneModel", name: str, private: bool, token: str | None)
     return address
 
 
-def model_card(description: Mapping[str, Any], place: str = "PATH_OR_HUB_ID") -> str:
+def model_card(description: Mapping[str, Any], place: str = PLACE) -> str:
     """The card's text, in the hub's format, from the content of model.json.
 
     Args:
