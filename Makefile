@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test fuzz check format install docs clean mutants
+.PHONY: demo test test-random fuzz check format install docs clean mutants
 
 # What the demo needs: the library and the pretrained encoders.
 $(VENV)/library: pyproject.toml
@@ -28,6 +28,11 @@ demo: $(VENV)/library
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# In another order: files of TESTS and tests of a file, both shuffled; SEED repeats an order.
+test-random: $(VENV)/installed
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(or $(PROCESSES),2) --dist loadfile \
+		--random-order-bucket=module --random-order-seed=$(or $(SEED),1) $(TESTS)
 
 # Makes the defects of tests/mutants.tsv, one at a time in a copy, and expects the tests to find each.
 mutants: $(VENV)/installed

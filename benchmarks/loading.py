@@ -1,6 +1,6 @@
 """Cost of a training sample against decoding its files alone, for every dataset at the paper's size.
 
-    python benchmarks/loading.py [--datasets cityscapes,vkitti2] [--samples 8] [--root cityscapes=DIR]
+    python benchmarks/loading.py [--datasets cityscapes,vkitti2] [--samples 8] [--root cityscapes=DIR] [--shards]
 
 Without a root, the miniatures of the tests are written at the datasets' true sizes, with noise, so
 that they compress about as badly as recorded files. Times are CPU times of one
@@ -35,6 +35,8 @@ import fakes.vkitti2
 from crosstask import data
 from crosstask.data import files, transforms
 from crosstask.data.frame import Frame
+from crosstask.data.shards import Shards
+from crosstask.data.tools.pack import pack
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,15 @@ def cpu_time(work: Callable[[], object], repeats: int) -> float:
     return min(rounds)
 
 
-def measure(name: str, root: Path | None, samples: int) -> dict[str, Any]:
-    """Milliseconds of decoding and of the whole training sample."""
+def packed(case: Case, root: Path, folder: Path) -> data.SceneDataset:
+    """The training split from shards of the trained size, with the training transform."""
+    plain = case.reader(root, "train", case.tasks, **case.options)
+    list(pack({"train": plain}, folder, case.trained, case.options))
+    return Shards(folder, "train", case.tasks, transforms.training(case.trained))
+
+
+def measure(name: str, root: Path | None, samples: int, shards: bool) -> dict[str, Any]:
+    """Milliseconds of decoding and of the whole training sample, from files and maybe from shards."""
     case = CASES[name]
     with tempfile.TemporaryDirectory() as folder:
         written = root is None
@@ -146,7 +155,10 @@ def measure(name: str, root: Path | None, samples: int) -> dict[str, Any]:
         listed = needed_files(dataset, frame)
         files_time = cpu_time(lambda: [decode(*entry) for entry in listed], samples)
         sample_time = cpu_time(lambda: dataset[0], samples)
-    return {
+        if shards:
+            packed_set = packed(case, root, Path(folder) / "shards")
+            shards_time = cpu_time(lambda: packed_set[0], samples)
+    found = {
         "dataset": name,
         "native": "x".join(map(str, case.native)),
         "trained": "x".join(map(str, case.trained)),
@@ -156,6 +168,12 @@ def measure(name: str, root: Path | None, samples: int) -> dict[str, Any]:
         "ratio": round(sample_time / files_time, 2),
         "samples_per_second": round(1 / sample_time, 1),
     }
+    if shards:
+        found |= {
+            "shards_ms": round(1000 * shards_time, 1),
+            "shards_ratio": round(shards_time / files_time, 2),
+        }
+    return found
 
 
 def main() -> None:
@@ -163,11 +181,13 @@ def main() -> None:
     parser.add_argument("--datasets", default=",".join(CASES))
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--root", action="append", default=[], metavar="NAME=DIR")
+    parser.add_argument("--shards", action="store_true", help="also packed at the trained size")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     roots = {name: Path(path) for name, _, path in (text.partition("=") for text in args.root)}
-    rows = [measure(name, roots.get(name), args.samples) for name in args.datasets.split(",")]
+    names = args.datasets.split(",")
+    rows = [measure(name, roots.get(name), args.samples, args.shards) for name in names]
     if args.json:
         print(json.dumps(rows, indent=2))
         return

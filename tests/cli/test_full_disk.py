@@ -132,7 +132,6 @@ def test_prepared_annotations(
 
 def test_shards(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Until all of the new ones are there, the old ones are."""
-    pytest.importorskip("litdata")
     out = tmp_path / "shards"
     command = [
         "data",

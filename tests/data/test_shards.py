@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from crosstask.data import transforms
 from crosstask.data.loading import train_loader
 from crosstask.data.sample import DataError
 from crosstask.data.shards import Shards, address, decode, encode, is_packed, open_split
+from crosstask.data.tools.pack import pack
 
 SIZE = (48, 96)
 
@@ -63,7 +65,6 @@ def test_a_folder_of_files_is_opened_by_its_reader(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Files and shards of Cityscapes at `SIZE`, 16 classes, depth up to 80 m."""
-    pytest.importorskip("litdata")
     root = fakes.cityscapes.write(tmp_path_factory.mktemp("files"))
     shards = tmp_path_factory.mktemp("shards") / "packed"
     options = ["--option", "classes=16", "--option", "far=80", "--size", "48x96", "--json"]
@@ -145,7 +146,6 @@ def test_check_reads_shards(packed: tuple[Path, Path], capsys: pytest.CaptureFix
 
 def test_a_recipe_trains_on_shards_as_on_files(tmp_path: Path) -> None:
     """Packed as stored, a run's numbers are those of the files to the last bit."""
-    pytest.importorskip("litdata")
     import crosstask
 
     root, shards = fakes.camvid.write(tmp_path / "files"), tmp_path / "shards"
@@ -161,3 +161,48 @@ def test_a_recipe_trains_on_shards_as_on_files(tmp_path: Path) -> None:
     ]
     scores = ("segmentation/miou", "segmentation/pixel_accuracy")
     assert [found[0][name] for name in scores] == [found[1][name] for name in scores]
+
+
+@pytest.mark.parametrize("root", ["s3://bucket/shards", Path("s3://bucket/shards")], ids=repr)
+def test_an_address_reaches_the_reader_as_it_is(
+    root: str | Path, packed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is a stand-in: each address that is asked for lies in a folder."""
+    import litdata
+
+    asked, opened = [], litdata.StreamingDataset
+
+    def store(place: str) -> Any:
+        if "://" in place:
+            asked.append(place)
+        return opened(place.replace("s3://bucket/shards", str(packed[1])))
+
+    monkeypatch.setattr(litdata, "StreamingDataset", store)
+    found = open_split(data.Cityscapes, root, "val", classes=16, far=80.0)
+    local = open_split(data.Cityscapes, packed[1], "val", classes=16, far=80.0)
+    assert same(found[0], local[0]) and found.address == "s3://bucket/shards"
+    assert found.describe() == local.describe() and same(
+        found.of_split("train")[1], local.of_split("train")[1]
+    )
+    assert set(asked) == {f"s3://bucket/shards/{name}" for name in ("meta", "val", "train")}
+
+
+@pytest.mark.parametrize("root", ["s3://bucket/shards", "packed"])
+def test_without_the_package_it_is_named(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "litdata", None)
+    if root == "packed":
+        root = str(tmp_path)
+        (tmp_path / "meta").mkdir()
+        (tmp_path / "meta/index.json").write_text("{}")
+    with pytest.raises(DataError, match=r'pip install "crosstask\[shards\]"'):
+        open_split(data.Cityscapes, root, "val")
+
+
+def test_shards_that_name_no_options_of_the_reader(tmp_path: Path) -> None:
+    """As packed from Python: the reader's defaults are those of every dataset."""
+    plain = data.CamVid(fakes.camvid.write(tmp_path / "camvid"), "val")
+    assert sum(pack({"val": plain}, tmp_path / "shards", None, {})) == len(plain)
+    read = Shards(tmp_path / "shards", "val")
+    assert (read.far, read.protocol) == (plain.far, plain.protocol) and same(read[0], plain[0])

@@ -144,7 +144,7 @@ def test_cuda_graphs_take_more_networks_than_torch_keeps_versions(
     whole = torch.compile
     monkeypatch.setattr(torch, "compile", lambda n, **_: whole(n, backend="eager", fullgraph=True))
     torch._dynamo.reset()
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
-    for channels in range(1, 11):
-        fast = Optimized(Small(channels), torch.float32, channels_last=False, cuda_graphs=True)
-        assert fast(torch.rand(1, 3, 32, 32))["depth"][0].shape[1] == channels
+    with torch._dynamo.config.patch(recompile_limit=8):  # monkeypatch would delete it afterwards
+        for channels in range(1, 11):
+            fast = Optimized(Small(channels), torch.float32, channels_last=False, cuda_graphs=True)
+            assert fast(torch.rand(1, 3, 32, 32))["depth"][0].shape[1] == channels

@@ -222,6 +222,9 @@ class SceneDataset(FrameReader):
             )
         if self.far is not None and self.far <= 0:
             raise DataError(f"`far` is {self.far}; expected metres above 0, or None")
+        self._check_root()
+
+    def _check_root(self) -> None:
         if not self.root.is_dir():
             raise self.wrong_root("")
 

@@ -128,8 +128,12 @@ class Shards(SceneDataset):
         options |= {key: given.pop(key) for key in _CHOOSING if key in given}
         self._check_packed(given)
         for key in ("far", "protocol"):
-            options.setdefault(key, self._meta["options"].get(key, "correct"))
+            if key in self._meta["options"]:
+                options.setdefault(key, self._meta["options"][key])
         super().__init__(root, split, modalities, transform, **options)
+
+    def _check_root(self) -> None:
+        """It may be an address; whatever it is, the list of samples was read from it."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Without open files: each process opens its own."""
