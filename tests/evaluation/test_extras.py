@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import fakes.bsds500
-from crosstask.data import BSDS500, Mixture
+from crosstask.data import BSDS500, Mixture, ProceduralStreets
 from crosstask.evaluation.extras import Boundaries, Extras, HeightScaledDepth
 from crosstask.geometry import scale_intrinsics
 from crosstask.metrics.thinning import thin
@@ -27,6 +27,25 @@ def test_boundaries_of_several_annotators(tmp_path: Path) -> None:
         assert found["edges/ods_precision"] == pytest.approx(1.0)
         assert 0.8 < found["edges/ods_recall"] <= 1
         assert int(extra.metric.counts[0, 1]) == lines
+
+
+def test_boundaries_in_two_processes_are_those_of_one() -> None:
+    """More images than wait at once, one without a label, in the order of the images."""
+    generator = torch.Generator().manual_seed(0)
+    guess = torch.rand(6, 1, 12, 16, generator=generator)
+    truth = (torch.rand(6, 1, 12, 16, generator=generator) > 0.9).float()
+    truth[2] = 255
+    batch = {"source": ["x"] * 6, "name": ["y"] * 6, "edges": truth}
+    found = []
+    streets = ProceduralStreets("val", ("edges",), size=(32, 64), length=1)
+    for processes in (0, 1):
+        extra = Boundaries((Edges(),), streets, 0.05, processes=processes)
+        extra({"edges": guess}, batch)
+        assert len(extra.waiting) == 2 * processes  # what is beyond has been taken in
+        found.append((extra.compute(), extra.metric.counts, extra.metric.best))
+        assert extra.pool is None
+    assert found[0][0] == found[1][0] and found[0][0]["edges/ods_f"] > 0
+    assert torch.equal(found[0][1], found[1][1]) and torch.equal(found[0][2], found[1][2])
 
 
 @pytest.mark.parametrize("seen", [1.0, 0.5])

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crosstask.media.progress import Progress
 from crosstask.suggest import nearest_option
 
 
@@ -80,6 +81,16 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         help="of a run; the one that its scores are from if left out (the last, unless it was trained "
         "with `--select best`)",
     )
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """`--quiet`, of every command that makes one wait."""
+    parser.add_argument("--quiet", action="store_true", help="do not tell progress")
+
+
+def progress_of(args: Any) -> Progress:
+    """What was said by `add_quiet`; nothing is told beside a result in JSON."""
+    return Progress(quiet=args.quiet or vars(args).get("json", False))
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:

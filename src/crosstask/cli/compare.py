@@ -1,6 +1,7 @@
 """`crosstask compare RUN... --images`: the same images through several runs."""
 
 from pathlib import Path
+from typing import Any
 
 from crosstask.cli.arguments import (
     CommandParser,
@@ -21,10 +22,20 @@ def main(argv: list[str]) -> int:
         "runs", nargs="+", help="run directories, folders of runs, or a study's list"
     )
     parser.add_argument("--images", action="store_true", help="draw images")
-    parser.add_argument("--output", type=Path, default=Path("compare.png"), help="a .png or .jpg")
+    parser.add_argument(
+        "--output", type=Path, default=Path("compare.png"), help="a .png, .jpg, .pdf or .svg"
+    )
     parser.add_argument("--samples", type=int, default=3, help="evenly spaced validation images")
     parser.add_argument("--index", help="which validation images, for example 0,5,9")
     parser.add_argument("--root", help="where the dataset lies now")
+    parser.add_argument(
+        "--inset",
+        nargs="?",
+        const="auto",
+        metavar="LEFT,TOP,WIDTH,HEIGHT",
+        help="a window of the image, in its pixels, shown enlarged in a corner; alone: a square where the "
+        "runs differ most",
+    )
     add_checkpoint(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     add_trust(parser)
@@ -35,7 +46,7 @@ def main(argv: list[str]) -> int:
         return table.main([*args.runs, *rest, *trust_arguments(args)])
     parser.check_known(rest, args)
 
-    from crosstask.experiments.comparison.images import compare_runs, save_sheet
+    from crosstask.experiments.comparison.images import compare_runs
 
     sheet = compare_runs(
         args.runs,
@@ -45,9 +56,12 @@ def main(argv: list[str]) -> int:
         samples=args.samples,
         device=args.device,
         trust=trust_of(args),
+        inset=_inset(args.inset),
+        say=print,
     )
-    save_sheet(sheet, args.output)
-    print(f"written: {args.output} ({sheet.width}x{sheet.height})")
+    sheet.save(args.output)
+    width, height = sheet.size
+    print(f"written: {args.output} ({width}x{height})")
     return 0
 
 
@@ -58,3 +72,16 @@ def _indices(text: str) -> list[int]:
         raise ValueError(
             f"`--index` is {text!r}; expected whole numbers, for example 0,5,9"
         ) from None
+
+
+def _inset(text: str | None) -> Any:
+    """None, "auto" or (left, top, width, height)."""
+    if text in (None, "auto"):
+        return text
+    numbers = text.split(",")
+    if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+        raise ValueError(
+            f"`--inset` is {text!r}; expected LEFT,TOP,WIDTH,HEIGHT in pixels of the image, for example "
+            "40,20,64,32, or nothing behind it"
+        )
+    return tuple(int(number) for number in numbers)

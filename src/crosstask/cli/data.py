@@ -10,9 +10,9 @@ from typing import Any
 from crosstask.cli import declared
 from crosstask.cli.arguments import CommandParser
 from crosstask.cli.prepare import WORKERS, add_prepare, image_size, run_prepare
-from crosstask.cli.progress import progress
 from crosstask.engine.threads import choose_processes
 from crosstask.media.files import atomic_path
+from crosstask.media.progress import Progress
 
 
 def main(argv: list[str]) -> int:
@@ -231,7 +231,7 @@ def _pack(args: argparse.Namespace) -> int:
     total = sum(map(len, datasets.values()))
     workers = choose_processes(args.workers, total)
     written = pack(datasets, args.output, args.size, options, workers)
-    wrote = sum(progress(written, total, f"pack {args.name}", args.json))
+    wrote = sum(Progress(quiet=args.json).each(written, total, f"pack {args.name}"))
     result: dict[str, Any] = {"samples": wrote, "splits": {k: len(d) for k, d in datasets.items()}}
     result["bytes"] = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
     print(json.dumps(result) if args.json else ", ".join(f"{k}: {v}" for k, v in result.items()))
@@ -308,6 +308,6 @@ def _look(dataset: Any, args: argparse.Namespace, title: str) -> Any:
     workers = choose_processes(args.workers, len(indices))
     found = inspect(dataset, indices, workers)
     chunks = len(indices) if workers < 1 else -(-len(indices) // 8)
-    for part in progress(found, chunks, title, args.json):
+    for part in Progress(quiet=args.json).each(found, chunks, title):
         total.add(part)
     return total

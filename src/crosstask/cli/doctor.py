@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from crosstask.cli.arguments import CommandParser
+from crosstask.cli.arguments import CommandParser, add_quiet, progress_of
 
 MARKS = {"fine": "[green]ok[/]", "hint": "[yellow]hint[/]", "breaks": "[bold red]broken[/]"}
 
@@ -16,11 +16,12 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--folder", type=Path, help="where runs will be written (default: here)")
     parser.add_argument("--json", action="store_true")
+    add_quiet(parser)
     args = parser.parse_args(argv)
 
     from crosstask.engine.diagnosis import BREAKS, examine
 
-    findings = examine(args.folder)
+    findings = examine(args.folder, progress=progress_of(args))
     broken = sum(finding.level == BREAKS for finding in findings)
     if args.json:
         print(json.dumps([finding.to_json() for finding in findings], indent=2))
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
         table.add_column(column, overflow="fold")
     for f in findings:
         table.add_row(MARKS[f.level], escape(f.what), escape(f.text), escape(f.remedy))
-    screen = console()
+    screen = console(110)
     screen.print(table)
     screen.print(f"{broken} broken." if broken else "Nothing is broken.")
     return int(broken > 0)

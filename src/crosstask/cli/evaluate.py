@@ -5,7 +5,15 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from crosstask.cli.arguments import CommandParser, add_checkpoint, add_trust, metres, trust_of
+from crosstask.cli.arguments import (
+    CommandParser,
+    add_checkpoint,
+    add_quiet,
+    add_trust,
+    metres,
+    progress_of,
+    trust_of,
+)
 from crosstask.cli.tables import metrics_table
 
 
@@ -28,6 +36,7 @@ def main(argv: list[str]) -> int:
         nms=args.nms,
         camera_height=args.camera_height,
         submission=args.submission,
+        progress=progress_of(args),
     )
     if args.json:
         print(json.dumps(metrics, indent=2))
@@ -89,5 +98,6 @@ def _parser() -> CommandParser:
         help="folder for Cityscapes label-id PNGs of the images of the split",
     )
     parser.add_argument("--json", action="store_true")
+    add_quiet(parser)
     add_trust(parser)
     return parser

@@ -6,7 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import CommandParser, add_checkpoint, add_trust, trust_of
+from crosstask.cli.arguments import (
+    CommandParser,
+    add_checkpoint,
+    add_quiet,
+    add_trust,
+    progress_of,
+    trust_of,
+)
 
 DESCRIPTION = """\
 Write a model for other programs. The file takes images and gives class indices, metres, unit vectors
@@ -39,7 +46,14 @@ def main(argv: list[str]) -> int:
     path = args.output or folder / f"model.{SUFFIXES[args.format]}"
     samples = labelled(run, args.samples, args.root, trust) if run and args.samples else ()
     found = deploy.export(
-        model, path, args.format, None, interface, calibration=images, samples=samples
+        model,
+        path,
+        args.format,
+        None,
+        interface,
+        calibration=images,
+        samples=samples,
+        progress=progress_of(args),
     )
     tolerance = TOLERANCES[interface.precision] if args.tolerance is None else args.tolerance
     worst = found.worst(model.tasks, interface.precision == "float32")
@@ -107,6 +121,7 @@ def _parser() -> CommandParser:
     )
     add_checkpoint(parser)
     parser.add_argument("--json", action="store_true")
+    add_quiet(parser)
     add_trust(parser)
     return parser
 

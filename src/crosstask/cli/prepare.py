@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.progress import progress
+from crosstask.cli.arguments import add_quiet, progress_of
 from crosstask.engine.threads import choose_processes, whole_or_auto
 
 WORKERS: dict[str, Any] = {
@@ -41,6 +41,7 @@ def add_prepare(commands: Any) -> None:
     for one in (nyu, city, *formats):
         one.add_argument("--workers", **WORKERS)
         one.add_argument("--json", action="store_true")
+        add_quiet(one)
 
 
 def _add_format(names: Any, name: str, text: str, overlap: str) -> argparse.ArgumentParser:
@@ -86,7 +87,7 @@ def _archive(args: argparse.Namespace) -> int:
     else:
         jobs = prepare.cityscapes_jobs(args.source or args.root, args.root, args.size)
     done = prepare.run_jobs(jobs, choose_processes(args.workers, len(jobs)))
-    wrote = sum(progress(done, len(jobs), f"prepare {args.name}", args.json))
+    wrote = sum(progress_of(args).each(done, len(jobs), f"prepare {args.name}"))
     result: dict[str, Any] = {"frames": len(jobs), "written": wrote, "kept": len(jobs) - wrote}
     if args.name == "nyudv2":
         result["splits"] = prepare.nyudv2_lists(args.source, args.root)
@@ -115,7 +116,7 @@ def _annotations(args: argparse.Namespace) -> int:
     writing.begin(args.output, chosen, options)
     totals = writing.Totals()
     done = run_jobs(jobs, choose_processes(args.workers, len(jobs)))
-    for part in progress(done, len(jobs), f"prepare {args.name}", args.json):
+    for part in progress_of(args).each(done, len(jobs), f"prepare {args.name}"):
         totals.add(part)
     writing.finish(args.output, chosen, parts)
     report = _report(args, found, chosen, totals, parts)

@@ -2,7 +2,8 @@
 
 import io
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from crosstask.deploy.metadata import metadata
 from crosstask.deploy.quantization import quantize
 from crosstask.deploy.tracing import trace, translations
 from crosstask.media.files import naming_full_disk, write_bytes
+from crosstask.media.progress import QUIET, Progress
 from crosstask.models.networks.scene_network import SMALLEST, SceneNetwork
 from crosstask.predict.model import SceneModel
 
@@ -32,6 +34,7 @@ def export(
     *,
     calibration: Iterable[Mapping[str, Any]] = (),
     samples: Iterable[Mapping[str, Any]] = (),
+    progress: Progress = QUIET,
 ) -> Comparison:
     """Writes the model and compares it with eager at several sizes and batches, all on the CPU.
 
@@ -41,6 +44,7 @@ def export(
         interface: what the file takes and gives; decoded outputs by default.
         calibration: samples whose images int8 is calibrated on.
         samples: labelled ones, on whose metrics model and file are compared.
+        progress: told which of the steps runs.
 
     Raises:
         ExportError: unknown format, a combination that the format has not, no calibration images,
@@ -57,14 +61,20 @@ def export(
     example = graph.example((height + aside[0], width + aside[1]))
     if interface.precision == "fp16":
         graph.half()
-    program = trace(graph, example)
+    with progress.during("export, step 1 of 3: trace the network"):
+        program = trace(graph, example)
     facts = metadata(model, graph)
     feeds = [inputs_of(sample, graph) for sample in images]
-    if kind == "pt2":
-        run = _write_pt2(program, facts, path)
-    else:
-        run = _write_onnx(program, graph, facts, path, feeds, kind)
-    return compare(eager, run, _noise(eager, height, width), samples)
+    with progress.during(f"export, step 2 of 3: translate and write {path.name}"):
+        if kind == "pt2":
+            run = _write_pt2(program, facts, path)
+        else:
+            run = _write_onnx(program, graph, facts, path, feeds, kind)
+    noise, labelled = _noise(eager, height, width), list(samples)
+    compared: Iterator[Any] = iter([*noise, *labelled])
+    title = "export, step 3 of 3: compare with the model"
+    counted = progress.each(compared, len(noise) + len(labelled), title)
+    return compare(eager, run, islice(counted, len(noise)), counted)
 
 
 def _check(kind: str, interface: Interface, images: int) -> None:

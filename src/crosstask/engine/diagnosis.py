@@ -13,6 +13,7 @@ from pathlib import Path
 
 from crosstask.engine.cores import Cores, cores
 from crosstask.engine.threads import SHARE, automatic_workers, spins, usable_cores
+from crosstask.media.progress import QUIET, Progress
 
 BREAKS, HINT, FINE = "breaks", "hint", "fine"
 
@@ -48,27 +49,35 @@ class Finding:
         return asdict(self)
 
 
-def examine(folder: Path | None = None, need_gb: float = 2.0) -> list[Finding]:
+def examine(
+    folder: Path | None = None, need_gb: float = 2.0, progress: Progress = QUIET
+) -> list[Finding]:
     """All findings on this machine.
 
     Args:
         folder: where runs are to be written; the current one if left out.
         need_gb: free disk space in GB below which a run is in danger.
+        progress: told how many of the checks are done.
     """
-    folder = folder or Path.cwd()
-    return [
-        python_version(sys.version_info[:2]),
-        *packages(installed),
-        torch_pair(installed("torch"), installed("torchvision")),
-        lightning_release(installed("lightning")),
-        *devices(),
-        core_limits(cores(), os.environ),
-        threads(cores(), torch_threads(), os.environ),
-        extras(),
-        writable("output folder", folder),
-        writable("cache for weights", cache_folder()),
-        disk_space(folder, shutil.disk_usage(nearest_existing(folder)).free, need_gb),
+    place = folder or Path.cwd()
+    checks: list[Callable[[], Finding | list[Finding]]] = [
+        lambda: python_version(sys.version_info[:2]),
+        lambda: packages(installed),
+        lambda: torch_pair(installed("torch"), installed("torchvision")),
+        lambda: lightning_release(installed("lightning")),
+        devices,
+        lambda: core_limits(cores(), os.environ),
+        lambda: threads(cores(), torch_threads(), os.environ),
+        extras,
+        lambda: writable("output folder", place),
+        lambda: writable("cache for weights", cache_folder()),
+        lambda: disk_space(place, shutil.disk_usage(nearest_existing(place)).free, need_gb),
     ]
+    found: list[Finding] = []
+    for check in progress.each(checks, len(checks), "checks"):
+        result = check()
+        found += result if isinstance(result, list) else [result]
+    return found
 
 
 def installed(package: str) -> str | None:

@@ -4,19 +4,25 @@ Each is a listener of `crosstask.evaluation.evaluate.evaluate`: called with ever
 predictions and the batch, asked for its scores at the end.
 """
 
+import multiprocessing
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from crosstask.data.datasets.bsds500 import find_annotations
+from crosstask.data.loading import start_worker
 from crosstask.evaluation.evaluate import camera_of
 from crosstask.evaluation.submission import label_ids, write_submission
 from crosstask.geometry.ground_plane import ground_distance, rescale
-from crosstask.metrics.boundaries import BoundaryMetric
+from crosstask.media.progress import QUIET, Progress
+from crosstask.metrics.boundaries import BoundaryMetric, Counts
 from crosstask.metrics.depth import DepthMetric
 from crosstask.tasks import ClassTable, Task
 from crosstask.tasks.resample import resize_edges
@@ -29,7 +35,7 @@ class Extra(Protocol):
     """A listener with scores of its own."""
 
     def __call__(self, predictions: Predictions, batch: Batch) -> None: ...
-    def compute(self) -> dict[str, float]: ...
+    def compute(self, progress: Progress = QUIET) -> dict[str, float]: ...
 
 
 class Boundaries:
@@ -40,14 +46,23 @@ class Boundaries:
         dataset: what is evaluated.
         tolerance: share of the image's diagonal.
         nms: suppress non-maxima first.
+        processes: that match, seconds an image, beside this one, which predicts meanwhile; 0 matches
+            here. The scores are the same.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], dataset: Any, tolerance: float, nms: bool = False
+        self,
+        tasks: Sequence[Task],
+        dataset: Any,
+        tolerance: float,
+        nms: bool = False,
+        processes: int = 0,
     ) -> None:
         self.task = _needed(tasks, lambda task: task.draws_boundaries, "edges", "boundaries")
         self.metric = BoundaryMetric(tolerance, thin_target=True, nms=nms)
         self.annotations = find_annotations(dataset)
+        self.processes, self.waiting = processes, deque[Future[Counts]]()
+        self.pool: ProcessPoolExecutor | None = None
 
     def __call__(self, predictions: Predictions, batch: Batch) -> None:
         for place, probability in enumerate(predictions[self.task.name].cpu()):
@@ -56,7 +71,20 @@ class Boundaries:
                 truth = batch[self.task.name][place].cpu()
             else:
                 truth = self._moved(truth, (probability.shape[-2], probability.shape[-1]), batch)
-            self.metric.update(probability[None], truth[None])
+            pair = self.metric.prepared(probability, truth)
+            if pair is not None:
+                self._count(*pair)
+
+    def _count(self, probability: NDArray[Any], truth: NDArray[Any]) -> None:
+        if not self.processes:
+            self.metric.add(self.metric.counter(probability, truth))
+            return
+        if self.pool is None:
+            context = multiprocessing.get_context("spawn")
+            self.pool = ProcessPoolExecutor(self.processes, context, start_worker)
+        self.waiting.append(self.pool.submit(self.metric.counter, probability, truth))
+        if len(self.waiting) > 2 * self.processes:  # bounds the memory
+            self.metric.add(self.waiting.popleft().result())
 
     def _moved(self, truth: Tensor, size: tuple[int, int], batch: Batch) -> Tensor:
         """Annotators' edges where the target lies; void beside the image."""
@@ -68,7 +96,13 @@ class Boundaries:
         margins = (0, size[1] - width, 0, size[0] - height)
         return functional.pad(resize_edges(truth, (height, width)), margins, value=255)
 
-    def compute(self) -> dict[str, float]:
+    def compute(self, progress: Progress = QUIET) -> dict[str, float]:
+        number = len(self.waiting)
+        for _ in progress.each(range(number), number, "match boundaries"):
+            self.metric.add(self.waiting.popleft().result())
+        if self.pool is not None:
+            self.pool.shutdown()
+            self.pool = None
         scores = self.metric.compute()
         return {f"{self.task.name}/{name}": float(value) for name, value in scores.items()}
 
@@ -100,7 +134,7 @@ class HeightScaledDepth:
         self.implied.append(ground_distance(predicted, camera))
         self.metric.update(rescale(predicted, camera, self.height), batch[self.task.name].cpu())
 
-    def compute(self) -> dict[str, float]:
+    def compute(self, progress: Progress = QUIET) -> dict[str, float]:
         scores = {f"height_scaled/{k}": float(v) for k, v in self.metric.compute().items()}
         heights = torch.cat(self.implied)
         implied = {"mean": heights.mean(), "std": heights.std(correction=0)}
@@ -127,7 +161,7 @@ class Submission:
         for name, classes in zip(batch["name"], predictions[self.task.name], strict=True):
             write_submission(self.folder, name, classes, self.ids)
 
-    def compute(self) -> dict[str, float]:
+    def compute(self, progress: Progress = QUIET) -> dict[str, float]:
         return {}
 
 
@@ -141,6 +175,7 @@ class Extras:
         nms: see `Boundaries`.
         camera_height: metres; None leaves `HeightScaledDepth` out.
         submission: folder; None leaves `Submission` out.
+        processes: see `Boundaries`.
 
     Raises:
         ValueError: a task that one of them needs is missing.
@@ -155,10 +190,11 @@ class Extras:
         nms: bool = False,
         camera_height: float | None = None,
         submission: Path | str | None = None,
+        processes: int = 0,
     ) -> None:
         self.asked: list[Extra] = []
         if boundaries is not None:
-            self.asked.append(Boundaries(tasks, dataset, boundaries, nms))
+            self.asked.append(Boundaries(tasks, dataset, boundaries, nms, processes))
         if camera_height is not None:
             self.asked.append(HeightScaledDepth(tasks, camera_height))
         if submission is not None:
@@ -168,8 +204,8 @@ class Extras:
         for extra in self.asked:
             extra(predictions, batch)
 
-    def compute(self) -> dict[str, float]:
-        return {key: value for extra in self.asked for key, value in extra.compute().items()}
+    def compute(self, progress: Progress = QUIET) -> dict[str, float]:
+        return {key: v for extra in self.asked for key, v in extra.compute(progress).items()}
 
 
 def _needed(tasks: Sequence[Task], fits: Callable[[Task], bool], name: str, option: str) -> Task:

@@ -1,5 +1,6 @@
 """Boundaries as the field scores them: ODS-F, OIS-F and average precision."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,57 @@ from crosstask.metrics.thinning import suppress, thin
 Counts = NDArray[np.int64]
 _LAYER_PIXELS = 30_000_000
 """Pixels of all thresholds that are matched at once: bounds the memory."""
+
+
+@dataclass(frozen=True)
+class BoundaryCounter:
+    """Counts of one image at each threshold; without torch, to be sent to another process.
+
+    Attributes:
+        levels: the thresholds; others see `BoundaryMetric`.
+    """
+
+    tolerance: float
+    levels: NDArray[Any]
+    thinning: bool
+    thin_target: bool
+    nms: bool
+    void: float
+
+    def __call__(self, probability: NDArray[Any], truth: NDArray[Any]) -> Counts:
+        """(thresholds, 4): true pixels found, true pixels, predicted pixels right, predicted."""
+        if self.nms:
+            probability = suppress(probability)
+        void = (truth == self.void).any(0)
+        truth = truth == 1
+        if self.thin_target:
+            truth = thin(truth)
+        truth = truth & ~void
+        size = [(probability >= level).sum() for level in self.levels]
+        _, first, same = np.unique(size, return_index=True, return_inverse=True)
+        chunk = max(1, _LAYER_PIXELS // probability.size)
+        counts = [
+            self._count_levels(probability, truth, void, self.levels[first[k : k + chunk]])
+            for k in range(0, len(first), chunk)
+        ]
+        return np.concatenate(counts)[same]
+
+    def _count_levels(
+        self, probability: NDArray[Any], truth: NDArray[Any], void: NDArray[Any], levels: Any
+    ) -> Counts:
+        maps = probability >= levels[:, None, None]
+        if self.thinning:
+            maps = thin(maps)
+        maps &= ~void
+        distance = self.tolerance * float(np.hypot(*probability.shape))
+        right = np.zeros_like(maps)
+        found = np.zeros(len(levels), dtype=np.int64)
+        for annotation in truth:
+            matched, hit = match(maps, annotation, distance)
+            right |= matched
+            found += hit.sum((1, 2))
+        total = np.full(len(levels), truth.sum())
+        return np.stack([found, total, right.sum((1, 2)), maps.sum((1, 2))], axis=1)
 
 
 class BoundaryMetric(TaskMetric):
@@ -60,9 +112,8 @@ class BoundaryMetric(TaskMetric):
             raise ValueError(f"`tolerance` is {tolerance}; expected a fraction of the diagonal")
         if thresholds < 1:
             raise ValueError(f"`thresholds` is {thresholds}; expected at least 1")
-        self.tolerance, self.void = tolerance, void
-        self.thinning, self.thin_target, self.nms = thinning, thin_target, nms
         self.levels = np.arange(1, thresholds + 1) / (thresholds + 1)
+        self.counter = BoundaryCounter(tolerance, self.levels, thinning, thin_target, nms, void)
         self.add_counts(counts=(thresholds, 4), best=(4,))
 
     def update(
@@ -73,49 +124,26 @@ class BoundaryMetric(TaskMetric):
         An image with fewer annotators than the batch is filled up with maps that are all void.
         """
         for guess, truths in zip(prediction, target, strict=True):
-            truth = truths.detach().cpu().numpy()
-            known = (truth != self.void).any((1, 2))
-            if known.any():
-                probability = guess[0].detach().double().cpu().numpy()
-                counts = self._count(probability, truth[known])
-                self.counts += torch.from_numpy(counts).to(self.counts.device)
-                _, _, f = _scores(counts)
-                self.best += torch.from_numpy(counts[np.argmax(f)]).to(self.best.device)
+            pair = self.prepared(guess, truths)
+            if pair is not None:
+                self.add(self.counter(*pair))
 
-    def _count(self, probability: NDArray[Any], truth: NDArray[Any]) -> Counts:
-        """(thresholds, 4): true pixels found, true pixels, predicted pixels right, predicted."""
-        if self.nms:
-            probability = suppress(probability)
-        void = (truth == self.void).any(0)
-        truth = truth == 1
-        if self.thin_target:
-            truth = thin(truth)
-        truth = truth & ~void
-        size = [(probability >= level).sum() for level in self.levels]
-        _, first, same = np.unique(size, return_index=True, return_inverse=True)
-        chunk = max(1, _LAYER_PIXELS // probability.size)
-        counts = [
-            self._count_levels(probability, truth, void, self.levels[first[k : k + chunk]])
-            for k in range(0, len(first), chunk)
-        ]
-        return np.concatenate(counts)[same]
+    def prepared(
+        self, guess: Float[Tensor, "1 h w"], truths: Float[Tensor, "a h w"]
+    ) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """What `counter` takes of one image, maybe in another process; None without a label."""
+        truth = truths.detach().cpu().numpy()
+        known = (truth != self.counter.void).any((1, 2))
+        if not known.any():
+            return None
+        return guess[0].detach().double().cpu().numpy(), truth[known]
 
-    def _count_levels(
-        self, probability: NDArray[Any], truth: NDArray[Any], void: NDArray[Any], levels: Any
-    ) -> Counts:
-        maps = probability >= levels[:, None, None]
-        if self.thinning:
-            maps = thin(maps)
-        maps &= ~void
-        distance = self.tolerance * float(np.hypot(*probability.shape))
-        right = np.zeros_like(maps)
-        found = np.zeros(len(levels), dtype=np.int64)
-        for annotation in truth:
-            matched, hit = match(maps, annotation, distance)
-            right |= matched
-            found += hit.sum((1, 2))
-        total = np.full(len(levels), truth.sum())
-        return np.stack([found, total, right.sum((1, 2)), maps.sum((1, 2))], axis=1)
+    def add(self, counts: Counts) -> None:
+        """The counts of one image, as `update` would have added them."""
+        self._update_count, self._computed = self._update_count + 1, None  # torchmetrics' own
+        self.counts += torch.from_numpy(counts).to(self.counts.device)
+        _, _, f = _scores(counts)
+        self.best += torch.from_numpy(counts[np.argmax(f)]).to(self.best.device)
 
     def compute(self) -> dict[str, Tensor]:
         counts = self.counts.cpu().numpy()

@@ -8,11 +8,12 @@ import torch
 
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import choose
-from crosstask.engine.threads import choose_workers
+from crosstask.engine.threads import choose_processes, choose_workers
 from crosstask.engine.training import train as train_experiment
 from crosstask.evaluation.evaluate import evaluate_constants
 from crosstask.evaluation.extras import Extras
 from crosstask.evaluation.sliding_window import SlidingWindow
+from crosstask.media.progress import QUIET, Progress
 from crosstask.plugins.trust import Trust
 from crosstask.recipes.options import parse_size
 from crosstask.recipes.reopen import begin, open_run
@@ -127,6 +128,7 @@ def score(
     nms: bool = False,
     camera_height: float | None = None,
     submission: Path | str | None = None,
+    progress: Progress = QUIET,
 ) -> dict[str, float]:
     """The metrics of an experiment's network as it is, those of the trivial predictors beside them.
 
@@ -138,7 +140,9 @@ def score(
         batch_size: the experiment's own if left out.
         flip: average with the mirrored images.
         window: (height, width) or "HEIGHTxWIDTH": images at full size through overlapping windows.
-        boundaries, nms, camera_height, submission: see `crosstask.evaluation.extras.Extras`.
+        boundaries, nms, camera_height, submission: see `crosstask.evaluation.extras.Extras`; boundaries
+            are matched in as many processes as there are cores.
+        progress: told how many images are scored.
     """
     hardware = choose(device, precision)
     val = experiment.scored_data()
@@ -156,6 +160,7 @@ def score(
         nms=nms,
         camera_height=camera_height,
         submission=submission,
+        processes=choose_processes("auto", len(val), worth=4),
     )
     with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
         metrics = experiment.regime.final_metrics(
@@ -166,8 +171,10 @@ def score(
             flip=flip,
             listener=extras,
             wrap=wrap,
+            progress=lambda batches: progress.each(batches, len(batches), "evaluate"),
         )
-    metrics |= extras.compute()
+    metrics |= extras.compute(progress)
     train_set = experiment.train_data()
-    metrics |= evaluate_constants(experiment.tasks, train_set, val)
+    with progress.during("score the trivial predictors"):
+        metrics |= evaluate_constants(experiment.tasks, train_set, val)
     return metrics | experiment.regime.trivial_metrics(train_set, val) | experiment.scored

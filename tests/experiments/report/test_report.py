@@ -1,7 +1,9 @@
 """The report of a tiny trained run: complete, right, and closed to the outside."""
 
 import json
+import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,8 +12,8 @@ import torch
 
 from crosstask.cli import main
 from crosstask.engine.runs import Run
-from crosstask.experiments.report.collect import RunFacts, collect
-from crosstask.experiments.report.page import _section, page, show
+from crosstask.experiments.report.collect import RunFacts, Sample, collect, rankings
+from crosstask.experiments.report.page import _curves, _section, page, show
 from crosstask.tasks import Depth, Normals, Segmentation
 
 LOSS = {t: {s: None if s == t else 1.5 for s in ("segmentation", "depth", "normals", "edges")} for t in ("segmentation", "depth", "normals", "edges")}  # fmt: skip
@@ -92,8 +94,59 @@ def test_its_pass_gives_the_numbers_of_the_run(run: Path) -> None:
 
 def test_several_runs_have_a_table(run: Path) -> None:
     facts = collect(run, shown=0)
-    text = page([facts, facts], "1.0")
-    assert "All runs" in text and text.count("<h2") == 2 and "<img" not in text
+    text = page([facts, facts, facts], "1.0")
+    assert "All runs" in text and text.count("<h2") == 3 and "<img" not in text
+    pair = page([facts, replace(facts, name="other", tasks=facts.tasks[:2])], "1.0")
+    reader = Reader()
+    reader.feed(pair)
+    assert reader.open == [] and pair.count("<h2") == 2
+    assert pair.count("<h3>Results</h3>") == 1  # the numbers of both in one table
+    assert "<th class=n>first&lt;run&gt;</th><th class=n>other</th>" in pair
+    assert pair.count("normals: angular error") == 1  # the other has no normals
+
+
+def test_the_worst_classes_first(run: Path) -> None:
+    facts = collect(run, shown=0)
+    names = facts.details["segmentation"]["classes"]
+    facts.metrics |= {f"segmentation/iou/{name}": 0.5 for name in names}
+    facts.metrics |= {f"segmentation/iou/{names[3]}": 0.1, f"segmentation/iou/{names[0]}": math.nan}
+
+    def order(worst_first: bool) -> list[str]:
+        text = page([facts], "1.0", worst_first)
+        bars = text[text.index("IoU</figcaption>") :]
+        bars = bars[: bars.index("</svg>")]
+        return [n for n in re.findall(r'text-anchor="end">([^<]+)<', bars) if n in names]
+
+    assert order(False) == list(names)
+    assert order(True) == [names[3], *[n for n in names if n not in (names[0], names[3])], names[0]]
+
+
+def test_a_step_without_a_label_is_a_gap() -> None:
+    losses = {"train/loss/depth": [(10, 0.5), (20, 0.0), (30, 0.4), (40, 0.3)]}
+    text = _curves(RunFacts("run", {}, {}, {}, losses))
+    assert text.count("<polyline") == 2 and "a gap" in text
+    (line,) = [p for p in re.findall(r'points="([^"]+)"', text) if " " in p]
+    assert len(line.split()) == 2  # the last two; the first stands alone
+    zero = {"val/score": [(10, 0.5), (20, 0.0), (30, 0.4)]}  # a score of 0 is a number
+    assert _curves(RunFacts("run", {}, {}, {}, zero)).count("<polyline") == 1
+
+
+def test_best_and_worst_are_among_samples_with_the_label() -> None:
+    scores = [{"a": 0.9, "b": 0.1}, {"a": 0.5}, {"b": 0.7}, {}]
+    samples = [Sample(k, str(k), math.nan, scores=s) for k, s in enumerate(scores)]
+    found = rankings(samples, ["a", "b"])
+    assert [[(s.index, s.task, s.score) for s in group] for group in found] == [
+        [(0, "a", 0.9), (1, "a", 0.5)],
+        [(2, "b", 0.7), (0, "b", 0.1)],
+    ]
+    (whole,) = rankings(samples[:1] + samples[3:], ["a", "b"])  # none is labelled in part
+    assert [(s.index, s.task, s.score) for s in whole] == [(0, "", 0.5)]
+
+
+def test_numbers_do_not_wrap() -> None:
+    text = page([RunFacts("run", {"steps": 3}, {}, {"score": 0.5}, {})], "1.0")
+    assert "td.n, .v { white-space: nowrap; }" in text and "<td class=n>50.0 %</td>" in text
+    assert "<td class=t>3</td>" in text  # options may be long
 
 
 def test_units() -> None:

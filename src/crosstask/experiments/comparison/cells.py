@@ -115,7 +115,7 @@ def _places(table: ComparisonTable, values: Mapping[int, float], higher: bool) -
     for index, value in values.items():
         if table.rows[index].encoder != "-":
             groups.setdefault(table.set_of(table.rows[index]), {})[index] = value
-    found = {}
+    found: dict[int, int] = {}
     for group in groups.values():
         if len(group) < 2:
             continue

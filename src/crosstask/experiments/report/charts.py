@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 Points = Sequence[tuple[float, float]]
-BLUE, GREY, ORANGE = "#2f5fa8", "#9aa1ad", "#d9822b"
+BLUE, GREY, ORANGE, GREEN = "#2f5fa8", "#9aa1ad", "#d9822b", "#2e8b57"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 12, 40
 
 
@@ -138,21 +138,25 @@ class Chart:
         )
 
 
-def curve(points: Points, y_title: str, level: float | None = None) -> str:
-    """One measured quantity over training steps, with a trivial predictor's level."""
-    known = [y for _, y in points if math.isfinite(y)]
+def curve(points: Points, y_title: str, level: float | None = None, beside: Points = ()) -> str:
+    """One measured quantity over training steps, with a trivial predictor's level.
+
+    Args:
+        beside: the same of another run, in green.
+    """
+    known = [y for _, y in (*points, *beside) if math.isfinite(y)]
     if not known:
         return ""
     shown = [*known, *([level] if level is not None and math.isfinite(level) else [])]
     low, high = min(shown), max(shown)
     low = 0.0 if 0 <= low < 0.5 * high else low
-    steps = [x for x, _ in points]
+    steps = [x for x, _ in (*points, *beside)]
     room = (high - low or abs(high) or 1.0) * 0.06
     start = min(steps) if len(steps) > 1 else 0
     chart = Chart((start, max(steps)), (low, high + room), "step", y_title)
     if level is not None and math.isfinite(level):
         chart.level(level, "trivial predictor")
-    return chart.line(points).svg()
+    return chart.line(points).line(beside, GREEN).svg()
 
 
 def class_bars(values: Mapping[str, float], colors: Mapping[str, str]) -> str:

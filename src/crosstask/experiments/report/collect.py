@@ -3,8 +3,8 @@
 import base64
 import io
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from crosstask.drawing import panels
 from crosstask.engine.runs import Run, read_json
 from crosstask.evaluation.evaluate import Evaluator, to_device
 from crosstask.experiments.comparison.knockout import exchanges_of
+from crosstask.media.progress import QUIET, Progress
 from crosstask.metrics.metric import TaskMetric
 from crosstask.plugins.trust import Trust
 from crosstask.recipes.reopen import open_run
@@ -26,12 +27,21 @@ Directions = dict[str, dict[str, float]]
 
 @dataclass
 class Sample:
-    """A validation image: its score in [0,1] and, where it is shown, a JPEG as a data address."""
+    """A validation image.
+
+    Attributes:
+        score: in [0,1], the mean over the tasks that count.
+        image: a JPEG as a data address, where it is shown.
+        task: the one that counts; empty for all of them.
+        scores: of each task with a label.
+    """
 
     index: int
     name: str
     score: float
     image: str = ""
+    task: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -61,12 +71,14 @@ def collect(
     device: torch.device | str = "cpu",
     shown: int = 2,
     trust: Trust = False,
+    progress: Progress = QUIET,
 ) -> RunFacts:
     """Reads a run directory and evaluates its checkpoint once, image by image.
 
     Args:
         root: where the dataset lies now, if not where it was in training.
-        shown: best and worst images to show.
+        shown: best and worst images to show; of partly labelled data of each task.
+        progress: told how many images are evaluated.
         trust: which Python files that the run names may run, see `crosstask.plugins.trust`.
 
     Raises:
@@ -88,7 +100,7 @@ def collect(
     facts.tasks = tuple(experiment.tasks)
     facts.parameters = sum(p.numel() for p in network.parameters())
     facts.alphas = _alphas(network)
-    _evaluate(facts, network, experiment.scored_data(), device, shown)
+    _evaluate(facts, network, experiment.scored_data(), device, shown, progress)
     return facts
 
 
@@ -110,24 +122,51 @@ def _alphas(network: nn.Module) -> Directions:
 
 @torch.no_grad()
 def _evaluate(
-    facts: RunFacts, network: nn.Module, dataset: Any, device: torch.device | str, shown: int
+    facts: RunFacts,
+    network: nn.Module,
+    dataset: Any,
+    device: torch.device | str,
+    shown: int,
+    progress: Progress,
 ) -> None:
     evaluator = Evaluator(facts.tasks).to(device)
     samples = []
-    for index in range(len(dataset)):
+    total = len(dataset)
+    for index in progress.each(range(total), total, f"evaluate {facts.name}"):
         batch = _batch(dataset[index], device)
         predictions = evaluator.update(network(batch["image"]), batch)
-        samples.append(Sample(index, str(batch["name"]), _score(facts.tasks, predictions, batch)))
+        scores = _scores(facts.tasks, predictions, batch)
+        samples.append(Sample(index, str(batch["name"]), math.nan, scores=scores))
     facts.metrics = facts.metrics or evaluator.compute()
     for task in facts.tasks:
         facts.details[task.name] = cast(TaskMetric, evaluator.metrics[task.name]).details()
-    ranked = sorted((s for s in samples if math.isfinite(s.score)), key=lambda s: -s.score)
-    facts.best = ranked[:shown]
-    facts.worst = ranked[len(facts.best) :][-shown:][::-1] if shown else []
+    for ranked in rankings(samples, [task.name for task in facts.tasks]):
+        best = ranked[:shown]
+        facts.best += best
+        facts.worst += ranked[len(best) :][-shown:][::-1] if shown else []
     for sample in (*facts.best, *facts.worst):
         batch = _batch(dataset[sample.index], device)
         predictions = Evaluator(facts.tasks).to(device).update(network(batch["image"]), batch)
         sample.image = _image(facts.tasks, batch, predictions)
+
+
+def rankings(samples: Sequence[Sample], tasks: Sequence[str]) -> list[list[Sample]]:
+    """Samples from best to worst, only such as have the labels that the score is of.
+
+    Where every sample has every label: one ranking, by the mean over the tasks. Of partly labelled data:
+    one a task, as means over different tasks cannot be compared.
+    """
+    labelled = [sample for sample in samples if sample.scores]
+    whole = all(set(sample.scores) == set(tasks) for sample in labelled)
+    groups: list[list[Sample]]
+    if whole:
+        groups = [[replace(s, score=sum(s.scores.values()) / len(tasks)) for s in labelled]]
+    else:
+        groups = [
+            [replace(s, score=s.scores[t], task=t) for s in labelled if t in s.scores]
+            for t in tasks
+        ]
+    return [sorted(group, key=lambda sample: -sample.score) for group in groups]
 
 
 def _batch(sample: Mapping[str, Any], device: torch.device | str) -> dict[str, Any]:
@@ -135,16 +174,18 @@ def _batch(sample: Mapping[str, Any], device: torch.device | str) -> dict[str, A
     return to_device(ready, device)
 
 
-def _score(tasks: tuple[Task, ...], predictions: Mapping[str, Any], batch: Any) -> float:
-    """The mean over the tasks of this one image's score; tasks without labels are left out."""
-    scores = []
+def _scores(
+    tasks: tuple[Task, ...], predictions: Mapping[str, Any], batch: Any
+) -> dict[str, float]:
+    """{task: this one image's score}; tasks without labels are left out."""
+    scores = {}
     for task in tasks:
         metric = task.metric()
         metric.update(predictions[task.name].cpu(), batch[task.name].cpu())
         score = task.score({k: float(v) for k, v in metric.compute().items()})
         if math.isfinite(score):
-            scores.append(score)
-    return sum(scores) / len(scores) if scores else math.nan
+            scores[task.name] = score
+    return scores
 
 
 def _image(tasks: tuple[Task, ...], batch: Any, predictions: Any) -> str:

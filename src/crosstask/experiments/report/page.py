@@ -6,7 +6,8 @@ from html import escape
 
 from crosstask.experiments.report import charts
 from crosstask.experiments.report.collect import RunFacts, Sample
-from crosstask.tasks import ClassTable, Measure, Task
+from crosstask.experiments.report.figures import block, exchange_figures, figure, task_figures
+from crosstask.tasks import Measure, Task
 
 STYLE = """
 :root { color-scheme: light; }
@@ -19,6 +20,11 @@ p { margin: 4px 0 10px; max-width: 78ch; } .soft { color: #6a6f7b; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
 th, td { padding: 4px 14px 4px 0; border-bottom: 1px solid #e4e6ea; text-align: left; }
 th { color: #6a6f7b; font-weight: 600; } td.n, th.n { text-align: right; }
+td.n, .v { white-space: nowrap; } td.t { overflow-wrap: anywhere; }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 0 28px; }
+.pair > div { min-width: 0; } .who { display: none; } .a { color: #2f5fa8; } .b { color: #2e8b57; }
+@media (max-width: 800px) { .who { display: block; font-weight: 600; margin: 22px 0 -18px; } .pair { grid-template-columns: 1fr; } body { padding: 16px 16px 40px; }
+  th, td { padding-right: 10px; } }
 .flow { display: flex; flex-wrap: wrap; gap: 10px 26px; align-items: flex-start; }
 figure { margin: 0; } figcaption { font-weight: 600; font-size: 14px; margin-bottom: 2px; }
 svg { display: block; max-width: 100%; height: auto; }
@@ -31,11 +37,19 @@ nav a { margin-right: 16px; } a { color: #2f5fa8; }
 """
 
 
-def page(runs: Sequence[RunFacts], version: str) -> str:
-    """One self-contained HTML document: styles, charts and images are inside."""
+def page(runs: Sequence[RunFacts], version: str, worst_first: bool = False) -> str:
+    """One self-contained HTML document: styles, charts and images are inside.
+
+    Two runs stand side by side, their curves in one chart; of more there is a section each.
+
+    Args:
+        worst_first: classes from the lowest IoU to the highest.
+    """
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     links = "".join(f'<a href="#run{k}">{escape(r.name)}</a>' for k, r in enumerate(runs))
-    sections = "".join(_section(run, k) for k, run in enumerate(runs))
+    sections = "".join(_section(run, k, worst_first) for k, run in enumerate(runs))
+    if len(runs) == 2:
+        sections = _pair(runs[0], runs[1], worst_first)
     overview = f"<nav>{links}</nav>{_comparison(runs)}" if len(runs) > 1 else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -52,22 +66,16 @@ def show(task: Task | None, key: str, value: float | None) -> str:
     return (task.measure(key) if task else Measure()).text(value)
 
 
-def _figure(title: str, body: str) -> str:
-    return f"<figure><figcaption>{escape(title)}</figcaption>{body}</figure>" if body else ""
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "n") -> str:
+    """A table whose first column is names.
 
+    Args:
+        kind: of the other cells: n, numbers that do not wrap, or t, texts that may.
+    """
 
-def _block(title: str, note: str, *figures: str) -> str:
-    shown = "".join(figures)
-    if not shown:
-        return ""
-    text = f'<p class="soft">{note}</p>' if note else ""
-    return f'<h3>{escape(title)}</h3>{text}<div class="flow">{shown}</div>'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(tag: str, cells: Sequence[str]) -> str:
         return "".join(
-            f"<{tag}{' class=n' if k else ''}>{escape(cell)}</{tag}>"
+            f"<{tag}{f' class={kind}' if k else ''}>{escape(cell)}</{tag}>"
             for k, cell in enumerate(cells)
         )
 
@@ -87,205 +95,148 @@ def _comparison(runs: Sequence[RunFacts]) -> str:
     return "<h3>All runs</h3>" + _table(columns, rows)
 
 
-def _section(run: RunFacts, index: int) -> str:
+def _section(run: RunFacts, index: int, worst_first: bool = False) -> str:
+    return (
+        _head(run, index)
+        + _results(run)
+        + _curves(run)
+        + "".join(_parts(run, _tasks_of(run), worst_first).values())
+    )
+
+
+def _tasks_of(*runs: RunFacts) -> list[str]:
+    return list(dict.fromkeys(task.name for run in runs for task in run.tasks))
+
+
+def _pair(one: RunFacts, other: RunFacts, worst_first: bool) -> str:
+    """Two runs side by side, part by part; numbers in one table, curves in one chart."""
+    tasks = _tasks_of(one, other)
+    parts = [_parts(run, tasks, worst_first) for run in (one, other)]
+    halves = [
+        (_head(one, 0, "a"), _head(other, 1, "b")),
+        *((parts[0][key], parts[1][key]) for key in parts[0]),
+    ]
+    rows = [
+        f'<div class="pair"><div>{_whose(one, "a", left)}</div>'
+        f"<div>{_whose(other, 'b', right)}</div></div>"
+        for left, right in halves
+        if left or right
+    ]
+    return rows[0] + _results(one, other) + _curves(one, other) + "".join(rows[1:])
+
+
+def _whose(run: RunFacts, kind: str, part: str) -> str:
+    """The part below the name of its run, which shows where the runs stand one above the other."""
+    if not part or part.startswith("<h2"):
+        return part
+    return f'<p class="who {kind}">{escape(run.name)}</p>{part}'
+
+
+def _head(run: RunFacts, index: int, kind: str = "") -> str:
     config = run.config
     line = [str(config.get(k)) for k in ("recipe", "architecture", "encoder") if config.get(k)]
     steps = config.get("steps") or max((x for c in run.curves.values() for x, _ in c), default=0)
     line += [f"{steps} steps"] if steps else []
     line += [f"{run.parameters / 1e6:.2f} million parameters"] if run.parameters else []
-    parts = [
-        f'<h2 id="run{index}">{escape(run.name)}</h2><p>{escape(" · ".join(line))}</p>',
-        _results(run),
-        _curves(run),
-        *[_task(run, task) for task in run.tasks],
-        _exchange(run),
-        _samples("Best images", run.best),
-        _samples("Worst images", run.worst),
-        _configuration(run),
-    ]
-    return "".join(parts)
+    shown = f'<span class="{kind}">{escape(run.name)}</span>' if kind else escape(run.name)
+    return f'<h2 id="run{index}">{shown}</h2><p>{escape(" · ".join(line))}</p>'
 
 
-def _results(run: RunFacts) -> str:
+def _parts(run: RunFacts, tasks: Sequence[str], worst_first: bool) -> dict[str, str]:
+    """What stands below numbers and curves; empty where a run has no such task."""
+    own = {task.name: task for task in run.tasks}
+    return {
+        **{f"task {t}": task_figures(run, own[t], worst_first) if t in own else "" for t in tasks},
+        "exchange": exchange_figures(run),
+        "best": _samples("Best images", run.best),
+        "worst": _samples("Worst images", run.worst),
+        "configuration": _configuration(run),
+    }
+
+
+def _results(*runs: RunFacts) -> str:
+    run = runs[0]
+    tasks = {task.name: task for r in runs for task in r.tasks}
     rows = []
-    for task in run.tasks:
-        prefix = f"{task.name}/"
-        for key, value in run.metrics.items():
-            short = key.removeprefix(prefix)
-            if not key.startswith(prefix) or short.startswith("iou/"):
-                continue
-            label = f"{task.name} {short.replace('_', ' ').replace('/', ', ')}"
-            trivial = run.metrics.get(f"trivial/{key}")
-            rows.append([label, show(task, short, value), show(task, short, trivial)])
-    score, trivial = run.metrics.get("score"), run.metrics.get("trivial/score")
-    rows.append(["score", show(None, "score", score), show(None, "score", trivial)])
+    for key in dict.fromkeys(key for r in runs for key in r.metrics):
+        name, _, short = key.partition("/")
+        if name in tasks and short and not short.startswith("iou/"):
+            label = f"{name} {short.replace('_', ' ').replace('/', ', ')}"
+            values = [*(r.metrics.get(key) for r in runs), _trivial(runs, key)]
+            rows.append([label, *(show(tasks[name], short, value) for value in values)])
+    places = {name: place for place, name in enumerate(tasks)}
+    rows.sort(key=lambda row: places[row[0].partition(" ")[0]])
+    values = [*(r.metrics.get("score") for r in runs), _trivial(runs, "score")]
+    rows.append(["score", *(show(None, "score", value) for value in values)])
     note = (
         '<p class="soft">The trivial predictor answers the most frequent class, and the mean of each '
         "pixel for other tasks, whatever the image."
         + (f" Scored checkpoint: {run.rule}." if run.rule else "")
         + "</p>"
     )
-    return "<h3>Results</h3>" + note + _table(["metric", "this run", "trivial predictor"], rows)
+    names = [r.name for r in runs] if len(runs) > 1 else ["this run"]
+    return "<h3>Results</h3>" + note + _table(["metric", *names, "trivial predictor"], rows)
 
 
-def _curves(run: RunFacts) -> str:
+def _trivial(runs: Sequence[RunFacts], key: str) -> float | None:
+    found = (run.metrics.get(f"trivial/{key}") for run in runs)
+    return next((value for value in found if value is not None), None)
+
+
+def _curves(*runs: RunFacts) -> str:
+    def drawn(key: str, axis: str, level: float | None = None) -> str:
+        lines = [_with_gaps(key, run.curves.get(key, [])) for run in runs]
+        return charts.curve(lines[0], axis, level, *lines[1:]) if any(lines) else ""
+
     losses = [
-        _figure(name.removeprefix("train/"), charts.curve(points, "loss"))
-        for name, points in run.curves.items()
+        figure(name.removeprefix("train/"), drawn(name, "loss"))
+        for name in dict.fromkeys(name for run in runs for name in run.curves)
         if name.startswith("train/loss/")
     ]
     scores = []
-    for task in run.tasks:
-        key = f"{task.name}/{task.headline}"
-        points = run.curves.get(f"val/{key}", [])
-        level = run.metrics.get(f"trivial/{key}")
-        if points:
-            title = f"{task.name} {task.headline}"
-            axis = task.headline + task.measure(task.headline).axis
-            scores.append(_figure(title, charts.curve(points, axis, level)))
-    points = run.curves.get("val/score", [])
-    if points:
-        level = run.metrics.get("trivial/score")
-        scores.append(_figure("score", charts.curve(points, "score", level)))
-    return _block("Validation while training", "", *scores) + _block(
-        "Training losses", "Means since the row before, unweighted.", *losses
+    for task in {task.name: task for run in runs for task in run.tasks}.values():
+        key, axis = f"{task.name}/{task.headline}", task.headline
+        body = drawn(f"val/{key}", axis + task.measure(axis).axis, _trivial(runs, key))
+        scores.append(figure(f"{task.name} {axis}", body))
+    scores.append(figure("score", drawn("val/score", "score", _trivial(runs, "score"))))
+    note = ""
+    if len(runs) == 2:
+        note = " " + ", ".join(
+            f'<span class="{kind}">{color}: {escape(run.name)}</span>'
+            for kind, color, run in zip("ab", ("blue", "green"), runs, strict=True)
+        )
+    return block(
+        "Validation while training",
+        "A point: the score on the whole validation split after that step." + note,
+        *scores,
+    ) + block(
+        "Training losses",
+        "A point: the unweighted loss of one step, the mean over the labelled pixels of its images; a gap: "
+        "a step without a label of the task." + note,
+        *losses,
     )
 
 
-def _task(run: RunFacts, task: Task) -> str:
-    """The figure for which the task's metric has the numbers, see its `details`; none otherwise."""
-    details = run.details.get(task.name, {})
-    if {"confusion", "classes"} <= {*details}:
-        return _confusion(run, task, details)
-    if {"edges", "pixels", "rmse", "abs_rel"} <= {*details}:
-        return _error_by_distance(task, details)
-    if "histogram" in details:
-        return _angles(task, details)
-    if {"recall", "precision"} <= {*details}:
-        return _precision_recall(task, details)
-    return ""
-
-
-_MOST_SHOWN = 60  # classes of a figure
-
-
-def _confusion(run: RunFacts, task: Task, details: dict) -> str:
-    every, rows = details["classes"], details["confusion"]
-    largest = sorted(range(len(every)), key=lambda index: -sum(rows[index]))[:_MOST_SHOWN]
-    kept = sorted(largest)
-    names = [every[index] for index in kept]
-    some = f" (the {len(kept)} largest of {len(every)} classes)" if len(kept) < len(every) else ""
-    prefix = f"{task.name}/iou/"
-    values = {name: run.metrics.get(prefix + name, math.nan) for name in names}
-    table = task.class_table or ClassTable(tuple(every))
-    colors = {
-        name: "#" + "".join(f"{c:02x}" for c in color)
-        for name, color in zip(every, table.colors, strict=True)
-    }
-    shares = []
-    for row in (rows[index] for index in kept):
-        total = sum(row)
-        shares.append([100 * row[index] / total if total else None for index in kept])
-    cell = 44 if len(names) <= 20 else 34
-    return _block(
-        f"{task.name}: classes",
-        "Intersection over union, and what the pixels of each class (row, in percent) were taken "
-        f"for (column){some}.",
-        _figure("IoU", charts.class_bars(values, colors)),
-        _figure(
-            "Confusion",
-            charts.matrix(names, names, shares, "{:.0f}", cell=cell, top=100.0, least=0.5),
-        ),
-    )
-
-
-def _error_by_distance(task: Task, details: dict) -> str:
-    edges, pixels = details["edges"], details["pixels"]
-    used = [k for k, count in enumerate(pixels) if count]
-    if not used:
-        return ""
-    first, last = used[0], used[-1] + 1
-    edges, total = edges[first : last + 1], sum(pixels)
-    figures = []
-    for title, y_title, values in (
-        ("Root mean square error", "RMSE (m)", details["rmse"][first:last]),
-        ("Relative error", "|error| / depth", details["abs_rel"][first:last]),
-        ("Where the pixels are", "share (%)", [100 * n / total for n in pixels[first:last]]),
-    ):
-        top = max(v for v in values if v is not None) * 1.06
-        x = (edges[0], edges[-1])
-        chart = charts.Chart(x, (0.0, top), "true distance (m)", y_title, log_x=True)
-        figures.append(_figure(title, chart.bars(edges, values).svg()))
-    return _block(f"{task.name}: error by distance", "", *figures)
-
-
-def _angles(task: Task, details: dict) -> str:
-    counts = details["histogram"]
-    total = sum(counts)
-    if not total:
-        return ""
-    shares = [100 * n / total for n in counts]
-    steps, running = [(0.0, 0.0)], 0.0
-    for degree, share in enumerate(shares):
-        running += share
-        steps.append((degree + 1.0, running))
-    shown = 90
-    bars = charts.Chart((0, shown), (0, max(shares) * 1.06), "angle to the truth (°)", "pixels (%)")
-    curve = charts.Chart((0, shown), (0, 100), "angle to the truth (°)", "pixels within (%)")
-    return _block(
-        f"{task.name}: angular error",
-        f"Up to {shown}°; {sum(shares[shown:]):.1f} % of the pixels are farther off.",
-        _figure("Histogram", bars.bars(list(range(shown + 1)), shares[:shown]).svg()),
-        _figure("Share within an angle", curve.line(steps[: shown + 1]).svg()),
-    )
-
-
-def _precision_recall(task: Task, details: dict) -> str:
-    pairs = [
-        (r, p)
-        for r, p in zip(details["recall"], details["precision"], strict=True)
-        if r is not None and p is not None
-    ]
-    if not pairs:
-        return ""
-    chart = charts.Chart((0, 1), (0, 1), "recall", "precision", width=360, height=300)
-    for f in (0.2, 0.4, 0.6, 0.8):  # lines of equal F1
-        start = f / (2 - f)  # precision 1
-        recalls = [start * (1 / start) ** (k / 60) for k in range(61)]
-        line = [(r, f * r / (2 * r - f)) for r in recalls]
-        chart.line(line, charts.GREY, dashed=True)
-    note = "One point a threshold of the probability; grey lines have equal F1 (0.2 to 0.8)."
-    body = chart.line(sorted(pairs)).svg()
-    return _block(
-        f"{task.name}: precision and recall", note, _figure("Precision over recall", body)
-    )
-
-
-def _exchange(run: RunFacts) -> str:
-    names = [task.name for task in run.tasks]
-    figures, note = [], "Rows read, columns are read."
-    if run.alphas:
-        values = [[run.alphas.get(t, {}).get(s) for s in names] for t in names]
-        body = charts.matrix(names, names, values, "{:.3f}", cell=84)
-        figures.append(_figure("Learned alpha of the attention, mean size", body))
-    if run.knockout:
-        names = list(run.knockout["tasks"])
-        loss = [[run.knockout["loss"][t].get(s) for s in names] for t in names]
-        body = charts.matrix(names, names, loss, "{:+.2f}", signed=True, cell=84)
-        figures.append(_figure("Loss of the row's task when the column is cut (%)", body))
-        note += " Blue: the column's task helps."
-    return _block("Between the tasks", note, *figures)
+def _with_gaps(name: str, points: charts.Points) -> charts.Points:
+    """Losses that are exactly 0, as where a step has no label of the task, are no numbers."""
+    if not name.startswith("train/loss/"):
+        return points
+    return [(step, value or math.nan) for step, value in points]
 
 
 def _samples(title: str, samples: Sequence[Sample]) -> str:
     if not samples:
         return ""
     body = "".join(
-        f"<figure><figcaption>{escape(s.name)}: score {100 * s.score:.1f} %</figcaption>"
+        f"<figure><figcaption>{escape(s.name)}: {escape(s.task)} score "
+        f'<span class="v">{100 * s.score:.1f} %</span></figcaption>'
         f'<img alt="{escape(s.name)}" src="{s.image}"></figure>'
         for s in samples
     )
-    return f'<h3>{escape(title)}</h3><div class="flow">{body}</div>'
+    note = "By the mean score over the tasks of each image; only images with the labels of all of them."
+    if samples[0].task:
+        note = "By the score of each image in the named task; only images with its label."
+    return f'<h3>{escape(title)}</h3><p class="soft">{note}</p><div class="flow">{body}</div>'
 
 
 def _configuration(run: RunFacts) -> str:
@@ -295,7 +246,7 @@ def _configuration(run: RunFacts) -> str:
         return [(prefix, "–" if value is None else str(value))]
 
     tables = [
-        f"<details{opened}><summary>{title}</summary>{_table(['name', 'value'], flat(content))}</details>"
+        f"<details{opened}><summary>{title}</summary>{_table(['name', 'value'], flat(content), 't')}</details>"
         for title, content, opened in (
             ("Options of the recipe", run.config, ""),
             ("Versions, machine, data", run.environment, ""),
