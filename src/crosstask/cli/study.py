@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     rest = [word for word in rest if word != "--quick"]
     usual = {"optimizer": study.optimizer, "difficulty": "hard", **study.defaults}
     usual |= QUICK if quick else {}
-    settings, options, given = _read(study.recipe(dataset), rest, usual)
+    settings, options, given = _read(study.recipe(dataset), argv[0], rest, usual)
 
     from crosstask.experiments.studies import running  # loads torch, which help does without
     from crosstask.experiments.studies.study import Setting
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     output = settings.output or Path("runs") / folder
 
     def resolve(recipe: str) -> dict[str, Any]:
-        return _read(recipe, rest, usual)[1]
+        return _read(recipe, argv[0], rest, usual)[1]
 
     planned = running.plan(runs, output, resolve)
     running.check_tasks(planned)
@@ -94,7 +94,7 @@ def main(argv: list[str]) -> int:
 
 
 def _read(
-    recipe: str, rest: list[str], usual: Mapping[str, Any]
+    recipe: str, name: str, rest: list[str], usual: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any], list[str]]:
     """(the study's own settings, the recipe's options, names of those that were given)."""
     _, parser, names = recipe_parser(recipe, "study")
@@ -138,7 +138,7 @@ def _read(
     parser.set_defaults({k: v for k, v in usual.items() if k in names})
     add_trust(parser)
     namespace = parser.read(rest)
-    options = checked_options(split_options(namespace, names), rest, namespace)
+    options = checked_options(split_options(namespace, names), [name, *rest], namespace)
     left_alone = parser.get_defaults()
     flags = [arg.partition("=")[0] for arg in rest if arg.startswith("--")]
     written = [flag.removeprefix("--").replace("-", "_") for flag in flags]

@@ -140,7 +140,8 @@ def baseline_of(
 
 def fill_deltas(row: Row, baseline: Metrics, sets: Sequence[tuple[str, ...]]) -> None:
     """Full and partial deltas: every task set that both the row and the baseline cover."""
-    own = [task.name for task in row.tasks if _headline(task) in baseline]
+    # A relative change from 0 is not defined.
+    own = [task.name for task in row.tasks if baseline.get(_headline(task))]
     for wanted in sets:
         if any(name not in own for name in wanted):
             continue
