@@ -28,6 +28,7 @@ FLOORS = (
     ("recipes", "predict"),
     ("experiments", "deploy", "web"),
     ("cli",),
+    ("notebooks",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 WITHOUT_LIGHTNING = ("geometry", "losses", "metrics", "tasks", "models", "media", "drawing", "data", "evaluation",

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("crosstask.cli.report", "one HTML page about runs, with curves and images"),
     "serve": ("crosstask.cli.serve", "a web page: drop an image, click, turn it in 3-D"),
     "data": ("crosstask.cli.data", "list, check, preview, stats, prepare datasets"),
+    "notebook": ("crosstask.cli.notebook", "copy the example notebooks beside you"),
     "recipes": ("crosstask.cli.recipes", "list recipes"),
     "models": ("crosstask.cli.models", "list architectures"),
     "doctor": ("crosstask.cli.doctor", "what is wrong with this machine, and what to do"),

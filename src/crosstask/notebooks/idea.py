@@ -42,7 +42,8 @@ class PeakMetric(TaskMetric):
         ours, theirs = peaks(prediction), peaks(target)
         around = 2 * self.radius + 1
         near_ours, near_theirs = (
-            F.max_pool2d(p.float(), around, stride=1, padding=self.radius) > 0 for p in (ours, theirs)
+            F.max_pool2d(p.float(), around, stride=1, padding=self.radius) > 0
+            for p in (ours, theirs)
         )
         self.right += (ours & near_theirs).sum()
         self.predicted += ours.sum()
@@ -51,7 +52,9 @@ class PeakMetric(TaskMetric):
 
     def compute(self):
         precision, recall = ratio(self.right, self.predicted), ratio(self.found, self.true)
-        f1 = ratio(2 * self.right * self.found, self.right * self.true + self.found * self.predicted)
+        f1 = ratio(
+            2 * self.right * self.found, self.right * self.true + self.found * self.predicted
+        )
         return {"f1": f1.nan_to_num(), "precision": precision, "recall": recall}
 
     def details(self):
@@ -160,7 +163,9 @@ def draw(root, numbers=(("train", 200), ("val", 40)), size=(64, 96)):
                 turn, sides = random.uniform(0, np.pi), random.uniform((14, 20), (24, 34))
                 across = np.array([np.cos(turn), np.sin(turn)]) * sides[0] / 2
                 along = np.array([-np.sin(turn), np.cos(turn)]) * sides[1] / 2
-                ring = [middle + a * across + b * along for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+                ring = [
+                    middle + a * across + b * along for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+                ]
                 card = Image.new("L", size[::-1], 0)
                 ImageDraw.Draw(card).polygon([tuple(corner) for corner in ring], fill=1)
                 shade[np.array(card) > 0] = random.uniform(110, 230)
@@ -169,7 +174,9 @@ def draw(root, numbers=(("train", 200), ("val", 40)), size=(64, 96)):
                     c for c in ring if 0 <= c[0] < size[1] and 0 <= c[1] < size[0]
                 ]
             noisy = shade[..., None] + random.normal(0, 10, (*size, 3))
-            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{split}{index:03d}.png")
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(
+                folder / f"{split}{index:03d}.png"
+            )
             labels.save(folder / f"{split}{index:03d}_labels.png")
             lines = "\n".join(f"{x:.1f} {y:.1f}" for x, y in corners)
             (folder / f"{split}{index:03d}.txt").write_text(lines)
@@ -224,7 +231,9 @@ def rows(setting):
     ]
 
 
-IDEA = Study(name="idea", rows=rows, regime="idea.py:cards", baseline="no exchange", optimizer="matched")
+IDEA = Study(
+    name="idea", rows=rows, regime="idea.py:cards", baseline="no exchange", optimizer="matched"
+)
 
 if __name__ == "__main__":
     draw("cards")
