@@ -351,6 +351,14 @@ def test_the_baseline_is_the_row_that_is_shown(tmp_path: Path) -> None:
     assert any("left out: 1, 2" in note for note in table.notes)
 
 
+def test_a_baseline_of_zero_has_no_gain_and_does_not_end_the_table(tmp_path: Path) -> None:
+    """As after two steps of a quick try: no right prediction at all."""
+    single_tasks(tmp_path, {S: 0.0, D: 2.0})
+    make_run(tmp_path / "a", "densemtl", {S: 0.1, D: 1.0})
+    *_, row = make_table([tmp_path], cost=False).rows
+    assert "S-D" not in row.deltas and row.metrics[0]["segmentation/miou"] == 0.1
+
+
 def test_any_row_may_be_the_baseline(tmp_path: Path) -> None:
     for row, miou in (("source", 0.2), ("ours", 0.3)):
         make_run(tmp_path / row, "densemtl", {S: miou, D: 2.0}, row=row, method=row)
