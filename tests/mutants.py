@@ -56,13 +56,15 @@ def copy_tree(place: Path) -> Path:
     return place
 
 
-def run_tests(tree: Path, tests: tuple[str, ...]) -> int:
-    """pytest's exit code over some tests of a tree."""
+def run_tests(tree: Path, tests: tuple[str, ...], told: bool = False) -> int:
+    """pytest's exit code over some tests of a tree; the end of what it says where that is `told`."""
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     environment |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
     names = [f"tests/{name}" for name in tests]
     result = subprocess.run([*command, *names], cwd=tree, env=environment, capture_output=True)
+    if told:
+        sys.stdout.write(result.stdout.decode()[-3000:])
     return result.returncode
 
 
@@ -87,7 +89,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         tree = copy_tree(Path(folder))
         tests = tuple(dict.fromkeys(name for mutant in mutants for name in mutant.tests))
-        if run_tests(tree, tests) != 0:
+        if run_tests(tree, tests, told=True) != 0:
             print("the tests fail on the sources as they are; mend that first")
             return 1
         alive = 0
