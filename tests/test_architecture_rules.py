@@ -32,7 +32,8 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 WITHOUT_LIGHTNING = ("geometry", "losses", "metrics", "tasks", "models", "media", "drawing", "data", "evaluation",
-                     "predict", "deploy", "plugins", "engine/checkpoints", "engine/runs", "engine/hardware")  # fmt: skip
+                     "predict", "deploy", "plugins", "engine/checkpoints", "engine/places",
+                     "engine/rebuilding", "engine/weights", "engine/runs", "engine/metrics_file", "engine/hardware")  # fmt: skip
 
 
 def room_of(path: Path) -> str:
@@ -145,6 +146,35 @@ def test_no_forbidden_names() -> None:
     assert not [p for p in FILES if p.stem in bad or p.stem.startswith("base_")]
 
 
+MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 450, 75
+
+
+def test_no_file_is_long() -> None:
+    """A file holds one idea."""
+    lines = {path: path.read_text().count("\n") for path in FILES}
+    assert not [f"{p}: {n}" for p, n in lines.items() if n > MOST_LINES_OF_A_FILE]
+
+
+def lengths(path: Path) -> Iterator[tuple[int, str]]:
+    """(lines, name) of every function, its docstring and decorators apart."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            docstring = ast.get_docstring(node) is not None
+            told = (first.end_lineno or 0) - first.lineno + 1 if docstring else 0
+            yield (node.end_lineno or 0) - node.lineno + 1 - told, node.name
+
+
+def test_no_function_is_long() -> None:
+    """With its signature and without its docstring."""
+    assert not [
+        f"{path.relative_to(PACKAGE)}: {name} has {number} lines"
+        for path in FILES
+        for number, name in lengths(path)
+        if number > MOST_LINES_OF_A_FUNCTION
+    ]
+
+
 def test_nothing_is_moved_to_a_gpu_by_hand() -> None:
     assert not [p.name for p in FILES if ".cuda()" in p.read_text()]
 
@@ -228,6 +258,7 @@ def test_attributes_are_declared_rather_than_probed_for() -> None:
 # Written another way: a log that grows, a lock, a note beside a failed run, a video's frames on their way.
 _NOT_ATOMIC = {
     ("engine/pace.py", "write_text"),  # a switch of the kernel, no file
+    ("engine/metrics_file.py", "open"),
     ("engine/runs.py", "open"),
     ("engine/storing.py", "open"),  # the trainer's temporary file, see `Checkpoints`
     ("experiments/studies/running.py", "write_text"),

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from crosstask.cli.tables import metrics_table
 from crosstask.drawing.legends import legend
 from crosstask.drawing.panels import panel
-from crosstask.engine import checkpoints
+from crosstask.engine import places, rebuilding
 from crosstask.experiments.comparison import formats, sections
 from crosstask.experiments.comparison.images import Contestant, compare_images
 from crosstask.experiments.comparison.knockout import draw, knockout
@@ -40,7 +40,7 @@ IMAGE = torch.rand(3, 40, 64)
 def model() -> SceneModel:
     torch.manual_seed(0)
     network = create_model("densemtl", TASKS, "resnet10t", pretrained=False, width=0.0625)
-    description = checkpoints.describe(network, TASKS, size=[40, 64])
+    description = rebuilding.describe(network, TASKS, size=[40, 64])
     return SceneModel(network, TASKS, description).eval()
 
 
@@ -101,8 +101,8 @@ def test_model_directory_and_card(model: SceneModel, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path, metrics={"heat/spread": 0.25})
     card = (tmp_path / "README.md").read_text()
     assert "heat" in card and "| heat/spread | 0.2500 |" in card
-    description, _ = checkpoints.find(tmp_path)
-    _, tasks = checkpoints.build(description, trust=True)
+    description, _ = places.find(tmp_path)
+    _, tasks = rebuilding.build(description, trust=True)
     assert [task.to_spec() for task in tasks] == [task.to_spec() for task in TASKS]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from crosstask.cli import bench, main
-from crosstask.deploy import benchmark, variants
+from crosstask.deploy import benchmark, peak_memory, variants
 from crosstask.engine import hardware
 from crosstask.engine.environment import environment
 from crosstask.models import create_model
@@ -202,7 +202,7 @@ def test_memory_of_a_gpu_leaves_out_what_was_there(
     called("reset_peak_memory_stats")
     called("memory_allocated", 1000)
     called("max_memory_allocated", 1234)
-    assert benchmark.peak_memory(lambda: None, device) == 234
+    assert peak_memory.peak_memory(lambda: None, device) == 234
     assert set(calls) == {device} and len(calls) == 5
 
 
@@ -258,7 +258,7 @@ def test_peak_memory_by_hand() -> None:
         del y
         torch.ones(500)  # autograd keeps x, which was there before: 2000 + 0
 
-    assert benchmark.peak_memory(forward, "cpu") == 4004
+    assert peak_memory.peak_memory(forward, "cpu") == 4004
 
     def backward() -> None:
         ((x * x) * 2).sum().backward()
@@ -266,4 +266,4 @@ def test_peak_memory_by_hand() -> None:
     # x * x (4000; nothing keeps it) and its double (4000) are alive together; the backward pass has
     # the gradient of the double (expanded: 4 bytes), twice that (4000), both halves (8000), their
     # sum (4000).
-    assert 12000 <= benchmark.peak_memory(backward, "cpu") <= 16100
+    assert 12000 <= peak_memory.peak_memory(backward, "cpu") <= 16100

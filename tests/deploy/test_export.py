@@ -20,7 +20,7 @@ from crosstask.deploy.export import export
 from crosstask.deploy.graph import Graph
 from crosstask.deploy.interface import ExportError, Interface, output_names
 from crosstask.deploy.metadata import metadata
-from crosstask.engine import checkpoints
+from crosstask.engine import rebuilding
 from crosstask.models import create_model
 from crosstask.predict.model import SceneModel
 from crosstask.tasks import Depth, Saliency, Segmentation, SelfSupervisedDepth, Task
@@ -31,7 +31,7 @@ RELATIVE = 1e-3
 
 def made(tasks: tuple[Task, ...], **facts: object) -> SceneModel:
     network = create_model("multi_task", tasks, encoder="resnet10t", pretrained=False, width=0.0625)
-    return SceneModel(network, tasks, checkpoints.describe(network, tasks, size=[32, 64], **facts))
+    return SceneModel(network, tasks, rebuilding.describe(network, tasks, size=[32, 64], **facts))
 
 
 @pytest.fixture

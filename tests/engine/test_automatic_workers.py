@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from crosstask.engine import threads, training
+from crosstask.engine import run_data, scoring, threads, training
 from crosstask.engine.cores import Cores
 from crosstask.engine.experiment import Experiment
 
@@ -19,13 +19,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of workers of all loaders; none of them is started."""
     numbers: list[int] = []
     for name in ("train_loader", "evaluation_loader"):
-        plain: Callable[..., Any] = getattr(training, name)
+        plain: Callable[..., Any] = getattr(run_data, name)
 
         def noting(*args: Any, plain: Callable[..., Any] = plain, **options: Any) -> Any:
             numbers.append(options["workers"])
             return plain(*args, **options | {"workers": 0})
 
-        monkeypatch.setattr(training, name, noting)
+        monkeypatch.setattr(run_data, name, noting)
     return numbers
 
 
@@ -45,7 +45,7 @@ def test_loaders_get_what_the_cores_allow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pretend(monkeypatch, cores)
-    monkeypatch.setattr(training, "_final_metrics", lambda *_: {"score": 0.0})
+    monkeypatch.setattr(scoring, "_final_metrics", lambda *_: {"score": 0.0})
     training.train(
         experiment(workers=workers, steps=1, val_every=1), tmp_path / "r", config=CONFIG, progress=False, accelerator="cpu"
     )  # fmt: skip
@@ -65,7 +65,7 @@ def test_auto_on_many_cores(monkeypatch: pytest.MonkeyPatch, made: list[int], ex
 
     for device, processes in (("cpu", 1), ("cpu", 2), ("cuda", 1), ("cuda", 4)):
         setting = experiment(workers="auto")
-        data = training.RunData(setting, setting.train_data(), setting.val_data(), 0)
+        data = run_data.RunData(setting, setting.train_data(), setting.val_data(), 0)
         data.trainer = Trainer(device, processes)  # type: ignore[assignment]
         monkeypatch.setattr(data, "_place", dict)
         data.val_dataloader()
@@ -76,7 +76,7 @@ def test_threads_are_the_command_lines_or_stay(
     experiment: Callable[..., Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, 2)
-    monkeypatch.setattr(training, "_final_metrics", lambda *_: {"score": 0.0})
+    monkeypatch.setattr(scoring, "_final_metrics", lambda *_: {"score": 0.0})
     asked: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     short = {"steps": 1, "val_every": 1}

@@ -5,7 +5,8 @@ import torch
 
 import crosstask
 from crosstask.cli.main import main
-from crosstask.engine import box, checkpoints
+from crosstask.engine import box, rebuilding
+from crosstask.engine.checkpoints import ModelFileError
 from crosstask.models import create_model
 from crosstask.predict.inputs import names_model
 from crosstask.predict.model import SceneModel
@@ -18,7 +19,7 @@ def boxed(tmp_path, monkeypatch):
     torch.manual_seed(0)
     network = create_model("multi_task", {"depth": 1}, "test_resnet", False, width=0.0625)
     network(torch.rand(4, 3, 32, 32))  # norm statistics of their own
-    described = checkpoints.describe(network, (Depth(canonical_focal=60.0),), size=[32, 64])
+    described = rebuilding.describe(network, (Depth(canonical_focal=60.0),), size=[32, 64])
     model = SceneModel(network.eval(), (Depth(canonical_focal=60.0),), described)
     monkeypatch.setattr(box, "FOLDER", tmp_path / "zoo")
     model.save_pretrained(tmp_path / "zoo" / "streets", half=True)
@@ -48,7 +49,7 @@ def test_a_path_comes_before_a_model_of_that_name(boxed, tmp_path, monkeypatch):
     assert box.boxed_model("street") is None
     monkeypatch.chdir(tmp_path)
     (tmp_path / "streets").mkdir()
-    with pytest.raises(checkpoints.ModelFileError, match="holds no model"):
+    with pytest.raises(ModelFileError, match="holds no model"):
         crosstask.load("streets")
 
 

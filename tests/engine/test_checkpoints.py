@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from crosstask.engine import checkpoints
+from crosstask.engine import checkpoints, rebuilding
 from crosstask.engine.checkpoints import ModelFileError
 from crosstask.models import create_model
 from crosstask.predict.model import SceneModel, load
@@ -18,7 +18,7 @@ from fakes.scenes import scene_tasks
 def model() -> SceneModel:
     tasks = scene_tasks()
     network = create_model("densemtl", tasks, encoder="resnet10t", pretrained=False, width=0.0625)
-    return SceneModel(network, tasks, checkpoints.describe(network, tasks, size=[32, 64]))
+    return SceneModel(network, tasks, rebuilding.describe(network, tasks, size=[32, 64]))
 
 
 def test_a_model_goes_round(model: SceneModel, tmp_path: Path) -> None:
@@ -69,27 +69,6 @@ def test_tampered_weights(model: SceneModel, tmp_path: Path) -> None:
     file.write_bytes(content[:-8] + b"\x01" * 8)
     with pytest.raises(ModelFileError, match="do not belong together"):
         load(tmp_path)
-
-
-def test_only_an_address_of_the_hub_goes_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistyped path must not be asked for on the network, where anybody could serve it."""
-    import huggingface_hub
-
-    asked = []
-
-    def download(name: str, **options: Any) -> str:
-        asked.append(name)
-        raise OSError("offline")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    with pytest.raises(ModelFileError, match=r"no file or folder runs/typo.*is hf://runs/typo"):
-        load("runs/typo")
-    with pytest.raises(ModelFileError, match="expected hf://owner/model"):
-        load("hf://typo")
-    assert asked == []
-    with pytest.raises(ModelFileError, match="hf://nobody/nothing cannot be downloaded"):
-        load("hf://nobody/nothing")
-    assert asked == ["nobody/nothing"]
 
 
 @pytest.fixture(scope="module")

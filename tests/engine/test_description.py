@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crosstask.data.feeding import Feeding
-from crosstask.engine import checkpoints
+from crosstask.engine import rebuilding
 from crosstask.engine.description import ModelFileError, check_description, read_description
 from crosstask.models import create_model
 from fakes.scenes import scene_tasks
@@ -18,7 +18,7 @@ def good() -> dict[str, Any]:
     tasks = scene_tasks(("segmentation", "depth"))
     network = create_model("densemtl", tasks, encoder="resnet10t", pretrained=False, width=0.0625)
     feeding = Feeding(size=(32, 64), fit="keep", aspects=(1.0, 2.0)).to_spec()
-    described = checkpoints.describe(network, tasks, size=[32, 64], feeding=feeding)
+    described = rebuilding.describe(network, tasks, size=[32, 64], feeding=feeding)
     return json.loads(json.dumps(described))
 
 
@@ -34,7 +34,7 @@ def changed(description: dict[str, Any], place: str, value: Any) -> dict[str, An
 
 def test_what_this_program_writes_passes(good: dict[str, Any]) -> None:
     assert check_description(good) == good
-    checkpoints.build(good)
+    rebuilding.build(good)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_this_program_writes_passes(good: dict[str, Any]) -> None:
 )
 def test_impossible_entries_are_named(good: dict[str, Any], place: str, value: Any) -> None:
     with pytest.raises(ModelFileError, match=r"expected|holds|incomplete or damaged"):
-        checkpoints.build(changed(good, place, value))
+        rebuilding.build(changed(good, place, value))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_entries_that_no_part_knows_are_refused(
     good: dict[str, Any], place: str, value: Any
 ) -> None:
     with pytest.raises(ValueError):
-        checkpoints.build(changed(good, place, value))
+        rebuilding.build(changed(good, place, value))
 
 
 def test_nesting_and_size_are_bounded(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from crosstask.engine import interruption
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.interruption import Stopped, Watch, requeue_job, stopping_at_once
-from crosstask.engine.runs import read_rows
+from crosstask.engine.metrics_file import read_rows
 from crosstask.engine.training import train
 from crosstask.media.files import atomic_path
 from crosstask.regimes.regime import Regime

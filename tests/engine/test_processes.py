@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 
 from crosstask.data.combine.skip import SkipBad
 from crosstask.data.sample import DataError
+from crosstask.engine.metrics_file import read_rows
 from crosstask.engine.processes import ProcessWatch
-from crosstask.engine.runs import read_rows
 from fakes import two_processes
 
 

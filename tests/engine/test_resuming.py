@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from crosstask.engine.experiment import Experiment
+from crosstask.engine.metrics_file import read_rows
 from crosstask.engine.resuming import RunExists, Start, kept_precision, prepare
-from crosstask.engine.runs import Run, RunError, read_rows
+from crosstask.engine.runs import Run, RunError
 from crosstask.engine.training import train
 from crosstask.media.files import write_json
 

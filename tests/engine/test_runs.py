@@ -1,4 +1,4 @@
-"""The run directory: atomic writes, locks, curves."""
+"""The run directory: atomic writes, locks."""
 
 import ast
 import errno
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crosstask.engine import environment
-from crosstask.engine.runs import MetricsFile, Run, RunError, read_rows
+from crosstask.engine.runs import Run, RunError
 from crosstask.media.files import atomic_path, write_json
 
 
@@ -40,37 +40,6 @@ def test_two_processes_cannot_hold_one_run(tmp_path: Path) -> None:
         pass
     with run.lock():
         pass  # released
-
-
-def test_curves_continue_after_a_resume(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    first = MetricsFile(path)
-    for step in (0, 10, 20):
-        first.append(step, {"train/loss": step / 10})
-    resumed = MetricsFile(path, keep_until=10)
-    resumed.append(10, {"train/loss": 99.0})  # already there: not written twice
-    resumed.append(20, {"train/loss": 2.0})
-    assert read_rows(path) == [
-        (0, "train/loss", 0.0),
-        (10, "train/loss", 1.0),
-        (20, "train/loss", 2.0),
-    ]
-    assert Run(tmp_path).curves() == {"train/loss": [(0, 0.0), (10, 1.0), (20, 2.0)]}
-
-
-def test_a_line_cut_by_a_kill_is_dropped_on_resume(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    path.write_text("step,name,value\n0,a,1.0\n10,a,2.")
-    MetricsFile(path, keep_until=100)
-    assert read_rows(path) == [(0, "a", 1.0)]
-
-
-@pytest.mark.parametrize("line", ["x,a,1.0", "1,a", "1,a,much"])
-def test_an_edited_metrics_file_is_named_with_its_line(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "metrics.csv"
-    path.write_text(f"step,name,value\n0,a,1.0\n{line}\n")
-    with pytest.raises(RunError, match="line 3"):
-        read_rows(path)
 
 
 def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
@@ -159,7 +128,7 @@ def test_the_code_version_follows_what_numbers_depend_on(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["recipes/supervised.py", "engine/callbacks.py", "engine/checkpoints.py"]
+    "name", ["recipes/supervised.py", "engine/callbacks/checkpoints.py", "engine/checkpoints.py"]
 )
 def test_the_code_version_knows_how_a_run_is_put_together(tmp_path: Path, name: str) -> None:
     package = tmp_path / "crosstask"
@@ -205,6 +174,7 @@ def test_the_code_version_leaves_out_only_what_shows_numbers_or_words_errors() -
         "engine/environment.py",
         "engine/interruption.py",
         "engine/limits.py",
+        "engine/metrics_file.py",
         "engine/runs.py",
         "engine/storing.py",
         "engine/threads.py",

@@ -1,45 +1,36 @@
 """Training: exact resume, what a run leaves behind, and what happens when things go wrong."""
 
-import io
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock, Mock
 
 import lightning.pytorch as pl
 import pytest
 import torch
-from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from crosstask.data.combine.skip import SkipBad
 from crosstask.data.sample import DataError
-from crosstask.engine import checkpoints
-from crosstask.engine.callbacks import Progress, RunLogger
+from crosstask.engine import checkpoints, places
+from crosstask.engine.callbacks.run_logger import RunLogger
 from crosstask.engine.experiment import Experiment
-from crosstask.engine.hardware import Hardware
-from crosstask.engine.runs import BEST_ON_REPORTED, MetricsFile, Run, RunError, read_rows
-from crosstask.engine.training import (
-    RunData,
-    _gathered,
-    _tell_the_batch,
-    initialise_from,
-    prepare_network,
-    train,
-)
+from crosstask.engine.metrics_file import MetricsFile, read_rows
+from crosstask.engine.run_data import RunData
+from crosstask.engine.runs import BEST_ON_REPORTED, Run, RunError
+from crosstask.engine.training import _gathered, _tell_the_batch, train
 from crosstask.evaluation.evaluate import Evaluator
 from crosstask.media.files import DiskFullError, write_json
 from crosstask.predict.model import load
-from crosstask.regimes.regime import NonFiniteLossError, Regime
+from crosstask.regimes.loss_watch import NonFiniteLossError
+from crosstask.regimes.regime import Regime
 from fakes.scenes import Scenes
 
 Make = Callable[..., Experiment]
@@ -274,21 +265,6 @@ def test_missing_labels_train_the_other_tasks(experiment: Make, tmp_path: Path) 
     assert head
 
 
-def test_taking_over_weights_reports_what_does_not_fit(experiment: Make, tmp_path: Path) -> None:
-    train(experiment(steps=1), tmp_path / "a", config=CONFIG, progress=False)
-    with pytest.warns(UserWarning, match="normals"):
-        made = experiment(
-            tasks=("segmentation", "depth", "normals"), init_from=str(tmp_path / "a"), steps=1
-        )
-    source = weights(tmp_path / "a")
-    name = "network.encoder." + next(
-        k[len("network.encoder.") :]
-        for k in source
-        if k.startswith("network.encoder.") and k.endswith("weight")
-    )
-    assert torch.equal(made.regime.state_dict()[name], source[name])
-
-
 def test_frozen_parts_do_not_move(experiment: Make, tmp_path: Path) -> None:
     made = experiment(freeze="encoder", steps=3)
     before = {k: v.clone() for k, v in made.regime.network.encoder.state_dict().items()}
@@ -339,10 +315,10 @@ def test_the_scored_checkpoint_is_the_last_or_the_best_of_another_split(
         assert ("selection" in env["data"]) == (select == "best")
         state = torch.load(tmp_path / f"{select}/checkpoints/best.ckpt", weights_only=True)
         assert state["global_step"] == 2
-        _, weights = checkpoints.find(tmp_path / select)
+        _, weights = places.find(tmp_path / select)
         scored = Run(tmp_path / select).checkpoint()
         assert scored.stem == select
-        assert all(torch.equal(v, checkpoints.find(scored)[1][k]) for k, v in weights.items())
+        assert all(torch.equal(v, places.find(scored)[1][k]) for k, v in weights.items())
 
 
 def test_a_run_of_before_the_rule_was_scored_by_its_best(experiment: Make, tmp_path: Path) -> None:
@@ -417,24 +393,6 @@ def test_a_losses_row_is_that_of_its_step(
     assert rows == [(at, "train/loss", pytest.approx(seen[at])) for at in (2, 5)]
 
 
-def test_the_bar_looks_at_the_loss_only_where_one_is_logged() -> None:
-    """Looking makes the CPU wait for a GPU."""
-    bar = Progress(steps=9, console=Console(file=io.StringIO()))
-    looks = []
-    for step in range(1, 10):
-        loss = MagicMock()
-        loss.__float__.return_value = float(step)
-        trainer = Mock(spec=pl.Trainer, global_step=step, log_every_n_steps=3, is_global_zero=True)
-        trainer.callback_metrics = {"train/loss": loss}
-        module = Mock(spec=Regime, validation_metrics={"score": 0.1 * step})
-        bar.on_train_batch_end(trainer, module, None, None, 0)
-        if loss.__float__.called:
-            looks.append(step)
-        latest = step if step % 3 == 0 else max(looks)
-        assert bar._facts(module) == f"loss {latest:.2f}  score {0.1 * step:.3f}"
-    assert looks == [1, 3, 6, 9]  # the first step shows that it runs
-
-
 class Listed(Dataset[int]):
     def __len__(self) -> int:
         return 6
@@ -452,73 +410,6 @@ def test_what_was_skipped_is_gathered_on_the_device_of_the_processes(
     assert _gathered(trainer, part) == [part]
     assert asked == [torch.device("cuda:1")]
     assert _gathered(trainer, Listed()) == []
-
-
-COMPILED = """
-import sys
-sys.path.insert(0, {tests!r})
-import torch
-import crosstask.engine.training as training
-from crosstask.recipes.supervised import supervised_experiment
-from fakes.scenes import Scenes, scene_tasks
-torch.set_num_threads(1)
-experiment = supervised_experiment(tasks=scene_tasks(("segmentation", "depth")), train_data=lambda: Scenes(8),
-    val_data=lambda: Scenes(3, offset=100), encoder="resnet10t", pretrained=False, width=0.0625, size="32x64",
-    steps=2, batch_size=2, val_every=2, workers=0, optimizer="matched", balancing="gradnorm")
-network, compile = experiment.regime.network, torch.nn.Module.compile
-torch.nn.Module.compile = lambda self, **k: compile(self, backend="aot_eager", **k)  # no C++ needed
-training.check_compiler = lambda device: None
-training.train(experiment, {run!r}, progress=False, compile=True)
-assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
-assert not any("_orig_mod" in key for key in network.state_dict())
-"""
-
-
-def test_a_compiled_network_trains_and_its_run_loads(tmp_path: Path) -> None:
-    code = COMPILED.format(tests=str(Path(__file__).parents[1]), run=str(tmp_path / "run"))
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
-    prediction = load(tmp_path / "run").predict(torch.rand(3, 32, 64))
-    assert prediction["segmentation"].shape == (32, 64)
-
-
-def test_every_way_in_which_a_compiled_network_is_called_has_its_graph(
-    experiment: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Training and evaluation, with and without gradients and autocast, several sizes of a batch."""
-    graphs, compile = [], torch.nn.Module.compile
-
-    def backend(graph: Any, inputs: Any) -> Any:
-        graphs.append(graph)
-        return graph.forward
-
-    monkeypatch.setattr("crosstask.engine.training.check_compiler", lambda device: None)
-    monkeypatch.setattr(nn.Module, "compile", lambda self, **k: compile(self, backend=backend, **k))
-    regime = experiment().regime
-    regime.network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
-    donated = torch._functorch.config.donated_buffer
-    with torch._dynamo.config.patch(recompile_limit=8):
-        prepare_network(regime, Hardware("cpu", "32"), compile=True, recompute=False)
-        for training, grad, half, count in itertools.product(
-            (False, True), (False, True), (False, True), (1, 2)
-        ):
-            with torch.set_grad_enabled(grad), torch.autocast("cpu", torch.bfloat16, enabled=half):
-                regime.network.train(training)(torch.rand(count, 3, 4, 4))
-    torch._functorch.config.donated_buffer = donated
-    assert len(graphs) > 8
-
-
-def test_compiling_and_recomputing_exclude_each_other(experiment: Make, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="leave out `--recompute` or `--compile`"):
-        train(experiment(), tmp_path / "run", compile=True, recompute=True, progress=False)
-    assert not (tmp_path / "run").exists()
-
-
-def test_no_compiler_is_said(
-    experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(ValueError, match=r"needs a C\+\+ compiler"):
-        train(experiment(), tmp_path / "run", compile=True, accelerator="cpu", progress=False)
 
 
 def test_training_in_bf16(
@@ -540,20 +431,3 @@ def test_training_in_bf16(
     assert json.loads((tmp_path / "run" / "env.json").read_text())["precision"] == "bf16"
     weights = load(tmp_path / "run").network.state_dict().values()
     assert {w.dtype for w in weights if w.is_floating_point()} == {torch.float32}
-
-
-def test_of_another_architecture_the_encoder_alone_is_taken_over_and_told(
-    experiment: Make, tmp_path: Path
-) -> None:
-    options = {"steps": 1, "architecture": "densemtl"}
-    train(experiment(**options), tmp_path / "r", config={**CONFIG, "steps": 1}, progress=False)
-    regime = experiment(architecture="multi_task").regime
-    fitting, own = (len(m.state_dict()) for m in (regime.network.encoder, regime.network))
-    biases = 2  # of the two predictions
-    told = f"encoder only: {fitting + biases} of {own} tensors taken over"
-    with pytest.warns(UserWarning, match=told):
-        initialise_from(regime, tmp_path / "r")
-    same = experiment(architecture="densemtl").regime
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert initialise_from(same, tmp_path / "r") == []

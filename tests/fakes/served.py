@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from crosstask.engine import checkpoints
+from crosstask.engine import rebuilding
 from crosstask.models import create_model
 from crosstask.predict.model import SceneModel
 from crosstask.tasks import Depth, Task
@@ -26,4 +26,4 @@ def tiny_model(
     torch.manual_seed(0)
     tasks = camera_aware_tasks() if tasks is None else tasks
     made = create_model(architecture, tasks, encoder="test_resnet", pretrained=False, width=0.125)
-    return SceneModel(made, tasks, checkpoints.describe(made, tasks, size=[*size])).eval()
+    return SceneModel(made, tasks, rebuilding.describe(made, tasks, size=[*size])).eval()

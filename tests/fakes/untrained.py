@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
+from crosstask.engine.recording import description, trained_range
 from crosstask.engine.runs import Run
-from crosstask.engine.training import description, trained_range
 from crosstask.engine.training_feeding import training_feeding
 from crosstask.media.files import write_json
 from crosstask.recipes.resolving import resolve

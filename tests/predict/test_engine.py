@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from crosstask.cli import main
-from crosstask.engine import checkpoints
+from crosstask.engine import rebuilding
 from crosstask.models import create_model
 from crosstask.predict import engine
 from crosstask.predict.engine import ExportedModel, open_model
@@ -34,7 +34,7 @@ class File:
         network = create_model(
             "multi_task", TASKS, encoder="resnet10t", pretrained=False, width=0.0625
         )
-        description = checkpoints.describe(network, TASKS, size=[32, 64])
+        description = rebuilding.describe(network, TASKS, size=[32, 64])
         self.facts = {"size": "dynamic", "focal": "input", "description": description} | facts
 
     def run(self, images: np.ndarray, focal: float | None) -> dict[str, np.ndarray]:

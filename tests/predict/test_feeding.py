@@ -10,7 +10,7 @@ import crosstask
 from crosstask.cli import main
 from crosstask.data import FolderDataset
 from crosstask.data.transforms import evaluation
-from crosstask.engine.checkpoints import find
+from crosstask.engine.places import find
 from crosstask.engine.runs import Run
 from crosstask.predict.model import SceneModel
 from crosstask.recipes.resolving import resolve

@@ -13,7 +13,7 @@ from crosstask.cli import main
 from crosstask.data import FolderDataset
 from crosstask.data.combine.mixture import Mixture
 from crosstask.data.combine.pairs import DomainPairs
-from crosstask.engine.training import trained_range
+from crosstask.engine.recording import trained_range
 from crosstask.media.images import StoredImage
 from crosstask.predict.model import SceneModel, load
 from crosstask.predict.streams import Settings, batches, predict_images

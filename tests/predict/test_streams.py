@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from crosstask.cli import main
-from crosstask.engine import checkpoints
+from crosstask.engine import rebuilding
 from crosstask.media.video import VideoDefect, load_av, stream_frames, write_video
 from crosstask.models import create_model
 from crosstask.predict.model import SceneModel
@@ -25,7 +25,7 @@ pytest.importorskip("av")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tasks = scene_tasks(("segmentation", "depth"))
     network = create_model("multi_task", tasks, encoder="resnet10t", pretrained=False, width=0.0625)
-    model = SceneModel(network, tasks, checkpoints.describe(network, tasks, size=[32, 64]))
+    model = SceneModel(network, tasks, rebuilding.describe(network, tasks, size=[32, 64]))
     return model.save_pretrained(tmp_path_factory.mktemp("model"))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from crosstask.models import create_model
 from crosstask.predict import attention, views
 from crosstask.predict.attention import AttentionReader, heat_image, spread
-from crosstask.predict.model import Prediction
+from crosstask.predict.prediction import Prediction
 from crosstask.tasks import ClassTable, HumanParts, Saliency, Segmentation
 from crosstask.tasks.normals import describe_normal
 from fakes.scenes import scene_tasks

@@ -9,7 +9,8 @@ import torch
 
 import crosstask
 from crosstask.engine.runs import Run, RunError
-from crosstask.engine.training import initialise_from, take_over_inputs, train
+from crosstask.engine.training import train
+from crosstask.engine.warm_start import initialise_from, take_over_inputs
 from crosstask.models.companions.correlation_pose import CorrelationPoseNetwork
 from crosstask.models.companions.pose import PoseNetwork
 from crosstask.predict.model_card import model_card

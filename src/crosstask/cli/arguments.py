@@ -62,14 +62,41 @@ def model_or_default(model: str | None) -> str:
     return model or DEFAULT
 
 
-def add_engine(parser: argparse.ArgumentParser) -> None:
-    """`--engine`, of every command that predicts."""
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The model of a command that takes the one of the package where none is named."""
+    parser.add_argument(
+        "model",
+        nargs="?",
+        help="run directory, model directory, checkpoint or exported .onnx file; streets, which comes "
+        "with the package, if left out",
+    )
+
+
+def add_opening(parser: argparse.ArgumentParser) -> None:
+    """How the model is opened, of every command that predicts; see `opened`."""
+    add_checkpoint(parser)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument(
         "--engine",
         choices=("auto", "onnx", "torch"),
         default="auto",
         help="what computes: torch from weights, or onnxruntime from an exported file (of a directory "
         "its model.onnx); auto takes onnxruntime for .onnx files",
+    )
+    add_trust(parser)
+
+
+def opened(args: Any, model: str) -> Any:
+    """The model for prediction, as `add_opening` was answered."""
+    from crosstask.engine.hardware import choose
+    from crosstask.predict.engine import open_model
+
+    return open_model(
+        model,
+        args.engine,
+        checkpoint=args.checkpoint,
+        device=choose(args.device).device,
+        trust=trust_of(args),
     )
 
 

@@ -93,6 +93,15 @@ def _parser() -> CommandParser:
         help="of the CPU; one (the default) gives stable numbers, auto takes the cores that this "
         "process may use",
     )
+    _add_execution(parser)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--plot", type=Path, help="PNG or SVG of latency against tasks or size")
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def _add_execution(parser: CommandParser) -> None:
+    """Options about how a network runs that do not change what it computes."""
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--compile", action="store_true", help="torch.compile, fullgraph")
     parser.add_argument(
@@ -104,10 +113,6 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--cuda-graphs", action="store_true", help="with --optimize on a GPU: replay CUDA graphs"
     )
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--plot", type=Path, help="PNG or SVG of latency against tasks or size")
-    parser.add_argument("--json", action="store_true")
-    return parser
 
 
 def _whole_number(option: str, text: str) -> int:

@@ -100,6 +100,16 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--precision", choices=tuple(TOLERANCES), default="float32")
     parser.add_argument("--opset", type=int, default=18, help="of ONNX, 18 to 23")
+    _add_images(parser)
+    add_checkpoint(parser)
+    parser.add_argument("--json", action="store_true")
+    add_quiet(parser)
+    add_trust(parser)
+    return parser
+
+
+def _add_images(parser: CommandParser) -> None:
+    """Options about the images that int8 is calibrated on and that both programs are compared on."""
     parser.add_argument(
         "--calibration",
         type=Path,
@@ -119,11 +129,6 @@ def _parser() -> CommandParser:
         help="largest change of a metric and, of float32, of any pixel relative to the largest value; "
         + ", ".join(f"{value:g} ({name})" for name, value in TOLERANCES.items()),
     )
-    add_checkpoint(parser)
-    parser.add_argument("--json", action="store_true")
-    add_quiet(parser)
-    add_trust(parser)
-    return parser
 
 
 def _interface(args: argparse.Namespace, trained: list[int] | None) -> Any:

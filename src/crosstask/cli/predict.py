@@ -8,11 +8,9 @@ from typing import Any
 
 from crosstask.cli.arguments import (
     CommandParser,
-    add_checkpoint,
-    add_engine,
-    add_trust,
+    add_opening,
     metres,
-    trust_of,
+    opened,
 )
 
 DESCRIPTION = """\
@@ -26,8 +24,6 @@ damaged video the frames before the damage are kept. The exit code is then 2."""
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
 
-    from crosstask.engine.hardware import choose
-    from crosstask.predict.engine import open_model
     from crosstask.predict.inputs import find_inputs, is_video, output_names, writable_folder
     from crosstask.predict.writing import record_settings
 
@@ -40,21 +36,14 @@ def main(argv: list[str]) -> int:
         from crosstask.media.video import load_av
 
         load_av()  # says what to install before a model is loaded
-    device = choose(args.device).device
-    model = open_model(
-        chosen,
-        args.engine,
-        checkpoint=args.checkpoint,
-        device=device,
-        trust=trust_of(args),
-    )
+    model = opened(args, chosen)
     record_settings(args.output, _facts(model, settings, window), settings.resume)
     if window is not None:
         from crosstask.evaluation.sliding_window import SlidingWindow
 
         model.use(SlidingWindow(model.network, window))
     with warnings.catch_warnings():
-        warnings.showwarning = _warn
+        warnings.showwarning = _warn  # type: ignore[assignment]  # of six arguments it takes any
         return _predict(model, list(zip(names, files, strict=True)), args.output, settings)
 
 
@@ -76,6 +65,23 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--output", type=Path, default=Path("predictions"), help="folder for the results"
     )
+    _add_camera(parser)
+    _add_feeding(parser)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth frame only")
+    parser.add_argument("--batch-size", type=int, default=4, help="frames that go in together")
+    parser.add_argument("--resume", action="store_true", help="leave out what is finished")
+    parser.add_argument(
+        "--video",
+        default="side-by-side",
+        help="what becomes of a video: side-by-side (one video), per-task (a video each), or files "
+        "(of every frame what is written of an image)",
+    )
+    add_opening(parser)
+    return parser
+
+
+def _add_camera(parser: CommandParser) -> None:
+    """Options about the camera of the images."""
     parser.add_argument(
         "--fx",
         type=float,
@@ -98,6 +104,10 @@ def _parser() -> CommandParser:
         metavar="METRES",
         help="height of the camera above the ground in front of it: sets the scale of depth",
     )
+
+
+def _add_feeding(parser: CommandParser) -> None:
+    """Options about how images become the network's input."""
     parser.add_argument(
         "--size",
         help="HEIGHTxWIDTH of the network's input, or native, the image's own; as in training if left out",
@@ -116,20 +126,6 @@ def _parser() -> CommandParser:
         "(depth=depth_input/ of an RGB-D model)",
     )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth frame only")
-    parser.add_argument("--batch-size", type=int, default=4, help="frames that go in together")
-    parser.add_argument("--resume", action="store_true", help="leave out what is finished")
-    parser.add_argument(
-        "--video",
-        default="side-by-side",
-        help="what becomes of a video: side-by-side (one video), per-task (a video each), or files "
-        "(of every frame what is written of an image)",
-    )
-    add_checkpoint(parser)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    add_engine(parser)
-    add_trust(parser)
-    return parser
 
 
 def _model_and_inputs(args: argparse.Namespace) -> tuple[str, list[str]]:

@@ -6,11 +6,10 @@ from typing import Any
 
 from crosstask.cli.arguments import (
     CommandParser,
-    add_checkpoint,
-    add_engine,
-    add_trust,
+    add_model,
+    add_opening,
     model_or_default,
-    trust_of,
+    opened,
 )
 
 DESCRIPTION = """\
@@ -29,8 +28,6 @@ def main(argv: list[str]) -> int:
     check_port(args.host, args.port)  # says what is wrong before a model is loaded
     load_gradio()
 
-    from crosstask.engine.hardware import choose
-    from crosstask.predict.engine import open_model
     from crosstask.recipes.options import parse_size
     from crosstask.web.session import Limits, Studio
 
@@ -38,17 +35,9 @@ def main(argv: list[str]) -> int:
         upload_mb=args.max_upload_mb, megapixels=args.max_megapixels, seconds=args.time_limit
     )
     size = parse_size(args.size) if args.size else None
-    device = choose(args.device).device
     chosen = model_or_default(args.model)
-    model = open_model(
-        chosen,
-        args.engine,
-        checkpoint=args.checkpoint,
-        device=device,
-        trust=trust_of(args),
-    )
     server = start(
-        Studio(model, limits, size),
+        Studio(opened(args, chosen), limits, size),
         args.host,
         args.port,
         password=password,
@@ -64,12 +53,7 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="crosstask serve", description=DESCRIPTION)
-    parser.add_argument(
-        "model",
-        nargs="?",
-        help="run directory, model directory, checkpoint or exported .onnx file; streets, which comes with the package, "
-        "if left out",
-    )
+    add_model(parser)
     parser.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; see --password"
     )
@@ -91,15 +75,12 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--size", help="HEIGHTxWIDTH of the network's input; as in training if left out"
     )
-    add_checkpoint(parser)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--max-upload-mb", type=float, default=20.0, help="largest file")
     parser.add_argument("--max-megapixels", type=float, default=40.0, help="largest image")
     parser.add_argument(
         "--time-limit", type=float, default=60.0, help="seconds the network may take for an image"
     )
-    add_engine(parser)
-    add_trust(parser)
+    add_opening(parser)
     return parser
 
 

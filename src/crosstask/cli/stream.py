@@ -7,11 +7,10 @@ from typing import Any
 
 from crosstask.cli.arguments import (
     CommandParser,
-    add_checkpoint,
-    add_engine,
-    add_trust,
+    add_model,
+    add_opening,
     model_or_default,
-    trust_of,
+    opened,
 )
 
 DESCRIPTION = """\
@@ -23,9 +22,8 @@ command with a message and exit code 2; what was written stays. Stop it with Ctr
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
 
-    from crosstask.engine.hardware import choose
     from crosstask.media.video import load_av
-    from crosstask.predict.engine import load_runtime, open_model
+    from crosstask.predict.engine import load_runtime
     from crosstask.predict.inputs import writable_folder
     from crosstask.predict.live import LiveSettings, watch
     from crosstask.recipes.options import parse_size
@@ -46,13 +44,7 @@ def main(argv: list[str]) -> int:
     load_runtime()
     if args.output is not None:
         writable_folder(args.output)
-    model = open_model(
-        model_or_default(args.model),
-        args.engine,
-        checkpoint=args.checkpoint,
-        device=choose(args.device).device,
-        trust=trust_of(args),
-    )
+    model = opened(args, model_or_default(args.model))
     tell = _status if sys.stderr.isatty() else lambda _: None
     found = watch(model, args.source, settings, tell)
     if sys.stderr.isatty():
@@ -63,12 +55,7 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="crosstask stream", description=DESCRIPTION)
-    parser.add_argument(
-        "model",
-        nargs="?",
-        help="run directory, model directory, checkpoint or exported .onnx file; streets, which comes "
-        "with the package, if left out",
-    )
+    add_model(parser)
     parser.add_argument(
         "source", help="index of a camera (0), address (rtsp://, http://, ...), or video file"
     )
@@ -104,11 +91,8 @@ def _parser() -> CommandParser:
         "--stall", type=float, default=5.0, metavar="SECONDS", help="without a frame: source lost"
     )
     parser.add_argument("--frames", type=int, metavar="N", help="end after N predictions")
-    add_checkpoint(parser)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--json", action="store_true")
-    add_engine(parser)
-    add_trust(parser)
+    add_opening(parser)
     return parser
 
 

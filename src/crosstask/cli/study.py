@@ -1,7 +1,7 @@
 """`crosstask study NAME [--dataset D] [--seeds 0,1,2] [--list] [options of the recipe]`."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ def main(argv: list[str]) -> int:
     usual |= QUICK if quick else {}
     settings, options, given = _read(study.recipe(dataset), argv[0], rest, usual)
 
-    from crosstask.experiments.studies import running  # loads torch, which help does without
+    # These load torch, which help does without.
+    from crosstask.experiments.studies import planning, running
     from crosstask.experiments.studies.study import Setting
     from crosstask.recipes.options import parse_names, parse_size
 
@@ -52,11 +53,11 @@ def main(argv: list[str]) -> int:
         probe=settings.with_probe,
     )
     runs = study(setting)
-    running.check_given(given, runs, study.name)
+    planning.check_given(given, runs, study.name)
     if settings.figures and not settings.estimate:
         raise ValueError("`--figures` belongs to `--estimate`; add it, or leave `--figures` out")
     if settings.rows:
-        runs = running.choose_rows(runs, parse_names(settings.rows))
+        runs = planning.choose_rows(runs, parse_names(settings.rows))
     share_cores(settings.processes)
     folder = "quick" if quick else f"{dataset}-{options['optimizer']}"
     output = settings.output or Path("runs") / folder
@@ -64,33 +65,38 @@ def main(argv: list[str]) -> int:
     def resolve(recipe: str) -> dict[str, Any]:
         return _read(recipe, argv[0], rest, usual)[1]
 
-    planned = running.plan(runs, output, resolve)
-    running.check_tasks(planned)
+    planned = planning.plan(runs, output, resolve)
+    planning.check_tasks(planned)
     listed = output / f"{study.name}.json"
-    whole, planned = planned, running.shard(planned, settings.shard)
-    if settings.status:
-        from crosstask.experiments.studies.status import lines, look
+    whole, planned = planned, planning.shard(planned, settings.shard)
+    shown = _shown(planned, settings)
+    if shown is not None:
+        print("\n".join(shown))
+        return 0
+    planning.write_list(listed, study.name, whole, study.baseline, study.varies)
+    train = running.trainer(settings.accelerator, settings.precision, progress=not settings.quiet)
+    result = running.run_study(planned, train, lambda text: print(text, flush=True))
+    for state, names in result.items():
+        told = f" ({', '.join(names)})" if state != planning.FINISHED and names else ""
+        print(f"{state}: {len(names)}{told}")
+    print(f"\ncrosstask table {listed}")
+    return 1 if result["failed"] else 0
 
-        print("\n".join(lines([look(item) for item in planned])))
-        return 0
+
+def _shown(planned: Sequence[Any], settings: Any) -> list[str] | None:
+    """What `--status`, `--list` and `--estimate` print, which train nothing; None without them."""
+    if settings.status:
+        from crosstask.experiments.studies import status
+
+        return status.lines([status.look(item) for item in planned])
     if settings.list:
-        for item in planned:
-            print(f"{item.run.name:<56} {item.status()}")
-        return 0
+        return [f"{item.run.name:<56} {item.status()}" for item in planned]
     if settings.estimate:
         from crosstask.experiments.studies import estimate
 
         source = estimate.source_of(settings.figures, settings.accelerator, settings.precision)
-        print("\n".join(estimate.lines(estimate.estimate(planned, source), source.told)))
-        return 0
-    running.write_list(listed, study.name, whole, study.baseline, study.varies)
-    train = running.trainer(settings.accelerator, settings.precision, progress=not settings.quiet)
-    result = running.run_study(planned, train, lambda text: print(text, flush=True))
-    for state, names in result.items():
-        told = f" ({', '.join(names)})" if state != running.FINISHED and names else ""
-        print(f"{state}: {len(names)}{told}")
-    print(f"\ncrosstask table {listed}")
-    return 1 if result["failed"] else 0
+        return estimate.lines(estimate.estimate(planned, source), source.told)
+    return None
 
 
 def _read(

@@ -62,6 +62,7 @@ _NOT_NUMBERS = (
     "engine/environment.py",
     "engine/interruption.py",
     "engine/limits.py",
+    "engine/metrics_file.py",
     "engine/runs.py",
     "engine/storing.py",
     "engine/threads.py",

@@ -14,9 +14,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from crosstask.data.loading import evaluation_loader, train_loader
+from crosstask.engine.execution import prepare_network
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware
-from crosstask.engine.training import prepare_network, quieten
+from crosstask.engine.trainer import quieten
 
 
 @dataclass(frozen=True, kw_only=True)

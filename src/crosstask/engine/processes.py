@@ -139,3 +139,9 @@ def _how(code: int) -> str:
             more = ": the system may have run out of memory (see `dmesg`)" if code == -9 else ""
             return f"was ended by {name}{more}"
     return f"has ended with exit code {code}, for the reason that it gives above"
+
+
+def process_rank() -> int:
+    """This process's number among those of a training, before Lightning knows it; 0 if alone."""
+    known = [os.environ[k] for k in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if k in os.environ]
+    return int(known[0]) if known else 0

@@ -10,7 +10,6 @@ tensorboard/  panel.png
 """
 
 import contextlib
-import csv
 import fcntl
 import json
 import os
@@ -21,15 +20,21 @@ from typing import Any
 
 import yaml
 
-from crosstask.media.files import atomic_path, naming_full_disk
+from crosstask.media.files import atomic_path
 from crosstask.media.reading import MOST_YAML
 
 # A resumed run may differ in these only.
 RESUME_MAY_CHANGE = ("workers", "run", "resume", "accelerator", "root", "val_every")
+
+
 # Of config.yaml what is not an option of the recipe: how the steps were computed.
 MACHINE = ("precision", "devices", "num_nodes")
+
+
 # Options that recipes no longer have, with the value that means what recipes do now.
 WITHDRAWN: dict[str, Any] = {"mixed_batches": False, "domain_norms": False}
+
+
 # Options that came later: what recipes did before, and an option that these recipes had already.
 ADDED: dict[str, tuple[Any, str]] = {
     "fit": ("squeeze", "score_at"),
@@ -41,8 +46,11 @@ ADDED: dict[str, tuple[Any, str]] = {
     "channels": ("red,green,blue", "masks"),
 }
 
+
 # How the scored checkpoint was chosen: `Experiment.select`, or the rule of runs before there was one.
 RULES = ("last", "best")
+
+
 BEST_ON_REPORTED = "best on the reported split"
 
 
@@ -51,6 +59,8 @@ class RunError(ValueError):
 
 
 _WRITE_AGAIN = "write it again with `crosstask train ... --resume`, or delete the directory"
+
+
 _PUT_BACK = "put the file back from a copy, or delete the directory and train again"
 
 
@@ -243,59 +253,3 @@ class Run:
         path = self.path / "model.json"
         found = read_json(path).get("own_files") if path.is_file() else None
         return found if isinstance(found, dict) else {}
-
-    def curves(self) -> dict[str, list[tuple[int, float]]]:
-        """{name: [(step, value), ...]} from metrics.csv."""
-        table: dict[str, list[tuple[int, float]]] = {}
-        for step, name, value in read_rows(self.metrics_file):
-            table.setdefault(name, []).append((step, value))
-        return table
-
-
-def read_rows(path: Path) -> list[tuple[int, str, float]]:
-    """The rows of a metrics.csv.
-
-    Raises:
-        RunError: a line that this program did not write (edited or cut); names the line.
-    """
-    if not path.is_file():
-        return []
-    rows = []
-    with path.open(newline="") as file:
-        reader = csv.reader(file)
-        if next(reader, None) != ["step", "name", "value"]:
-            raise RunError(f"{path}, line 1: expected `step,name,value`; was the file edited?")
-        for number, row in enumerate(reader, start=2):
-            try:
-                step, name, value = row
-                rows.append((int(step), name, float(value)))
-            except ValueError:
-                raise RunError(
-                    f"{path}, line {number}: {','.join(row)!r} is not a `step,name,value`; was the file "
-                    "edited or cut? Mend or remove the line"
-                ) from None
-    return rows
-
-
-class MetricsFile:
-    """Appends to metrics.csv; on a resume, rows after the checkpoint's step are dropped first."""
-
-    def __init__(self, path: Path, keep_until: int | None = None) -> None:
-        self.path = path
-        kept: list[tuple[int, str, float]] = []
-        if keep_until is not None and path.is_file():
-            text = path.read_text()
-            if text and not text.endswith("\n"):  # the last line was cut by a kill
-                with atomic_path(path) as temporary:
-                    temporary.write_text(text[: text.rfind("\n") + 1])
-            kept = [row for row in read_rows(path) if row[0] <= keep_until]
-        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["step", "name", "value"])
-            writer.writerows((s, n, repr(v)) for s, n, v in kept)
-        self._rows = {(s, n) for s, n, _ in kept}
-
-    def append(self, step: int, values: Mapping[str, float]) -> None:
-        rows = [(step, n, repr(float(v))) for n, v in values.items() if (step, n) not in self._rows]
-        with naming_full_disk(self.path), self.path.open("a", newline="") as file:
-            csv.writer(file).writerows(rows)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from crosstask.data.feeding import Place
-from crosstask.engine import checkpoints
+from crosstask.engine import rebuilding
+from crosstask.engine.description import check_description
 from crosstask.plugins.trust import Trust
 from crosstask.predict.model import SceneModel, load
 from crosstask.tasks import from_spec
@@ -74,8 +75,8 @@ class ExportedModel(SceneModel):
 
     def __init__(self, path: Path, trust: Trust = False) -> None:
         file = load_runtime().load(path)
-        description = checkpoints.check_description(file.facts["description"], str(path))
-        description = checkpoints.cleared(description, path, trust)
+        description = check_description(file.facts["description"], str(path))
+        description = rebuilding.cleared(description, path, trust)
         tasks = tuple(from_spec(spec) for spec in description["tasks"])
         super().__init__(nn.Module(), tasks, description)
         self.file = file

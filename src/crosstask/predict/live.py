@@ -17,7 +17,8 @@ from crosstask.media.images import StoredImage
 from crosstask.media.live import open_source
 from crosstask.predict.camera import camera_of_image, check_focal
 from crosstask.predict.engine import load_runtime
-from crosstask.predict.model import Prediction, SceneModel
+from crosstask.predict.model import SceneModel
+from crosstask.predict.prediction import Prediction
 from crosstask.predict.sinks import FORMATS, FrameFiles, FrameVideos
 from crosstask.predict.views import point_cloud, save_cloud
 

@@ -1,71 +1,27 @@
 """A trained network with its tasks: image in, named quantities with units out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from crosstask import geometry
 from crosstask.data.channels import Channels
 from crosstask.data.feeding import RGB, SMALLEST, Feeding, Place, feed, of_area
-from crosstask.engine import checkpoints
+from crosstask.engine import places, rebuilding
+from crosstask.engine.weights import load_weights
 from crosstask.evaluation.evaluate import flip_average, resize_output
 from crosstask.geometry.ground_plane import rescale
-from crosstask.media.images import StoredImage, as_float, from_pil, read_upright, visible
+from crosstask.media.images import StoredImage, as_float, visible
 from crosstask.media.value_range import ValueRange, parse_value_range
 from crosstask.plugins.trust import Trust
 from crosstask.predict.camera import camera_of_image, centred, check_focal, checked
+from crosstask.predict.images import ImageLike, to_image, wrong_channels
+from crosstask.predict.prediction import Prediction
 from crosstask.tasks import Task, TrainingCamera
 from crosstask.tasks.camera import GIVE_CAMERA, METRIC
-
-ImageLike = Path | str | np.ndarray | Tensor | Image.Image
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says about one image, at the image's own size.
-
-    Attributes:
-        image: (3,H,W) RGB in [0,1].
-        values: {task: (H,W) int64 classes | (1,H,W) metres | (3,H,W) unit vectors | (1,H,W)
-            probability}.
-        intrinsics: (3,3) of the image, or None.
-        kinds: {task: "metric", "metric for the training camera" or "up to scale"} of the tasks that
-            measure lengths, see `Task.kind_of`.
-        notes: {task: why it is up to scale, and what to give}.
-        remark: what is unusual about the image for this model, in one sentence; may be empty.
-        camera_source: where the focal length is from: "fx", "intrinsics", a field of view, EXIF; empty
-            without a camera.
-    """
-
-    image: Tensor
-    values: dict[str, Tensor]
-    intrinsics: Tensor | None
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
-    remark: str = ""
-    camera_source: str = ""
-
-    @property
-    def depth_kind(self) -> str | None:
-        """The kind of the first task that measures lengths; None without one."""
-        return next(iter(self.kinds.values()), None)
-
-    def kind(self, task: Task) -> str:
-        """The kind of one task's values; empty where it measures no lengths."""
-        return self.kinds.get(task.name, "")
-
-    def __getitem__(self, task: str) -> Tensor:
-        return self.values[task]
-
-    def numpy(self) -> dict[str, np.ndarray]:
-        """The values as numpy arrays."""
-        return {name: value.numpy() for name, value in self.values.items()}
 
 
 class SceneModel(nn.Module):
@@ -376,35 +332,6 @@ class SceneModel(nn.Module):
         return push_model(self, name, private, token)
 
 
-def to_image(image: ImageLike, value_range: ValueRange | None = None) -> StoredImage:
-    """(3,H,W) RGB, or (C,H,W) of an array or a tensor, upright.
-
-    Args:
-        value_range: of files and Pillow images, see `crosstask.media.value_range`.
-    """
-    if isinstance(image, str | Path):
-        return read_upright(image, value_range)
-    if isinstance(image, Image.Image):
-        return from_pil(image, value_range)
-    if isinstance(image, np.ndarray):
-        if image.dtype == np.uint8 and image.ndim == 3:
-            return StoredImage(torch.from_numpy(image.copy()).permute(2, 0, 1), 1)
-        raise ValueError(f"`image` is {image.dtype} {image.shape}; expected uint8 (H, W, 3) RGB")
-    if image.ndim != 3 or not image.is_floating_point():
-        raise ValueError(
-            f"`image` is {image.dtype} {tuple(image.shape)}; expected float (3, H, W) RGB in [0, 1]"
-        )
-    return StoredImage(image.detach().float().cpu(), 1)
-
-
-def wrong_channels(found: int, names: Sequence[str]) -> str:
-    """What to say of an image that has not the model's channels."""
-    return (
-        f"the image has {found} channel{'s' * (found != 1)}; this model takes {len(names)}: "
-        f"{', '.join(names)}. Give an image of these, in this order, or take a model of other channels"
-    )
-
-
 def load(
     place: Path | str,
     *,
@@ -428,10 +355,10 @@ def load(
         ModelFileError: nothing there, damaged, foreign, or made by a newer version.
         TrustError: the model needs a file that is not trusted.
     """
-    place = checkpoints.local_copy(place)
-    description, weights = checkpoints.find(place, checkpoint)
-    description = checkpoints.cleared(description, place, trust)
+    place = places.local_copy(place)
+    description, weights = places.find(place, checkpoint)
+    description = rebuilding.cleared(description, place, trust)
     # `cleared` was asked
-    network, tasks = checkpoints.build(description, place, trust=True, weights=weights)
-    checkpoints.load_weights(network, weights, str(place))
+    network, tasks = rebuilding.build(description, place, trust=True, weights=weights)
+    load_weights(network, weights, str(place))
     return SceneModel(network, tasks, description).eval().to(device)

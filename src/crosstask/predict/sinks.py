@@ -13,7 +13,8 @@ from torch import Tensor
 from crosstask.drawing.legends import INK, PAPER, font, shorten, to_image
 from crosstask.media.files import atomic_path
 from crosstask.media.video import VideoWriter
-from crosstask.predict.model import Prediction, SceneModel
+from crosstask.predict.model import SceneModel
+from crosstask.predict.prediction import Prediction
 from crosstask.predict.writing import write_prediction
 from crosstask.tasks import Task
 

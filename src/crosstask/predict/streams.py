@@ -22,7 +22,9 @@ from crosstask.media.video import (
     video_orientation,
 )
 from crosstask.predict.camera import camera_of_image, check_focal
-from crosstask.predict.model import Prediction, SceneModel, wrong_channels
+from crosstask.predict.images import wrong_channels
+from crosstask.predict.model import SceneModel
+from crosstask.predict.prediction import Prediction
 from crosstask.predict.sinks import FORMATS, FrameFiles, FrameVideos
 from crosstask.predict.writing import write_prediction
 

@@ -18,7 +18,7 @@ from crosstask.drawing import panels
 from crosstask.drawing.legends import legend
 from crosstask.geometry.focal import focal_of_view
 from crosstask.predict.camera import centred
-from crosstask.predict.model import Prediction
+from crosstask.predict.prediction import Prediction
 from crosstask.tasks import Task
 
 ASSUMED_FIELD_OF_VIEW = 60.0

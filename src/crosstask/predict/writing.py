@@ -12,7 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from crosstask.drawing import panels
 from crosstask.media.files import atomic_path, write_json
-from crosstask.predict.model import Prediction, SceneModel
+from crosstask.predict.model import SceneModel
+from crosstask.predict.prediction import Prediction
 from crosstask.tasks import PredictionFile
 
 RECORD = "crosstask-predict.json"

@@ -1,10 +1,16 @@
 """Recipes on BSDS500: edges of photographs, marked by several people."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.recipes.recipe import recipe_without
-from crosstask.recipes.settings import NetworkSettings, SupervisionSettings, TrainingSettings
+from crosstask.recipes.settings import (
+    PHOTOGRAPHS,
+    NetworkSettings,
+    SupervisionSettings,
+    TrainingSettings,
+)
 
 if TYPE_CHECKING:
     from crosstask.engine.experiment import Experiment
@@ -22,15 +28,7 @@ def supervised(
     network: NetworkSettings = NetworkSettings(
         architecture="fast", encoder="tf_efficientnet_lite0"
     ),
-    training: TrainingSettings = TrainingSettings(
-        steps=4000,
-        batch_size=8,
-        optimizer="matched",
-        lr=1e-3,
-        encoder_lr=2e-4,
-        val_every=500,
-        val_batch_size=1,
-    ),
+    training: TrainingSettings = replace(PHOTOGRAPHS, steps=4000, batch_size=8, val_batch_size=1),
     supervision: SupervisionSettings = SupervisionSettings(),
 ) -> "Experiment":
     """BSDS500: edges, trained on crops and scored on whole images; `evaluate --boundaries` gives ODS.

@@ -120,7 +120,7 @@ def make_experiment(
         further: fields of `Experiment`.
     """
     if training.init_from is not None:
-        from crosstask.engine.training import initialise_from
+        from crosstask.engine.warm_start import initialise_from
 
         initialise_from(regime, training.init_from)
     steps, batch_size = training.length()

@@ -1,10 +1,16 @@
 """Recipes on CamVid: 367 labelled street photographs, 11 classes, edges from label boundaries."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.recipes.recipe import recipe
-from crosstask.recipes.settings import NetworkSettings, SupervisionSettings, TrainingSettings
+from crosstask.recipes.settings import (
+    PHOTOGRAPHS,
+    NetworkSettings,
+    SupervisionSettings,
+    TrainingSettings,
+)
 
 if TYPE_CHECKING:
     from crosstask.engine.experiment import Experiment
@@ -30,9 +36,7 @@ def supervised(
     flip: float | None = None,
     jitter: float = 0.5,
     network: NetworkSettings = NetworkSettings(encoder="tf_efficientnet_lite0", width=0.5),
-    training: TrainingSettings = TrainingSettings(
-        steps=10_000, batch_size=8, optimizer="matched", lr=1e-3, encoder_lr=2e-4, val_every=500
-    ),
+    training: TrainingSettings = replace(PHOTOGRAPHS, steps=10_000, batch_size=8),
     supervision: SupervisionSettings = SupervisionSettings(),
 ) -> "Experiment":
     """CamVid (SegNet's edition): segmentation with 11 classes and semantic edges.

@@ -1,6 +1,7 @@
 """Recipes on Cityscapes; Cityscapes as the target of an adaptation."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
@@ -138,26 +139,22 @@ def self_supervised(
     wanted, colours = preset.pop("tasks"), preset.pop("jitter")
     chosen = choose_tasks(wanted if tasks is None else tasks, available)
     of_motion = {name: preset.pop(name) for name in ("pose_lr", "feature_distance")}
-
-    def frames(split: str, transform: Any) -> Any:
-        return lambda: Cityscapes(
-            place,
-            split,
-            sequence_modalities(chosen, poses=False),
-            transform,
-            classes=classes,
-            far=80.0,
-            offsets=parse_offsets(motion.offsets),
-        )
-
+    modalities = sequence_modalities(chosen, poses=False)
+    options: dict[str, Any] = {
+        "classes": classes,
+        "far": 80.0,
+        "offsets": parse_offsets(motion.offsets),
+    }
     whole = parse_size(size)
     augmented = transforms.training(
         parse_size(crop), resize=whole, flip=flip, jitter=colours if jitter is None else jitter
     )
     return self_supervised_experiment(
         tasks=chosen,
-        train_data=frames("train", augmented),
-        val_data=frames("val", transforms.evaluation(whole)),
+        train_data=partial(Cityscapes, place, "train", modalities, augmented, **options),
+        val_data=partial(
+            Cityscapes, place, "val", modalities, transforms.evaluation(whole), **options
+        ),
         size=size,
         network=network,
         motion=filled(motion, **of_motion),

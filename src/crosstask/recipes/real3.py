@@ -1,13 +1,19 @@
 """Three real, partly labelled sets in one network: no image has all labels."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from crosstask.recipes.options import choose_tasks, needed_root, parse_size
 from crosstask.recipes.recipe import recipe_without
 from crosstask.recipes.sets import S_D_N, S_D_N_E
-from crosstask.recipes.settings import NetworkSettings, SupervisionSettings, TrainingSettings
+from crosstask.recipes.settings import (
+    PHOTOGRAPHS,
+    NetworkSettings,
+    SupervisionSettings,
+    TrainingSettings,
+)
 
 if TYPE_CHECKING:
     from crosstask.data import Mixture
@@ -33,15 +39,7 @@ def supervised(
     value_range: str = "auto",
     sampling: Literal["tasks", "sets", "images"] | None = None,
     network: NetworkSettings = NetworkSettings(encoder="tf_efficientnet_lite0", width=0.25),
-    training: TrainingSettings = TrainingSettings(
-        steps=6000,
-        batch_size=6,
-        optimizer="matched",
-        lr=1e-3,
-        encoder_lr=2e-4,
-        val_every=500,
-        val_batch_size=1,
-    ),
+    training: TrainingSettings = replace(PHOTOGRAPHS, steps=6000, batch_size=6, val_batch_size=1),
     supervision: SupervisionSettings = SupervisionSettings(),
 ) -> "Experiment":
     """Segmentation (S) from CamVid, depth and its surfaces (D-N) from 7-Scenes, edges (E) from BSDS500.

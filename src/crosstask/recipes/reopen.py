@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from crosstask.engine import checkpoints
+from crosstask.engine import checkpoints, places
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.own_networks import without_weights
 from crosstask.engine.runs import BEST_ON_REPORTED, WITHDRAWN, Run, RunError
-from crosstask.engine.training import restore_companions, take_over_inputs
+from crosstask.engine.warm_start import restore_companions, take_over_inputs
+from crosstask.engine.weights import load_weights
 from crosstask.plugins.trust import Trust, trusted
 from crosstask.recipes.catalogue import find_recipe
 
@@ -34,9 +35,9 @@ def open_run(
     """
     place = Run(run)
     experiment = experiment or reopen(place, root, trust)
-    description, weights = checkpoints.find(place.path, checkpoint)
+    description, weights = places.find(place.path, checkpoint)
     take_over_inputs(experiment.regime, experiment.regime.companions(), description)
-    checkpoints.load_weights(experiment.regime.inference_network(), weights, str(place.path))
+    load_weights(experiment.regime.inference_network(), weights, str(place.path))
     file = place.checkpoint(checkpoint)
     restore_companions(experiment.regime, file)
     experiment.scored = checkpoints.scored_facts(file, rule_of(place, checkpoint))

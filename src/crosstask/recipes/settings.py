@@ -126,6 +126,10 @@ class TrainingSettings:
         return self.steps, self.batch_size
 
 
+# What recipes on photographs begin with: a pretrained EfficientNet-Lite, few thousand steps.
+PHOTOGRAPHS = TrainingSettings(optimizer="matched", lr=1e-3, encoder_lr=2e-4, val_every=500)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SupervisionSettings:
     """Labels: how they are read, and the losses.

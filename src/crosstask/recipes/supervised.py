@@ -109,19 +109,46 @@ def reader_experiment(
             name, chosen, network, training, frames=frames, usual=usual
         )
         chosen = choose_tasks(tasks, published)
-    modalities = tuple(task.name for task in chosen)
-    size = parse_size(images.size)
-    resize = None if images.resize is None else parse_size(images.resize)
-    own, asked = reader_options or {}, images.reader_options or {}
-    taken = [key for key in asked if key in {**own, "root": "", "protocol": ""} and key != "far"]
-    if taken:
-        raise ValueError(f"`reader_options` has {taken[0]!r}; give `{taken[0]}` itself")
     further = {
-        **own,
-        **asked,
+        **_reader_options(reader_options or {}, images),
         "protocol": supervision.protocol,
         "value_range": images.value_range,
     }
+    train, val = _splits(reader, name, chosen, images, training, channels, further)
+    return supervised_experiment(
+        tasks=chosen,
+        train_data=train,
+        val_data=val,
+        size=images.size,
+        in_channels=len(channels),
+        network=network,
+        training=training,
+        supervision=supervision,
+    )
+
+
+def _reader_options(own: dict[str, Any], images: ReaderSettings) -> dict[str, Any]:
+    """The recipe's arguments of the reader and those of the command line."""
+    asked = images.reader_options or {}
+    taken = [key for key in asked if key in {**own, "root": "", "protocol": ""} and key != "far"]
+    if taken:
+        raise ValueError(f"`reader_options` has {taken[0]!r}; give `{taken[0]}` itself")
+    return {**own, **asked}
+
+
+def _splits(
+    reader: Callable[..., Any],
+    name: str,
+    tasks: Sequence[Task],
+    images: ReaderSettings,
+    training: TrainingSettings,
+    channels: Sequence[str],
+    further: Mapping[str, Any],
+) -> tuple[Data, Data]:
+    """What opens the training split, with its augmentation, and the validation split."""
+    modalities = tuple(task.name for task in tasks)
+    size = parse_size(images.size)
+    resize = None if images.resize is None else parse_size(images.resize)
 
     def train() -> Any:
         transform = training_transform(
@@ -148,16 +175,7 @@ def reader_experiment(
         place = needed_root(images.root, name)
         return open_split(reader, place, "val", modalities, transform, **further)
 
-    return supervised_experiment(
-        tasks=chosen,
-        train_data=train,
-        val_data=val,
-        size=images.size,
-        in_channels=len(channels),
-        network=network,
-        training=training,
-        supervision=supervision,
-    )
+    return train, val
 
 
 def _zoom(images: ReaderSettings) -> tuple[float, float] | None:

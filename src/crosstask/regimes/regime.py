@@ -14,8 +14,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from crosstask.balancing import Balancer
 from crosstask.data.loading import mix_seed
 from crosstask.evaluation.evaluate import Evaluator, evaluate, of_one_size
-from crosstask.evaluation.finite import NonFiniteError
-from crosstask.models.encoders.encoder import Encoder
+from crosstask.regimes.freezing import check_freezing, pretrained_parts
+from crosstask.regimes.loss_watch import LossWatch
 from crosstask.regimes.optimization import (
     OptimizerSettings,
     create_optimizer,
@@ -25,10 +25,6 @@ from crosstask.regimes.optimization import (
 from crosstask.tasks import Task
 
 Batch = Mapping[str, Any]
-
-
-class NonFiniteLossError(NonFiniteError):
-    """A loss became NaN or infinite; says at which step, in which task, on which samples."""
 
 
 class Regime(pl.LightningModule):
@@ -81,22 +77,8 @@ class Regime(pl.LightningModule):
         super().__init__()
         if not 0.0 <= ema < 1.0:
             raise ValueError(f"`ema` is {ema}; expected a decay in [0, 1), for example 0.999")
-        unknown = [f for f in freeze if f not in ("encoder", "norms")]
-        if unknown:
-            raise ValueError(f"`freeze` is {unknown}; expected 'encoder' and/or 'norms'")
-        if unfreeze_at is not None and ("encoder" not in freeze or not 0 < unfreeze_at < steps):
-            raise ValueError(
-                f"`unfreeze_at` is {unfreeze_at}; expected a step from 1 to {steps - 1} of a run with a "
-                "frozen encoder; add `--freeze encoder`, or leave it out"
-            )
+        check_freezing(network, freeze, unfreeze_at, steps)
         self.network, self.tasks, self.balancer = network, tuple(tasks), balancer
-        if unfreeze_at is not None and any(
-            m.frozen for m in network.modules() if isinstance(m, Encoder)
-        ):
-            raise ValueError(
-                f"`unfreeze_at` is {unfreeze_at}, but this architecture keeps its encoder frozen itself; "
-                "leave it out, or take another architecture"
-            )
         self.settings, self.steps, self.seed_value = optimizer, steps, seed
         self.freeze_parts, self.channels_last = tuple(freeze), channels_last
         self.unfreeze_at = unfreeze_at
@@ -116,7 +98,7 @@ class Regime(pl.LightningModule):
         self.validation_metrics: dict[str, float] = {}
         self._losses: dict[str, Tensor] = {}
         self._logged: dict[str, Tensor] = {}
-        self._pending: list[tuple[int, list[str], dict[str, Tensor]]] = []
+        self.loss_watch = LossWatch()
 
     def weigh_classes(self, weights: Mapping[str, Sequence[float]]) -> None:
         """{task: weight of each class in its loss}; metrics do not change."""
@@ -152,27 +134,22 @@ class Regime(pl.LightningModule):
         """Modules whose weights stay and which stay in eval mode."""
         modules: list[nn.Module] = []
         if "encoder" in self.freeze_parts:
-            modules += self._pretrained_parts()
+            modules += pretrained_parts(self.network)
         if "norms" in self.freeze_parts:
             modules += [
                 m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
             ]
         return modules
 
-    def _pretrained_parts(self) -> list[nn.Module]:
-        encoder = cast(nn.Module, self.network.encoder)
-        inside = [m for m in encoder.modules() if isinstance(m, Encoder)]
-        return [part for m in inside for part in m.pretrained_parts()] or [encoder]
-
     def encoder_is_frozen(self) -> bool:
         """Whether its pretrained parts stay as they are for now, by `freeze` or by the architecture."""
-        parts = self._pretrained_parts()
+        parts = pretrained_parts(self.network)
         return not any(p.requires_grad for part in parts for p in part.parameters())
 
     def _unfreeze(self) -> None:
         """The encoder is trained from now on, with batch statistics, except for what `freeze` still names."""
         self.freeze_parts = tuple(part for part in self.freeze_parts if part != "encoder")
-        for part in self._pretrained_parts():
+        for part in pretrained_parts(self.network):
             part.requires_grad_(True)
         for module in self.frozen_modules():
             module.requires_grad_(False)
@@ -205,7 +182,7 @@ class Regime(pl.LightningModule):
     def _counting_what_thaws(self) -> Iterator[None]:
         """An encoder that is trained later has its place in the optimiser from the start."""
         waiting = "encoder" in self.freeze_parts and self.unfreeze_at is not None
-        parts = self._pretrained_parts() if waiting else []
+        parts = pretrained_parts(self.network) if waiting else []
         for part in parts:
             part.requires_grad_(True)
         yield
@@ -242,7 +219,7 @@ class Regime(pl.LightningModule):
         losses = self.losses(batch)
         total = self.balancer.combine(losses)
         self._losses = losses
-        self._watch(total, losses, batch)
+        self.loss_watch.see(self.global_step, losses, batch)
         values = {f"train/loss/{name}": loss for name, loss in losses.items()}
         self.log_losses({**values, "train/loss": total}, batch_idx)
         return total
@@ -284,30 +261,9 @@ class Regime(pl.LightningModule):
         every = cast(Any, self.trainer).log_every_n_steps
         return self.global_step == 0 or (self.global_step + 1) % every == 0
 
-    # ---- non-finite losses ------------------------------------------------------------------
-
-    def _watch(self, total: Tensor, losses: Mapping[str, Tensor], batch: Batch) -> None:
-        """Remembers the losses; looks at them at once on CPU, every 20 steps on a GPU.
-
-        Looking waits for the device, which would cost a GPU its queue. Checkpoints call
-        `check_finite` before they write, so none holds the weights after a bad step.
-        """
-        names = list(batch.get("name", []))
-        self._pending.append((self.global_step, names, {k: v.detach() for k, v in losses.items()}))
-        if total.device.type == "cpu" or len(self._pending) >= 20:
-            self.check_finite()
-
     def check_finite(self) -> None:
         """Raises `NonFiniteLossError` if any loss since the last look was NaN or infinite."""
-        pending, self._pending = self._pending, []
-        for step, names, losses in pending:
-            bad = [name for name, value in losses.items() if not torch.isfinite(value)]
-            if bad:
-                raise NonFiniteLossError(
-                    f"the loss of {', '.join(bad)} is not finite at step {step}, on samples "
-                    f"{', '.join(names)}; the last good checkpoint is kept. Lower the learning rate "
-                    "(`--lr`), train in float32 (`--precision 32`), or look at these samples"
-                )
+        self.loss_watch.check()
 
     # ---- validation -------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from crosstask.data.features import FEATURES, PRESENT, FeatureStore
 from crosstask.evaluation.evaluate import resize_output
+from crosstask.regimes.freezing import pretrained_parts
 from crosstask.regimes.regime import Batch, Regime
 
 Levels = Literal["mean", "sum", "last"]
@@ -75,7 +76,7 @@ class Supervised(Regime):
         Raises:
             ValueError: numbers that half floats do not hold.
         """
-        for part in self._pretrained_parts():
+        for part in pretrained_parts(self.network):
             part.eval()  # batch statistics of one image would be its own
         with torch.autocast(image.device.type, enabled=False):
             maps = cast(Any, self.network).encode_frozen(image.float())

@@ -14,7 +14,8 @@ from crosstask.data import ProceduralStreets
 from crosstask.data.feeding import RGB, feed
 from crosstask.media.images import ImageError, read_image
 from crosstask.predict.attention import AttentionReader
-from crosstask.predict.model import Prediction, SceneModel
+from crosstask.predict.model import SceneModel
+from crosstask.predict.prediction import Prediction
 from crosstask.predict.views import shrink
 
 MOST_ELONGATED = 16

@@ -166,7 +166,6 @@ def test_statistics() -> None:
     pair = paired({0: 1.0, 1: 2.0, 7: 9.0}, {0: 0.0, 1: 3.0, 8: 1.0})
     assert pair is not None and pair.pairs == 2 and pair.mean == 0.0
     assert pair.half_width == pytest.approx(12.7062 * math.sqrt(2) / math.sqrt(2), abs=1e-3)
-    assert not pair.above_zero
     assert paired({0: 1.0}, {1: 1.0}) is None
 
 

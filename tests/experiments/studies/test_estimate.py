@@ -10,7 +10,7 @@ from crosstask.engine.hardware import Hardware
 from crosstask.engine.pace import Pace
 from crosstask.experiments.studies import estimate as module
 from crosstask.experiments.studies.estimate import Figures, Measured, estimate, lines
-from crosstask.experiments.studies.running import PlannedRun, plan
+from crosstask.experiments.studies.planning import PlannedRun, plan
 from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json
 from crosstask.recipes.resolving import resolve

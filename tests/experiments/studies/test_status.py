@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from crosstask.cli import study as command
-from crosstask.engine.runs import MetricsFile, read_json
-from crosstask.experiments.studies.running import PlannedRun, plan, run_study, shard
+from crosstask.engine.metrics_file import MetricsFile
+from crosstask.engine.runs import read_json
+from crosstask.experiments.studies.planning import PlannedRun, plan, shard
+from crosstask.experiments.studies.running import run_study
 from crosstask.experiments.studies.status import hours_left, lines, look
 from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json

@@ -9,16 +9,16 @@ import torch
 from crosstask.cli import main
 from crosstask.engine.runs import Run, RunError
 from crosstask.experiments.studies import STUDIES, Setting, find_study
-from crosstask.experiments.studies.running import (
+from crosstask.experiments.studies.planning import (
     ELSEWHERE,
     FINISHED,
     OPEN,
     PARTLY,
     PlannedRun,
     plan,
-    run_study,
     write_list,
 )
+from crosstask.experiments.studies.running import run_study
 from crosstask.experiments.studies.study import StudyRun, letters
 from crosstask.media.files import write_json
 from crosstask.models import create_model, list_models

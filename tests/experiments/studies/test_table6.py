@@ -6,15 +6,15 @@ import pytest
 from crosstask.engine.runs import Run, RunError
 from crosstask.experiments.comparison.records import listed_baseline, read_record
 from crosstask.experiments.studies.adaptation import TABLE6, ladder
-from crosstask.experiments.studies.running import (
+from crosstask.experiments.studies.planning import (
     FINISHED,
     WAITING,
     PlannedRun,
     choose_rows,
     plan,
-    run_study,
     write_list,
 )
+from crosstask.experiments.studies.running import run_study
 from crosstask.experiments.studies.self_supervised import TABLE5
 from crosstask.experiments.studies.study import Setting
 from crosstask.media.files import write_json

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from crosstask.deploy.benchmark import peak_memory
+from crosstask.deploy.peak_memory import peak_memory
 from crosstask.models.exchanges.linear import LinearExchange
 from models.exchanges.equations import (
     TASKS,

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from crosstask.balancing import create_balancer
 from crosstask.data.combine.pairs import DomainPairs
 from crosstask.data.loading import collate
-from crosstask.engine.callbacks import Checkpoints
+from crosstask.engine.callbacks.checkpoints import Checkpoints
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.training import train
 from crosstask.models import create_model

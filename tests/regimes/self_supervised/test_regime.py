@@ -438,10 +438,8 @@ def test_training_learns_resumes_and_leaves_its_images(
     ):
         assert name in metrics
     described = json.loads((tmp_path / "whole/model.json").read_text())
-    assert (
-        described["depth_kind"] == "up_to_scale"
-        and described["pose_network"]["encoder"] == "test_resnet"
-    )
+    kinds = [task["kind"] for task in described["tasks"] if task["name"] == "depth"]
+    assert kinds == ["up_to_scale"] and described["pose_network"]["encoder"] == "test_resnet"
     panel = decode_image(str(tmp_path / "whole/photometric.png"))
     assert panel.shape[2] == 3 * (64 * 4 + 8) and panel.float().std() > 20
     prediction = load(tmp_path / "whole").predict(torch.rand(3, 40, 60), fx=50.0)

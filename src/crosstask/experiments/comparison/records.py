@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crosstask.engine.checkpoints import cleared
+from crosstask.engine.rebuilding import cleared
 from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError, read_json
 from crosstask.models.registry import ARCHITECTURES
 from crosstask.plugins.files import parse

@@ -175,7 +175,7 @@ def in_table_order(tasks: Iterable[Task]) -> tuple[Task, ...]:
 
 def _cost(records: Sequence[Record]) -> dict[str, int]:
     """Parameters and multiply-accumulates of one image, single-task networks added up."""
-    from crosstask.engine.checkpoints import build
+    from crosstask.engine.rebuilding import build
     from crosstask.models.flops import count_macs
 
     total = {"parameters": 0, "macs": 0}

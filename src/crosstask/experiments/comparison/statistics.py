@@ -38,10 +38,6 @@ class Interval:
     p: float | None = None
     adjusted: float | None = None
 
-    @property
-    def above_zero(self) -> bool:
-        return self.half_width is not None and self.mean - self.half_width > 0
-
 
 def summarise(values: Sequence[float]) -> Summary | None:
     """The mean and the sample standard deviation; None without values."""

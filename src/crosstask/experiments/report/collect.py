@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from crosstask.drawing import panels
+from crosstask.engine.metrics_file import curves
 from crosstask.engine.runs import Run, read_json
 from crosstask.evaluation.evaluate import Evaluator, to_device
 from crosstask.experiments.comparison.knockout import exchanges_of
@@ -90,7 +91,7 @@ def collect(
         run.read_config(),
         _json(path / "env.json"),
         _json(path / "metrics.json"),
-        run.curves(),
+        curves(run.metrics_file),
         knockout=_json(path / "knockout.json") or None,
         rule=run.rule(),
     )

@@ -14,7 +14,7 @@ from crosstask.engine.hardware import Hardware, choose
 from crosstask.engine.pace import measure_pace
 from crosstask.engine.runs import RunError, read_json
 from crosstask.engine.threads import choose_workers
-from crosstask.experiments.studies.running import PlannedRun
+from crosstask.experiments.studies.planning import PlannedRun
 from crosstask.experiments.studies.study import letters
 from crosstask.models.flops import count_macs
 from crosstask.recipes.catalogue import find_recipe

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from crosstask.engine.runs import RunError, read_json, read_rows
-from crosstask.experiments.studies.running import ELSEWHERE, FINISHED, OPEN, PARTLY, PlannedRun
+from crosstask.engine.metrics_file import read_rows
+from crosstask.engine.runs import RunError, read_json
+from crosstask.experiments.studies.planning import ELSEWHERE, FINISHED, OPEN, PARTLY, PlannedRun
 
 RUNNING, FAILED, UNUSABLE = "running", "failed", "unusable"
 

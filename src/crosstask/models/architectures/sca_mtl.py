@@ -83,41 +83,26 @@ def sca_mtl(
     Raises:
         ValueError: an unknown choice, choices that exclude each other, one task, a missing stride.
     """
-    _check_choices(
-        self_attention=self_attention,
-        task_exchange=task_exchange,
-        propagation=propagation,
-        propagate_from=propagate_from,
-        order=order,
-        pairs=pairs,
-        all_pairs_stride=all_pairs_stride,
-        grouping=grouping,
-    )
+    chosen = (self_attention, task_exchange, propagation, propagate_from, order, pairs)
+    _check_choices((*chosen, all_pairs_stride, grouping))
     _check_tasks(tasks, task_exchange, propagation, auxiliary_tasks, deep_supervision)
     _check_exclusions(
         pairs, order, task_exchange, scale_attention, auxiliary_tasks, exchange_options
     )
-    scales_first = order == "scales_first"
     maps = PyramidMaps(encoder, neck, width)
     channels = tuple(c * (1 if self_attention is None else 2) for c in maps.channels)
     together = STRIDES.index(all_pairs_stride) if pairs == "all" else 4
-    queries = tuple(range(min(3, together)))
     by_level = list(zip(LEVELS, channels, strict=True))
+    queries = tuple(range(min(3, together))) if scale_attention else ()
     inputs = _decoder_inputs(channels, propagation)
-    readers = [] if not scale_attention else [t for t in tasks if t not in auxiliary_tasks]
-    decoders = {
-        task: TaskScales(
-            inputs,
-            channels,
-            outputs,
-            ScaleAttention(channels, queries) if queries and task in readers else None,
-            scales_first,
-            head_channels,
-            deep_supervision,
-            final=task not in auxiliary_tasks,
-        )
-        for task, outputs in tasks.items()
-    }
+    further = (order == "scales_first", head_channels, deep_supervision)
+
+    def decoder(task: str) -> TaskScales:
+        final = task not in auxiliary_tasks
+        attention = ScaleAttention(channels, queries) if queries and final else None
+        return TaskScales(inputs, channels, tasks[task], attention, *further, final=final)
+
+    decoders = {task: decoder(task) for task in tasks}
     exchange = _exchange_maker(task_exchange, tuple(tasks), auxiliary_tasks, exchange_options or {})
     return MultiScaleNetwork(
         encoder,
@@ -175,10 +160,11 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-def _check_choices(**choices: Any) -> None:
-    for name, value in choices.items():
-        if value not in _CHOICES[name]:
-            raise ValueError(f"`{name}` is {value!r}; expected one of {_CHOICES[name]}.")
+def _check_choices(chosen: Sequence[Any]) -> None:
+    """One value for each of `_CHOICES`, in its order."""
+    for (name, known), value in zip(_CHOICES.items(), chosen, strict=True):
+        if value not in known:
+            raise ValueError(f"`{name}` is {value!r}; expected one of {known}.")
 
 
 def _decoder_inputs(channels: Sequence[int], propagation: str | None) -> tuple[int, ...]:

@@ -164,7 +164,7 @@ class Adaptation(Supervised):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         total = super().training_step(batch, batch_idx)
         if self._discriminator_loss is not None:
-            self._watch(total, {DISCRIMINATORS: self._discriminator_loss}, batch)
+            self.loss_watch.see(self.global_step, {DISCRIMINATORS: self._discriminator_loss}, batch)
             self.log_losses({f"train/loss/{DISCRIMINATORS}": self._discriminator_loss}, batch_idx)
         return total
 

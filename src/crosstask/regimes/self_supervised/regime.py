@@ -116,7 +116,6 @@ class SelfSupervised(Supervised):
 
     def model_facts(self) -> dict[str, Any]:
         return {
-            "depth_kind": self.depth.kind,
             "pose_network": cast(Any, self.pose_network).spec,
             "offsets": list(self.supervision.offsets),
         }

@@ -1,0 +1,1 @@
+"""What happens around training: checkpoints, curves, panels and the progress bar."""

@@ -1,0 +1,46 @@
+"""How the network runs in training: compiled, recomputed, its encoder frozen."""
+
+import warnings
+
+import torch
+
+from crosstask.engine.experiment import Experiment
+from crosstask.engine.hardware import Hardware, check_compiler
+from crosstask.models.networks.recompute import recompute_activations
+from crosstask.regimes.regime import Regime
+
+
+def prepare_network(regime: Regime, hardware: Hardware, compile: bool, recompute: bool) -> None:
+    """How the network runs; neither changes what it computes, nor the keys of its weights."""
+    if hardware.emulates:
+        warnings.warn(
+            "this CPU emulates bf16, ten to twenty times slower than float32; leave `--precision` out",
+            stacklevel=3,
+        )
+    if compile and recompute:
+        raise ValueError(
+            "`--compile` plans what to recompute itself; leave out `--recompute` or `--compile`"
+        )
+    if recompute:
+        recompute_activations(regime.network)
+    if compile:
+        check_compiler(hardware.device.type)
+        # Balancers differentiate several losses of one graph, which then may not reuse its buffers.
+        torch._functorch.config.donated_buffer = False
+        # A graph for each of: gradients or none, training or evaluation, autocast or none, size of
+        # the batch, memory layout. The limit of 8 would end a run with an error, perhaps at its end.
+        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+        regime.network.compile(fullgraph=True)
+
+
+def check_freezing(experiment: Experiment, compile: bool, processes: int) -> None:
+    if compile and experiment.cache_features is not None:
+        raise ValueError(
+            "`--compile` plans the whole network, and `--cache-features` leaves half of it out; leave out "
+            "one of them"
+        )
+    if processes > 1 and experiment.regime.unfreeze_at is not None:
+        raise ValueError(
+            "`unfreeze_at` works in one process: several agree at the start on what is trained. Train "
+            "with the frozen encoder first, then a second run with `--init-from` it and without `--freeze`"
+        )
