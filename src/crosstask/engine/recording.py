@@ -16,15 +16,26 @@ from crosstask.tasks import TrainingCamera
 
 
 def record(
-    place: Run, e: Experiment, hardware: Hardware, splits: Mapping[str, Any], start: Start
+    place: Run,
+    e: Experiment,
+    hardware: Hardware,
+    start: Start,
+    splits: Mapping[str, Any],
+    described: Mapping[str, Any],
 ) -> None:
-    """Writes env.json; `splits`: what is trained on, reported ("val") and selected by, if any."""
-    described = {split: data.describe() for split, data in splits.items()}
+    """Writes env.json and model.json.
+
+    Args:
+        splits: what is trained on, reported ("val") and, with `select` "best", selected by.
+        described: the content of model.json.
+    """
+    used = [name for name in splits if name != "selection" or e.select == "best"]
+    data = {name: splits[name].describe() for name in used}
     write_json(
         place.path / "env.json",
         environment(str(hardware.device))
         | {
-            "data": described,
+            "data": data,
             "accelerator": hardware.accelerator,
             "precision": hardware.precision,
             "protocol": e.protocol,
@@ -33,6 +44,7 @@ def record(
             **({"lengths": start.lengths} if start.lengths else {}),
         },
     )
+    write_json(place.path / "model.json", described)
 
 
 def description(

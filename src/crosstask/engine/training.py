@@ -81,13 +81,12 @@ def train(
     check_freezing(experiment, compile, devices * num_nodes)
     prepare_network(experiment.regime, hardware, compile, recompute)
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
-    description(
-        experiment, settings
-    )  # before anything is written: refuses what could not be loaded
+    description(experiment, settings)  # refuses what could not be loaded, before it writes
     rank_zero = process_rank() == 0
     if rank_zero and devices * num_nodes > 1:
         _tell_the_batch(experiment, devices * num_nodes)
-    machine = {"precision": hardware.precision, "devices": devices, "num_nodes": num_nodes}
+    processes = {"devices": devices, "num_nodes": num_nodes}
+    machine = {"precision": hardware.precision, **processes}
     tracked = Trackers(trackers, place.path)
     with Watch().handle() as watch, place.lock() if rank_zero else nullcontext(), tracked:
         if rank_zero:
@@ -98,10 +97,8 @@ def train(
         described = _set_out(place, experiment, settings, train_set, val_set, start)
         scored_set = experiment.scored_data()
         if rank_zero:
-            splits = {"train": train_set, "val": scored_set}
-            splits |= {"selection": val_set} if experiment.select == "best" else {}
-            record(place, experiment, hardware, splits, start)
-            write_json(place.path / "model.json", described)
+            sets = {"train": train_set, "val": scored_set, "selection": val_set}
+            record(place, experiment, hardware, start, sets, described)
         trainer = create_trainer(
             place,
             experiment,
@@ -112,9 +109,8 @@ def train(
             trackers=tracked,
             config=settings,
             progress=progress,
-            devices=devices,
-            num_nodes=num_nodes,
             strategy=strategy,
+            **processes,
         )
         data = RunData(experiment, train_set, val_set, start.step)
         if not _fit(trainer, place, experiment, data, start):
