@@ -1,5 +1,6 @@
 """`crosstask train RECIPE --run DIR [--resume] [options of the recipe]`."""
 
+import argparse
 import contextlib
 import json
 import shlex
@@ -16,27 +17,7 @@ from crosstask.recipes.resolving import split_options
 def main(argv: list[str]) -> int:
     name, rest = recipe_name(argv, "train")
     function, parser, names = recipe_parser(name, "train")
-    parser.add_argument("--run", type=Path, required=True, help="the run directory")
-    parser.add_argument("--resume", action="store_true", help="continue from checkpoints/last.ckpt")
-    parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
-    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs on this machine")
-    parser.add_argument("--num_nodes", type=int, default=1, help="machines of a cluster")
-    parser.add_argument(
-        "--strategy", default="auto", help="a strategy of Lightning, for example ddp"
-    )
-    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
-    parser.add_argument(
-        "--recompute",
-        action="store_true",
-        help="activation checkpointing of exchanges and decoders: less memory, more time",
-    )
-    parser.add_argument(
-        "--trackers", type=str, default="", help="wandb, mlflow or both with a comma"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.add_argument("--next-steps", action="store_true", help="end with what to try next")
-    add_trust(parser)
+    _add_options(parser)
     namespace = parser.read(rest)
     options = checked_options(split_options(namespace, names), argv, namespace)
 
@@ -68,6 +49,31 @@ def main(argv: list[str]) -> int:
         if namespace.next_steps:
             print(next_steps(namespace.run))
     return 0
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Where and how the run is trained; what is trained is the recipe's."""
+    parser.add_argument("--run", type=Path, required=True, help="the run directory")
+    parser.add_argument("--resume", action="store_true", help="continue from checkpoints/last.ckpt")
+    parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
+    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs on this machine")
+    parser.add_argument("--num_nodes", type=int, default=1, help="machines of a cluster")
+    parser.add_argument(
+        "--strategy", default="auto", help="a strategy of Lightning, for example ddp"
+    )
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
+    parser.add_argument(
+        "--recompute",
+        action="store_true",
+        help="activation checkpointing of exchanges and decoders: less memory, more time",
+    )
+    parser.add_argument(
+        "--trackers", type=str, default="", help="wandb, mlflow or both with a comma"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--next-steps", action="store_true", help="end with what to try next")
+    add_trust(parser)
 
 
 @contextlib.contextmanager
