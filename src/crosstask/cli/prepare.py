@@ -104,11 +104,13 @@ def _annotations(args: argparse.Namespace) -> int:
     from crosstask.data.tools.prepare import run_jobs
 
     given = (args.source, args.images, args.overlap)
-    if args.name in ("labelme", "labelstudio"):
-        read = read_labelme if args.name == "labelme" else read_labelstudio
-        found = read(*given, listing=args.labels)
-    else:
-        found = (read_coco if args.name == "coco" else read_cvat)(*given)
+    progress = progress_of(args)
+    with progress.during(f"prepare {args.name}: read the annotations"):
+        if args.name in ("labelme", "labelstudio"):
+            read = read_labelme if args.name == "labelme" else read_labelstudio
+            found = read(*given, listing=args.labels)
+        else:
+            found = (read_coco if args.name == "coco" else read_cvat)(*given)
     chosen = writing.plan(found, args.unlabelled)
     parts = writing.divide(found, args.splits, args.validation, args.test)
     jobs = writing.frame_jobs(found, args.output, chosen)
@@ -116,7 +118,7 @@ def _annotations(args: argparse.Namespace) -> int:
     writing.begin(args.output, chosen, options)
     totals = writing.Totals()
     done = run_jobs(jobs, choose_processes(args.workers, len(jobs)))
-    for part in progress_of(args).each(done, len(jobs), f"prepare {args.name}"):
+    for part in progress.each(done, len(jobs), f"prepare {args.name}"):
         totals.add(part)
     writing.finish(args.output, chosen, parts)
     report = _report(args, found, chosen, totals, parts)
