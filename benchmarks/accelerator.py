@@ -20,6 +20,7 @@ processes that share the card, from frames that the device rendered.
 
 import argparse
 import contextlib
+import gc
 import importlib.util
 import signal
 import subprocess
@@ -304,6 +305,7 @@ def run(row: Row, hardware: Hardware, scale: Scale) -> dict[str, Any]:
     except Exception as error:  # out of memory, a compiler's defect: the other rows go on
         record["skipped"] = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
     torch._dynamo.reset()
+    gc.collect()  # trainers and networks hold each other; the next row starts with a free device
     if hardware.device.type == "cuda":
         torch.cuda.empty_cache()
     return record
