@@ -1,5 +1,6 @@
 """The pace of an experiment: what is timed, and what is not."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from crosstask.engine import pace
 from crosstask.engine.hardware import Hardware
 from crosstask.recipes import procedural
+from crosstask.regimes.supervised import Supervised
 
 CPU = Hardware("cpu", "32")
 TINY: dict[str, Any] = {
@@ -24,12 +26,24 @@ TINY: dict[str, Any] = {
 def test_the_mean_of_the_steps_after_the_warm_up(
     accumulate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks = iter(range(0, 1000, 10))
-    monkeypatch.setattr(pace, "_now", lambda device: float(next(ticks)))
+    clock = [0.0]
+
+    def advance(method: Any, by: Callable[[Any], float]) -> Any:
+        def timed(regime: Supervised, *args: Any) -> Any:
+            clock[0] += by(regime)
+            return method(regime, *args)
+
+        return timed
+
+    train, validate = Supervised.training_step, Supervised.validation_step
+    warm = lambda regime: 10.0 if regime.global_step else 1000.0  # noqa: E731
+    monkeypatch.setattr(Supervised, "training_step", advance(train, warm))
+    monkeypatch.setattr(Supervised, "validation_step", advance(validate, lambda _: 6.0))
+    monkeypatch.setattr(pace, "_now", lambda device: clock[0])
     experiment = procedural.supervised(**TINY, accumulate=accumulate)
     found = pace.measure_pace(experiment, CPU, steps=2, warmup=1)
-    assert found.step == 5.0  # ten seconds for two steps
-    assert found.validation is not None and 5.0 < found.validation < 10.0  # ten for two images
+    assert found.step == 10.0 * accumulate  # without the thousand of the first
+    assert found.validation is not None and 3.0 < found.validation < 6.0  # six for two images
     assert found.loading is not None and found.loading > 0
     assert 0.1 < found.memory < 100
 
