@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
         return _predict(model, list(zip(names, files, strict=True)), args.output, settings)
 
 
-def _warn(message: Warning | str, *_: Any) -> None:
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning without the line of the source that gave it."""
     print(f"warning: {message}", file=sys.stderr)
 
