@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_an_upload_is_predicted_and_deleted(shown: Site) -> None:
     names = [cards.nth(k).get_attribute("data-task") for k in range(cards.count())]
     assert names == ["segmentation", "depth", "normals", "edges"]
     assert site.page.locator("#images .ct-legend").count() == 4
-    assert "100 x 50 pixels" in site.page.locator("#status").inner_text()
+    assert "50x100 pixels" in site.page.locator("#status").inner_text()
     assert all("sessions" in file.parts for file in uploads(site))
 
 
@@ -244,9 +245,31 @@ def test_a_bad_file_gives_a_message(
 
 def test_a_rendered_street_is_an_example(site: Site) -> None:
     site.page.locator(".ct-example").nth(1).click()
-    site.page.wait_for_selector("text=64 x 32 pixels")
+    site.page.wait_for_selector("text=32x64 pixels")
     depth = site.page.locator(".ct-reading [data-task=depth] dd")
     assert re.fullmatch(r"\d+\.\d\d m", depth.inner_text())  # its camera is known
+
+
+def test_several_images_keys_and_the_archive(site: Site, tmp_path: Path) -> None:
+    files = [photo(tmp_path / "first.png"), photo(tmp_path / "second.png")]
+    site.page.set_input_files("#upload input[type=file]", files)
+    site.page.wait_for_selector("text=first, 1 of 2")
+    site.page.get_by_role("tab", name="Images").click()
+    layer = site.page.locator("#images .ct-layer:visible")
+    site.page.keyboard.press("3")
+    assert layer.get_attribute("data-task") == "normals"
+    site.page.keyboard.press("0")
+    assert layer.count() == 0  # the image alone
+    site.page.keyboard.press("n")
+    site.page.wait_for_selector("text=second, 2 of 2")
+    site.page.locator("#focal input").fill("")
+    site.page.locator("#focal input").press("2")  # a number there, not the task
+    assert layer.count() == 0
+    with site.page.expect_download() as waiting:
+        site.page.locator("#collect").click()
+    assert waiting.value.suggested_filename == "crosstask_results.zip"
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        assert {"01_first_panel.png", "02_second_panel.png"} <= set(archive.namelist())
 
 
 def test_nobody_else_was_asked_for_anything(shown: Site) -> None:

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from crosstask.cli import main
-from crosstask.media.images import ImageError
+from crosstask.media.images import ImageError, StoredImage, as_float
+from crosstask.media.video import write_video
 from crosstask.web.server import check_port, load_gradio
 from crosstask.web.session import Limits, Studio, TooSlowError, deadline, render_examples
 from fakes.served import tiny_model
@@ -23,6 +24,10 @@ def studio() -> Studio:
 def noise(width: int = 60, height: int = 40) -> Image.Image:
     pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
+
+
+def stored(height: int, width: int, film_focal: float | None = None) -> StoredImage:
+    return StoredImage(torch.rand(3, height, width), 1, film_focal)
 
 
 def write(kind: str, path: Path) -> None:
@@ -57,7 +62,7 @@ def test_unusual_images_are_read_and_deleted(
 ) -> None:
     write(kind, tmp_path / "upload.png")
     file = tmp_path / f"upload{suffix}"
-    image = studio.open(file)
+    image = as_float(studio.open(file).pixels)
     assert image.shape == (3, 40, 60) and not file.exists()
     if color is not None:
         assert image[:, 20, 30].tolist() == pytest.approx(color, abs=0.01)
@@ -92,19 +97,83 @@ def test_bad_files_are_named_and_deleted(
 
 
 def test_a_scene_is_shrunk_and_its_camera_with_it(studio: Studio) -> None:
-    scene = studio.look(torch.rand(3, 100, 200), fx=300.0)
-    assert scene.size == (50, 100) and "200 x 100" in scene.note  # 5000 pixels
+    scene = studio.look(stored(100, 200), fx=300.0)
+    assert scene.size == (50, 100) and "100x200" in scene.note  # 5000 pixels
     assert scene.prediction.intrinsics is not None
     assert scene.prediction.intrinsics[0, 0] == 150
     assert scene.pixel == (25, 50)
     # the network runs at 64 x 128 here: pixel (25, 50) of (50, 100) is half of both
+    assert scene.attention is not None
     assert scene.attention.size == (64, 128) and scene.attention_pixel() == (32, 64)
+
+
+def test_a_camera_is_known_by_pixels_degrees_or_exif_and_by_its_height(studio: Studio) -> None:
+    image = stored(50, 100)
+    wide = studio.look(image, fov=90.0)
+    assert wide.prediction.intrinsics is not None
+    assert float(wide.prediction.intrinsics[0, 0]) == pytest.approx(50.0)  # tan 45 degrees
+    assert "90 degrees" in wide.prediction.camera_source
+    phone = studio.look(stored(50, 100, film_focal=26.0))
+    assert phone.prediction.camera_source.startswith("EXIF")
+    high = studio.look(image, fov=90.0, camera_height=3.0)
+    ratio = high.prediction["depth"] / wide.prediction["depth"].where(
+        wide.prediction["depth"] > 0, torch.ones(())
+    )
+    assert high.prediction.kinds["depth"] == "metric" and ratio.std() < 1e-3
+    with pytest.raises(ValueError, match="`fx` and `fov` are given"):
+        studio.look(stored(50, 100), fx=50.0, fov=90.0)
+    with pytest.raises(ValueError, match="`camera_height` needs the camera"):
+        studio.look(stored(50, 100), camera_height=3.0)
+
+
+def clip(path: Path, frames: int = 40, size: tuple[int, int] = (32, 48)) -> Path:
+    write_video(path, [torch.full((3, *size), k * 5, dtype=torch.uint8) for k in range(frames)])
+    return path
+
+
+def test_frames_of_a_video_are_spread_over_it_and_the_upload_is_deleted(
+    studio: Studio, tmp_path: Path
+) -> None:
+    file = clip(tmp_path / "clip.mp4")
+    found = studio.frames(file)
+    assert [number for number, _ in found] == list(range(0, 40, 3)) and not file.exists()
+    assert [image.pixels.shape for _, image in found[:1]] == [(3, 32, 48)]
+    assert found[10][1].pixels.mean() > found[0][1].pixels.mean()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n",
+            "decoded as a video",
+        ),
+        (b"ffconcat version 1.0\nfile '{secret}'\n", "decoded as a video"),
+        ("long", "at most 1 megapixels and 2 s"),
+        ("large", "at most 0.001 megapixels"),
+        ("heavy", "at most 0.001 are taken"),
+    ],
+)
+def test_videos_that_are_none_or_beyond_a_limit(
+    content: bytes | str, words: str, studio: Studio, tmp_path: Path
+) -> None:
+    """A list of other files must not make the server read them for a visitor."""
+    secret, file = clip(tmp_path / "secret.mp4"), tmp_path / "upload.mp4"
+    limits = {"megapixels": 1, "video_seconds": 2}
+    if isinstance(content, bytes):
+        file.write_bytes(content.replace(b"{secret}", secret.name.encode()))
+    else:
+        clip(file)
+        limits |= {"large": {"megapixels": 0.001}, "heavy": {"upload_mb": 0.001}}.get(content, {})
+    with pytest.raises(ImageError, match=words) as caught:
+        Studio(studio.model, Limits(**limits)).frames(file)
+    assert str(tmp_path) not in str(caught.value) and not file.exists()
 
 
 def test_a_computation_that_takes_too_long_stops(studio: Studio) -> None:
     slow = Studio(studio.model, Limits(seconds=1e-6))
     with pytest.raises(TooSlowError, match="longer than 1e-06 seconds"):
-        slow.look(torch.rand(3, 64, 128))
+        slow.look(stored(64, 128))
     with deadline(studio.model.network, 60.0):
         studio.model.predict(torch.rand(3, 64, 128))
     assert not any(module._forward_pre_hooks for module in studio.model.network.modules())

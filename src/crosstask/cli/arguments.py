@@ -62,13 +62,17 @@ def model_or_default(model: str | None) -> str:
     return model or DEFAULT
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """The model of a command that takes the one of the package where none is named."""
+def add_model(parser: argparse.ArgumentParser, several: str = "") -> None:
+    """The model of a command that takes the one of the package where none is named.
+
+    Args:
+        several: what the command does with more than one, which `model` is a list of then.
+    """
     parser.add_argument(
         "model",
-        nargs="?",
+        nargs="*" if several else "?",
         help="run directory, model directory, checkpoint or exported .onnx file; streets, which comes "
-        "with the package, if left out",
+        f"with the package, if left out{several}",
     )
 
 

@@ -1,7 +1,8 @@
-"""`crosstask serve [RUN|MODEL]`: a web page on this machine."""
+"""`crosstask serve [RUN|MODEL] [RUN|MODEL]`: a web page on this machine."""
 
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 from crosstask.cli.arguments import (
@@ -13,9 +14,10 @@ from crosstask.cli.arguments import (
 )
 
 DESCRIPTION = """\
-A web page for one model: drop an image, see every task beside it and over it, click a pixel to
-read it and to see the attention between tasks, and turn the scene in space. The page sends requests
-to this server only. Needs the extra `web`. Stop it with Ctrl-C."""
+A web page for a model, or for two with a slider between them: drop images or a short video, see every
+task beside an image and over it, click a pixel to read it and to see the attention between tasks, and turn
+the scene in space. The page sends requests to this server only. Needs the extra `web`. Stop it with
+Ctrl-C."""
 
 
 def main(argv: list[str]) -> int:
@@ -35,15 +37,18 @@ def main(argv: list[str]) -> int:
         upload_mb=args.max_upload_mb, megapixels=args.max_megapixels, seconds=args.time_limit
     )
     size = parse_size(args.size) if args.size else None
-    chosen = model_or_default(args.model)
+    if len(args.model) > 2:
+        raise ValueError(f"{len(args.model)} models are given; expected one, or two to compare")
+    chosen = args.model or [model_or_default(None)]
+    studios = [Studio(opened(args, one), limits, size, Path(one).name or one) for one in chosen]
     server = start(
-        Studio(opened(args, chosen), limits, size),
+        studios,
         args.host,
         args.port,
         password=password,
         allowed_hosts=args.allow_host,
     )
-    print(f"crosstask serves {chosen} at {server.url} (Ctrl-C stops it)", flush=True)
+    print(f"crosstask serves {' and '.join(chosen)} at {server.url} (Ctrl-C stops it)", flush=True)
     try:
         _wait()
     finally:
@@ -53,7 +58,7 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="crosstask serve", description=DESCRIPTION)
-    add_model(parser)
+    add_model(parser, several="; two are compared with a slider")
     parser.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; see --password"
     )

@@ -16,6 +16,9 @@ from crosstask.media.orientation import of_quarter_turns, upright
 from crosstask.media.reading import DataError, check_file
 
 MOST_VIDEO = 2**42  # bytes: videos are read piece by piece
+# What a file may be, whatever its name: a list of other files or addresses (HLS, concat) is none of them.
+_CONTAINERS = "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo"
+_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
 
 
@@ -40,7 +43,7 @@ def _opened(path: Path) -> Iterator[Any]:
     av = load_av()
     check_file(path, MOST_VIDEO)
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=_OPTIONS) as container:
             yield container
     except (av.error.FFmpegError, IndexError) as error:
         raise _unreadable(path, error) from error
@@ -99,6 +102,17 @@ def frame_rate(path: Path) -> float:
         return float(stream.average_rate or stream.guessed_rate or 25)
 
 
+def frame_size(path: Path) -> tuple[int, int]:
+    """Height and width that the file's header states, before turning; decodes nothing.
+
+    Raises:
+        DataError: the file is not a video that can be read.
+    """
+    with _opened(path) as container:
+        context = container.streams.video[0].codec_context
+        return int(context.height), int(context.width)
+
+
 def frame_count(path: Path) -> int | None:
     """Frames that the file's header promises (from its duration if need be), or None."""
     try:
@@ -114,8 +128,13 @@ def frame_count(path: Path) -> int | None:
     return None
 
 
-def stream_frames(path: Path, every: int = 1) -> Iterator[tuple[int, UInt8[Tensor, "3 h w"]]]:
+def stream_frames(
+    path: Path, every: int = 1, most_pixels: int | None = None
+) -> Iterator[tuple[int, UInt8[Tensor, "3 h w"]]]:
     """(number, RGB frame) of every `every`-th frame, upright, one at a time in memory.
+
+    Args:
+        most_pixels: a frame with more is not decoded, and counts as damaged.
 
     Raises:
         VideoDefect: damaged or cut at a frame; everything before it has been yielded.
@@ -127,9 +146,12 @@ def stream_frames(path: Path, every: int = 1) -> Iterator[tuple[int, UInt8[Tenso
     promised = frame_count(path)
     check_file(path, MOST_VIDEO)
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=_OPTIONS) as container:
             stream = container.streams.video[0]
-            stream.codec_context.options = {"err_detect": "explode"}  # no invented pixels
+            options = {"err_detect": "explode"}  # no invented pixels
+            if most_pixels is not None:
+                options["max_pixels"] = str(most_pixels)
+            stream.codec_context.options = options
             for frame in container.decode(stream):
                 if frame.is_corrupt:
                     raise _defect(path, number, "its data are damaged")

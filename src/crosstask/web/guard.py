@@ -83,13 +83,15 @@ class Uploads:
     Args:
         folder: where uploads wait until they are read.
         largest: bytes of a file.
-        a_minute: uploads of a visitor.
+        at_once: most files of one request.
+        a_minute: files of a visitor.
         stored: bytes of all files that wait.
         kept: seconds after which an uploaded file without a request for its prediction is deleted.
     """
 
     folder: Path
     largest: int
+    at_once: int = 1
     a_minute: int = 20
     stored: int = 2**29
     kept: float = 600.0
@@ -107,11 +109,21 @@ class Uploads:
         """
         if length is None or not length.isdecimal():
             raise Refused(411, "an upload must say its length (Content-Length)")
-        if int(length) > self.largest + 65_536:  # with the form around it
+        if int(length) > self.at_once * (self.largest + 65_536):  # with the form around it
             raise Refused(
                 413,
                 f"the file exceeds the maximum of {self.largest / 2**20:g} MB; take a smaller one",
             )
+        if self._on_disk() + int(length) > self.stored:
+            raise Refused(503, "too many uploads are waiting here; try again in a few minutes")
+        self.count(visitor)
+
+    def count(self, visitor: str) -> None:
+        """Counts one more file of a visitor.
+
+        Raises:
+            Refused: there were too many within a minute.
+        """
         now = self.clock()
         if len(self._times) > _MOST_VISITORS:
             self._times = {v: t for v, t in self._times.items() if t and now - t[-1] < 60}
@@ -124,8 +136,6 @@ class Uploads:
                 429,
                 f"{self.a_minute} images were uploaded within a minute; try again in {wait:.0f} seconds",
             )
-        if self._on_disk() + int(length) > self.stored:
-            raise Refused(503, "too many uploads are waiting here; try again in a few minutes")
         times.append(now)
 
     def _on_disk(self) -> int:
@@ -141,6 +151,39 @@ class Uploads:
                 else:
                     total += about.st_size
         return total
+
+
+class CountedFiles:
+    """The body of an upload, handed on while its files are counted.
+
+    Args:
+        receive: of ASGI.
+        uploads: counts each file after the first, which counted before the body came.
+        visitor: whose they are.
+    """
+
+    _MARK = b"content-disposition"  # of each part, in any case
+
+    def __init__(self, receive: Any, uploads: Uploads, visitor: str) -> None:
+        self.receive, self.uploads, self.visitor = receive, uploads, visitor
+        self.files, self._tail = 0, b""
+
+    async def __call__(self) -> Any:
+        """The next part of the body.
+
+        Raises:
+            Refused: more files than a request, or a visitor within a minute, may send.
+        """
+        message = await self.receive()
+        joined = self._tail + message.get("body", b"")
+        self._tail = joined[-len(self._MARK) + 1 :]
+        for _ in range(joined.lower().count(self._MARK)):
+            self.files += 1
+            if self.files > self.uploads.at_once:
+                raise Refused(413, f"at most {self.uploads.at_once} files are taken at once")
+            if self.files > 1:
+                self.uploads.count(self.visitor)
+        return message
 
 
 class Guard:
@@ -193,6 +236,8 @@ class Guard:
 
         try:
             self.check(scope)
+            if self.uploads is not None and _is_upload(scope):
+                receive = CountedFiles(receive, self.uploads, _visitor(scope))
             await self.app(scope, receive, answer)
         except Refused as refused:
             await _refuse(send, refused)
@@ -212,9 +257,8 @@ class Guard:
             "/startup-events"
         ):  # gradio's, to itself
             self._check_password(headers.get("authorization", ""))
-        if self.uploads is not None and scope["method"] == "POST" and path.endswith("/upload"):
-            visitor = (scope.get("client") or ("",))[0]
-            self.uploads.admit(visitor, headers.get("content-length"))
+        if self.uploads is not None and _is_upload(scope):
+            self.uploads.admit(_visitor(scope), headers.get("content-length"))
 
     def _check_host(self, host: str, scope: Any) -> None:
         name = _hostname(f"//{host}")
@@ -249,6 +293,14 @@ class Guard:
                 given = b""
         if not hmac.compare_digest(_digest(given), self._password or b""):
             raise Refused(401, "a password is needed here (any user name)")
+
+
+def _is_upload(scope: Any) -> bool:
+    return bool(scope["method"] == "POST" and scope["path"].endswith("/upload"))
+
+
+def _visitor(scope: Any) -> str:
+    return str((scope.get("client") or ("",))[0])
 
 
 def _digest(password: bytes) -> bytes:

@@ -3,14 +3,14 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Num
 from PIL import Image
 from torch import Tensor
 
-from crosstask.drawing.legends import to_image
+from crosstask.drawing.legends import legend, to_image
 from crosstask.predict.attention import AttentionMap, heat_image, why_no_attention
 from crosstask.predict.model import SceneModel
 from crosstask.predict.views import (
@@ -21,7 +21,9 @@ from crosstask.predict.views import (
     task_image,
     task_legend,
 )
-from crosstask.web.session import Example, Limits, Scene
+from crosstask.tasks import Task
+from crosstask.web.album import Album
+from crosstask.web.session import Example, Limits, Scene, Studio
 
 _LEGEND_WIDTH, _LEGEND_TEXT = 720, 27  # pixels, shown at half the size: sharp on fine screens
 _WIDEST, _THUMB = 1024, 360
@@ -50,8 +52,13 @@ def _bytes(image: Num[Tensor, "3 h w"]) -> Tensor:
     return (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def header(model: SceneModel) -> str:
-    """What is served: architecture, tasks, training size."""
+def header(models: Mapping[str, SceneModel]) -> str:
+    """What is served: of each model architecture, tasks, training size."""
+    lines = [f"<p>{_facts(name if len(models) > 1 else '', m)}</p>" for name, m in models.items()]
+    return f'<div class="ct-head"><h1>crosstask</h1>{"".join(lines)}</div>'
+
+
+def _facts(name: str, model: SceneModel) -> str:
     spec = model.description.get("model", {})
     size = model.description.get("size")
     facts = [
@@ -60,8 +67,8 @@ def header(model: SceneModel) -> str:
         f"tasks {', '.join(title(t.name) for t in model.tasks)}",
     ]
     if size:
-        facts.append(f"trained at {size[1]} x {size[0]} pixels")
-    return f'<div class="ct-head"><h1>crosstask</h1><p>{" · ".join(facts)}</p></div>'
+        facts.append(f"trained at {size[0]}x{size[1]} (height x width)")
+    return " · ".join([f"<b>{html.escape(name)}</b>", *facts] if name else facts)
 
 
 def examples(images: Sequence[Example]) -> str:
@@ -79,8 +86,8 @@ def examples(images: Sequence[Example]) -> str:
 def taken(limits: Limits) -> str:
     """What may be uploaded."""
     return (
-        f'<p class="ct-soft">up to {limits.upload_mb:g} MB and {limits.megapixels:g} megapixels; '
-        "deleted as soon as it is read</p>"
+        f'<p class="ct-soft">up to {limits.images} files of {limits.upload_mb:g} MB and {limits.megapixels:g} '
+        f"megapixels, videos up to {limits.video_seconds:g} s; deleted as soon as they are read</p>"
     )
 
 
@@ -93,8 +100,10 @@ def message(text: str, error: bool = False) -> str:
 def summary(scene: Scene, model: SceneModel) -> str:
     """What was computed, and with which reservations."""
     height, width = scene.size
-    parts = [f"{width} x {height} pixels, {scene.seconds:.1f} s"]
+    parts = [f"{height}x{width} pixels (height x width), {scene.seconds:.1f} s"]
     parts += [scene.note] if scene.note else []
+    if scene.prediction.camera_source:
+        parts.append(f"focal length from {scene.prediction.camera_source}")
     for name, note in scene.prediction.notes.items():
         parts.append(f"{name.replace('_', ' ')} is {scene.prediction.kinds[name]} here: {note}")
     return message("; ".join(parts))
@@ -116,11 +125,7 @@ def images(scene: Scene, model: SceneModel) -> str:
     """The image with an overlay of adjustable opacity, and beside it every task with its legend."""
     photo = data_uri(scene.prediction.image, _WIDEST, True)
     maps = {t.name: data_uri(task_image(scene.prediction, t), _WIDEST, False) for t in model.tasks}
-    radios = "".join(
-        f'<label><input type="radio" name="ct-overlay" value="{name}"'
-        f"{' checked' if k == 0 else ''}> {title(name)}</label>"
-        for k, name in enumerate(maps)
-    )
+    radios = _radios("ct-overlay", ["", *maps], 1)
     layers = f'<img alt="image" src="{photo}">' + "".join(
         f'<img class="ct-layer{"" if k == 0 else " ct-hidden"}" data-task="{name}" '
         f'alt="{title(name)} over the image" src="{uri}">'
@@ -136,6 +141,89 @@ def images(scene: Scene, model: SceneModel) -> str:
     return f'{bar}{stage}<div class="ct-grid">{cards}</div>'
 
 
+def _radios(group: str, names: Sequence[str], chosen: int) -> str:
+    """Choices that the keys 0, 1, 2 ... take too; an empty name is the image alone."""
+    return "".join(
+        f'<label><input type="radio" name="{group}" value="{name}" aria-keyshortcuts="{k}"'
+        f"{' checked' if k == chosen else ''}> {title(name) or 'image alone'}"
+        f"<kbd>{k}</kbd></label>"
+        for k, name in enumerate(names)
+    )
+
+
+def strip(album: Album) -> str:
+    """Buttons with all images, of which one is shown; empty for a single one."""
+    if len(album.items) < 2:
+        return ""
+    buttons = "".join(
+        f'<button type="button" class="ct-item" data-item="{k}" aria-pressed="{str(k == album.chosen).lower()}" '
+        f'title="{title(item.name)}"><img alt="{title(item.name)}" '
+        f'src="{data_uri(item.scenes[0].prediction.image, 120, True)}"></button>'
+        for k, item in enumerate(album.items)
+    )
+    said = f"{title(album.item.name)}, {album.chosen + 1} of {len(album.items)}"
+    keys = "<kbd>P</kbd> and <kbd>N</kbd> go to the one before and after"
+    return (
+        f'<div class="ct-strip">{buttons}</div><p class="ct-soft" role="status">{said}; {keys}</p>'
+    )
+
+
+def compare(album: Album, studios: Sequence[Studio]) -> str:
+    """Two models' maps of a task over each other, with a slider between them; empty for one model."""
+    if len(studios) < 2:
+        return ""
+    left, right = (studio.model for studio in studios[:2])
+    shared = [
+        t for t in left.tasks if any(o.name == t.name and type(o) is type(t) for o in right.tasks)
+    ]
+    if not shared:
+        return message("The two models have no task in common.")
+    parts = "".join(_pair(album, studios, t, k == 0) for k, t in enumerate(shared))
+    bar = (
+        f'<div class="ct-bar"><span>Task</span>{_radios("ct-compared", ["", *(t.name for t in shared)], 1)}</div>'
+        '<input type="range" class="ct-split" min="0" max="100" value="50" '
+        'aria-label="how much of the left model is shown, in percent">'
+    )
+    names = "".join(
+        f"<span><b>{letter}</b> {html.escape(studio.name)}</span>"
+        for letter, studio in zip("AB", studios, strict=False)
+    )
+    photo = data_uri(album.scene.prediction.image, _WIDEST, True)
+    alone = f'<div class="ct-compared ct-hidden" data-task=""><img alt="image" src="{photo}"></div>'
+    return f'{bar}<div class="ct-bar ct-ends">{names}</div>{alone}{parts}'
+
+
+def _pair(album: Album, studios: Sequence[Studio], task: Task, shown: bool) -> str:
+    """One task of both models, in the same colours where their classes are the same."""
+    scenes = album.item.scenes
+    values = [scene.prediction[task.name] for scene in scenes]
+    tasks = [next(t for t in s.model.tasks if t.name == task.name) for s in studios[:2]]
+    scale = (
+        task.color_scale(torch.cat([value.flatten() for value in values]))
+        if task.class_table is None
+        else {}
+    )
+    drawn = [t.colorize(v, **scale) for t, v in zip(tasks, values, strict=True)]
+    images = [data_uri(image, _WIDEST, False) for image in drawn]
+    inside = (
+        f'<img alt="{title(task.name)} of A" src="{images[0]}">'
+        f'<img class="ct-over" alt="{title(task.name)} of B" src="{images[1]}"><span class="ct-line"></span>'
+    )
+    same = task.class_table == tasks[1].class_table
+    keys = [legend(task, values, _LEGEND_WIDTH, _LEGEND_TEXT, scenes[0].prediction.kind(task))]
+    if not same:
+        keys = [
+            task_legend(scene.prediction, t, _LEGEND_WIDTH, _LEGEND_TEXT)
+            for scene, t in zip(scenes, tasks, strict=True)
+        ]
+    legends = "".join(
+        f'<img class="ct-legend" alt="legend" src="{data_uri(key, _LEGEND_WIDTH, False)}">'
+        for key in keys
+    )
+    stage = _stage(album.scene, inside, f"{task.name} of both models")
+    return f'<div class="ct-compared{"" if shown else " ct-hidden"}" data-task="{task.name}">{stage}{legends}</div>'
+
+
 def _card(scene: Scene, model: SceneModel, name: str, uri: str) -> str:
     task = next(t for t in model.tasks if t.name == name)
     key = task_legend(scene.prediction, task, _LEGEND_WIDTH, _LEGEND_TEXT)
@@ -148,31 +236,44 @@ def _card(scene: Scene, model: SceneModel, name: str, uri: str) -> str:
     )
 
 
-def reading(scene: Scene, model: SceneModel) -> str:
-    """The clicked pixel in words and numbers, task by task."""
+def reading(scene: Scene, model: SceneModel, letter: str = "") -> str:
+    """The clicked pixel in words and numbers, task by task; `letter` names the model among several."""
     row, column = scene.pixel
     cells = "".join(
         f'<div data-task="{r.task}"><dt>{title(r.task)}</dt><dd>{html.escape(r.text)}</dd></div>'
         for r in read_pixel(scene.prediction, model.tasks, row, column)
     )
     return (
-        f'<dl class="ct-reading" aria-live="polite"><div><dt>pixel</dt><dd>column {column}, row {row}</dd></div>'
+        f'<dl class="ct-reading" aria-live="polite"><div><dt>pixel{f", model {letter}" if letter else ""}</dt>'
+        f"<dd>column {column}, row {row}</dd></div>"
         f"{cells}</dl>"
     )
+
+
+HELP = """<details class="ct-help"><summary>What do the numbers mean?</summary><dl>
+<dt>Attention</dt><dd>The network divides the image into cells. For the marked pixel it gives each cell a weight; the weights
+sum to 1, and the task reads the mean of the cells by their weights. If the wall of a house is bright when you mark another part
+of it, the task has found what belongs to the same surface.</dd>
+<dt>half of the weight in N of M cells</dt><dd>The fewest cells that together weigh one half. A small N is a look at a few
+places; N near half of M is a look at everything alike, which says little about the pixel.</dd>
+<dt>mean |alpha|</dt><dd>How much of what was read is added to what the task knows by itself: a number for each channel,
+learned in training, which starts at 0. Near 0 the task ignores the other one, however bright its image; larger
+means that training found it useful. Its size can be compared within a row, not between models.</dd></dl></details>"""
 
 
 def attention(scene: Scene, model: SceneModel) -> str:
     """A row for each target task, an image for each source task that it looks at."""
     reader = scene.attention
-    if not reader.levels:
+    if reader is None or not reader.levels:
         return message(why_no_attention(model.network))
     level = scene.level if scene.level in reader.levels else reader.levels[0]
     maps = reader.read(*scene.attention_pixel(), level)
     pixels = 2 ** (level or 0)
     intro = (
-        '<p class="ct-soft">Click a pixel, or move to it with the arrow keys: each row is a task that reads, each image in it a task '
-        "that is read. Bright is where the row's task looks, at the marked pixel, in the other "
-        f"task's features (exchange at stride {pixels}); the brightest cell has the largest weight.</p>"
+        '<p class="ct-soft">Click a pixel, or move to it with the arrow keys. To decide about it, a task also reads what the '
+        "other tasks have found elsewhere in the image: each row is a task that reads, each image in it a task that is "
+        "read, and what is bright there is read most (the brightest cell has the largest weight; cells of the exchange at stride "
+        f"{pixels}).</p>{HELP}"
     )
     rows = []
     for target in dict.fromkeys(m.target for m in maps):

@@ -15,39 +15,51 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from crosstask.media.images import SUFFIXES
+from crosstask.media.video import VIDEO_SUFFIXES
 from crosstask.predict import views
-from crosstask.web import html
-from crosstask.web.session import Example, Scene, Studio
+from crosstask.web import album, html, results
+from crosstask.web.album import Album
+from crosstask.web.session import Example, Studio
 from crosstask.web.style import CLICKS
 
 SESSION_SECONDS = 1800
+FORGOTTEN = "This image was forgotten, after half an hour or for other visitors; take it again."
+FULL = "Too many results wait here to be downloaded; try again in a few minutes."
+SAVE = "() => { const to = document.querySelector('#archive'); (to.closest('a') || to.querySelector('a') || to).click(); }"
 
 
 class Page:
     """The components of the page and what happens when they are used.
 
     Args:
-        studio: what predicts.
+        studios: what predicts: one model, or two that are compared.
         folder: for the files of sessions.
         examples: shown as buttons.
     """
 
-    def __init__(self, studio: Studio, folder: Path, examples: Sequence[Example]) -> None:
-        self.studio, self.folder, self.examples = studio, folder, examples
-        self.model = studio.model
-        self.has_depth = views.depth_task(self.model.tasks) is not None
+    def __init__(
+        self, studios: Sequence[Studio], folder: Path, examples: Sequence[Example]
+    ) -> None:
+        self.studios, self.folder, self.examples = tuple(studios), folder, examples
+        self.limits = self.studios[0].limits
+        depths = [views.depth_task(studio.model.tasks) for studio in self.studios]
+        self.has_depth = any(task is not None for task in depths)
 
     def build(self) -> gr.Blocks:
         """The gradio Blocks."""
         with gr.Blocks(
             title="crosstask", analytics_enabled=False, delete_cache=(60, SESSION_SECONDS)
         ) as page:
-            gr.HTML(html.header(self.model))
-            self.scene = gr.State(None, time_to_live=SESSION_SECONDS)
+            gr.HTML(html.header({f"{k} {s.name}": s.model for k, s in self._lettered()}))
+            self.album = gr.State(None, time_to_live=SESSION_SECONDS)
             with gr.Row():
                 with gr.Column(scale=1, min_width=260):
                     self._inputs()
                 with gr.Column(scale=4, min_width=320):
+                    self.strip = gr.HTML(js_on_load=CLICKS, elem_id="strip")
+                    with gr.Row(visible=len(self.studios) > 1):
+                        names = [(f"{k} {s.name}", n) for n, (k, s) in enumerate(self._lettered())]
+                        self.which = gr.Radio(names, value=0, label="Model shown", elem_id="which")
                     self.reading = gr.HTML()
                     with gr.Tabs() as self.tabs:
                         self._tabs()
@@ -55,30 +67,43 @@ class Page:
             page.unload(self.forget)
         return page
 
+    def _lettered(self) -> list[tuple[str, Studio]]:
+        return list(zip("AB", self.studios, strict=False))
+
     def _inputs(self) -> None:
-        limits = self.studio.limits
         self.upload = gr.File(
-            label="Image",
-            file_types=list(SUFFIXES),
+            label="Images, or a short video",
+            file_types=[*SUFFIXES, *VIDEO_SUFFIXES],
+            file_count="multiple",
             height=150,
             elem_id="upload",
         )
-        gr.HTML(html.taken(limits))
+        gr.HTML(html.taken(self.limits))
+        shown: dict[str, Any] = {"value": 0, "minimum": 0, "visible": self.has_depth}
         self.focal = gr.Number(
-            label="Focal length, pixels",
-            info="of the uploaded image, for metres; 0 is unknown",
-            value=0,
-            minimum=0,
-            visible=self.has_depth,
-            elem_id="focal",
-        )
+            label="Focal length, pixels", elem_id="focal", **shown,
+            info="of the uploaded images, for metres; 0 is unknown, then EXIF data count",
+        )  # fmt: skip
+        self.fov = gr.Number(
+            label="or field of view, degrees across", elem_id="fov", **shown,
+            info="in place of it: 50 to 80 for most telephones; 0 is unknown",
+        )  # fmt: skip
+        self.height = gr.Number(
+            label="Camera height, metres", elem_id="camera-height", **shown,
+            info="above the ground in front of it; sets the scale of depth, needs one of the two above",
+        )  # fmt: skip
         self.chosen = gr.HTML(html.examples(self.examples), js_on_load=CLICKS, elem_id="examples")
         self.status = gr.HTML(elem_id="status")
+        self.collect = gr.Button("All results as one archive", elem_id="collect", size="sm")
+        self.archive = gr.DownloadButton("archive", elem_id="archive", elem_classes="ct-away")
+        self.archived = gr.HTML(elem_id="archived")
 
     def _tabs(self) -> None:
+        with gr.Tab("Compare", id="compare", visible=len(self.studios) > 1):
+            self.compared = gr.HTML(js_on_load=CLICKS, elem_id="compare")
         with gr.Tab("Images", id="images"):
             self.images = gr.HTML(
-                html.message("Drop an image, or take a rendered street."),
+                html.message("Drop images or a short video, or take a rendered street."),
                 js_on_load=CLICKS,
                 elem_id="images",
             )
@@ -87,7 +112,8 @@ class Page:
             self.attention = gr.HTML(js_on_load=CLICKS, elem_id="attention")
         with gr.Tab("3-D", id="space") as self.space:
             with gr.Row(visible=self.has_depth):
-                colors = ["image", *(task.name for task in self.model.tasks)]
+                tasks = [task.name for studio in self.studios for task in studio.model.tasks]
+                colors = ["image", *dict.fromkeys(tasks)]
                 self.color = gr.Radio(colors, value="image", label="Colour", elem_id="color")
                 self.share = gr.Slider(
                     50, 100, 95, step=1, label="Nearest points, %", elem_id="share"
@@ -99,106 +125,179 @@ class Page:
             )
 
     def _events(self) -> None:
-        views = [self.scene, self.status, self.images, self.reading, self.attention, self.level]
-        views += [self.tabs, self.upload]
+        shown = [self.album, self.status, self.strip, self.images, self.reading, self.attention]
+        shown += [self.level, self.compared]
+        taken = [*shown, self.tabs, self.upload, self.which, self.archived]
         model: dict[str, Any] = {
             "concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private",
         }  # fmt: skip
         quiet: dict[str, Any] = {**model, "show_progress": "hidden"}
-        self.upload.upload(self.take_upload, [self.upload, self.focal], views, **model)
-        self.chosen.click(self.take_example, None, views, **model)
-        pixel = [self.scene, self.reading, self.attention]
-        self.images.click(self.take_click, self.scene, pixel, **quiet)
-        self.attention.click(self.take_click, self.scene, pixel, **quiet)
-        self.level.input(self.take_level, [self.scene, self.level], pixel, **quiet)
+        camera = [self.focal, self.fov, self.height]
+        self.upload.upload(self.take_upload, [self.upload, *camera], taken, **model)
+        self.chosen.click(self.take_example, [self.height], taken, **model)
+        self.strip.click(self.take_item, self.album, shown, **model)
+        self.which.input(self.take_model, [self.album, self.which], shown, **model)
+        pixel = [self.album, self.reading, self.attention]
+        for place in (self.images, self.attention, self.compared):
+            place.click(self.take_click, self.album, pixel, **quiet)
+        self.level.input(self.take_level, [self.album, self.level], pixel, **quiet)
         space = [self.cloud_note, self.plot, self.download]
-        given = [self.scene, self.color, self.share]
+        given = [self.album, self.color, self.share]
         self.space.select(self.show_cloud, given, space, **model)
         self.color.input(self.show_cloud, given, space, **model)
         self.share.release(self.show_cloud, given, space, **model)
+        made = self.collect.click(
+            self.take_archive, self.album, [self.archived, self.archive], **model
+        )
+        made.success(None, js=SAVE)
 
-    def take_upload(self, path: str | None, fx: float | None) -> list[Any]:
-        """Reads the upload, deletes it and shows it; a bad file gives a message."""
+    def take_upload(
+        self,
+        paths: list[str] | None,
+        fx: float | None,
+        fov: float | None,
+        height: float | None,
+        request: gr.Request | None = None,
+    ) -> list[Any]:
+        """Reads uploads, deletes them and shows them; bad files give a message each."""
         sweep(self.folder, SESSION_SECONDS)
-        if path is None:
+        if not paths:
             return self._unchanged("")
-        try:
-            image = self.studio.open(path)
-            return self._show(self.studio.look(image, fx or None))
-        except ValueError as error:
-            return self._unchanged(str(error))
+        images, wrong = album.read(self.studios, [Path(path) for path in paths])
+        camera = album.Camera(fx or None, fov or None, height or None)
+        return self._take(images, camera, wrong)
 
-    def take_example(self, event: gr.EventData) -> list[Any]:
+    def take_example(self, height: float | None, event: gr.EventData) -> list[Any]:
         """Shows the rendered street that was clicked."""
         number = int(event.example)
         if not 0 <= number < len(self.examples):
             return self._unchanged("there is no such example")
         example = self.examples[number]
-        try:
-            return self._show(self.studio.look(example.image, example.fx))
-        except ValueError as error:
-            return self._unchanged(str(error))
+        camera = album.Camera(example.fx, None, height or None)
+        return self._take([(example.name, None, example.stored)], camera, [])
 
-    def _show(self, scene: Scene) -> list[Any]:
-        levels = scene.attention.levels
-        scene.level = levels[0] if levels else None
+    def _take(self, images: list[Any], camera: album.Camera, wrong: list[str]) -> list[Any]:
+        if not images:
+            return self._unchanged("; ".join(wrong))
+        try:
+            found, told = album.predict(self.studios, images, camera)
+        except ValueError as error:
+            return self._unchanged("; ".join([*wrong, str(error)]))
+        first = "compare" if len(self.studios) > 1 else "images"
+        shown = self._show(found, [*wrong, *told])
+        return [*shown, gr.update(selected=first), None, gr.update(value=0), ""]
+
+    def _show(self, found: Album, wrong: Sequence[str] = ()) -> list[Any]:
+        """The chosen item and model."""
+        scene, model = found.scene, self.studios[found.model].model
+        levels = scene.attention.levels if scene.attention else ()
         choices = [(str(2**level), level) for level in levels]
+        told = "".join(html.message(text, error=True) for text in wrong)
         return [
-            scene,
-            html.summary(scene, self.model),
-            html.images(scene, self.model),
-            html.reading(scene, self.model),
-            html.attention(scene, self.model),
+            found,
+            html.summary(scene, model) + told,
+            html.strip(found),
+            html.images(scene, model),
+            self._read(found),
+            html.attention(scene, model),
             gr.update(choices=choices, value=scene.level, visible=len(levels) > 1),
-            gr.update(selected="images"),
-            None,
+            html.compare(found, self.studios),
         ]
 
     def _unchanged(self, error: str) -> list[Any]:
         """The message; everything else stays, and the drop zone is free again."""
         skip = gr.skip()
-        return [skip, html.message(error, error=True), *[skip] * 5, None]
+        return [skip, html.message(error, error=True), *[skip] * 7, None, skip, skip]
 
-    def take_click(self, scene: Scene | None, event: gr.EventData) -> list[Any]:
+    def _read(self, found: Album) -> str:
+        """The pixel as every model reads it."""
+        if len(self.studios) == 1:
+            return html.reading(found.scene, self.studios[0].model)
+        return "".join(
+            html.reading(scene, studio.model, letter)
+            for (letter, studio), scene in zip(self._lettered(), found.item.scenes, strict=True)
+        )
+
+    def take_item(self, found: Album | None, event: gr.EventData) -> list[Any]:
+        """Shows another image of the same upload."""
+        number = int(event.item)
+        if found is None or not 0 <= number < len(found.items):
+            return self._lost()
+        return self._switch(found, number, found.model)
+
+    def take_model(self, found: Album | None, model: int) -> list[Any]:
+        """Shows the other model's results."""
+        if found is None or model not in range(len(self.studios)):
+            return self._lost()
+        return self._switch(found, found.chosen, model)
+
+    def _switch(self, found: Album, item: int, model: int) -> list[Any]:
+        try:
+            return self._show(found.show(self.studios, item, model))
+        except ValueError as error:
+            return [gr.skip(), html.message(str(error), error=True), *[gr.skip()] * 6]
+
+    def _lost(self) -> list[Any]:
+        return [gr.skip(), html.message(FORGOTTEN, error=True), *[gr.skip()] * 6]
+
+    def take_click(self, found: Album | None, event: gr.EventData) -> list[Any]:
         """Reads the clicked pixel, and the attention there."""
-        if scene is None:
+        if found is None:
             return self._forgotten()
-        height, width = scene.size
+        height, width = found.scene.size
         row, column = int(event.row), int(event.column)
         pixel = max(0, min(height - 1, row)), max(0, min(width - 1, column))
-        return self._pixel(replace(scene, pixel=pixel))
+        return self._pixel(found.change(replace(found.scene, pixel=pixel)))
 
-    def take_level(self, scene: Scene | None, level: int) -> list[Any]:
+    def take_level(self, found: Album | None, level: int) -> list[Any]:
         """Shows the attention of another exchange."""
-        if scene is None:
+        if found is None:
             return self._forgotten()
-        return self._pixel(replace(scene, level=level))
+        return self._pixel(found.change(replace(found.scene, level=level)))
 
     def _forgotten(self) -> list[Any]:
-        text = "This image was forgotten, after half an hour or for other visitors; take it again."
-        return [gr.skip(), html.message(text, error=True), gr.skip()]
+        return [gr.skip(), html.message(FORGOTTEN, error=True), gr.skip()]
 
-    def _pixel(self, scene: Scene) -> list[Any]:
-        return [
-            scene,
-            html.reading(scene, self.model),
-            html.attention(scene, self.model),
-        ]
+    def _pixel(self, found: Album) -> list[Any]:
+        model = self.studios[found.model].model
+        return [found, self._read(found), html.attention(found.scene, model)]
 
     def show_cloud(
-        self, scene: Scene | None, color: str, share: float, request: gr.Request
+        self, found: Album | None, color: str, share: float, request: gr.Request
     ) -> list[Any]:
         """The scene in space, and its file."""
-        if not self.has_depth or scene is None:
+        model = self.studios[0 if found is None else found.model].model
+        if found is None or views.depth_task(model.tasks) is None:
             text = "Take an image first." if self.has_depth else "This model predicts no depth."
             return [html.message(text), gr.skip(), gr.skip()]
-        cloud = views.point_cloud(scene.prediction, self.model.tasks, color)
+        scene = found.scene
+        color = color if any(task.name == color for task in model.tasks) else "image"
+        cloud = views.point_cloud(scene.prediction, model.tasks, color)
         cloud = views.nearest(cloud, share / 100)
-        points, colors = views.sample(cloud, self.studio.limits.points)
+        points, colors = views.sample(cloud, self.limits.points)
+        if self._full():
+            return [html.message(FULL, error=True), figure_of(points, colors), gr.skip()]
         path = self.session_folder(request) / f"scene_{color}.ply"
         number = views.save_cloud(str(path), cloud)
-        note = html.cloud_note(scene, self.model, number, len(points))
+        note = html.cloud_note(scene, model, number, len(points))
         return [note, figure_of(points, colors), gr.update(value=str(path))]
+
+    def take_archive(self, found: Album | None, request: gr.Request) -> list[Any]:
+        """All results of all images as one file."""
+        if found is None:
+            return [html.message("Take an image first.", error=True), None]
+        if self._full():
+            return [html.message(FULL, error=True), None]
+        path = self.session_folder(request) / results.NAME
+        told = results.write_archive(path, found, self.studios)
+        return [html.message(f"{results.NAME}: {told}"), str(path)]
+
+    def _full(self) -> bool:
+        """Whether what all visitors keep here has reached the limit."""
+        sweep(self.folder, SESSION_SECONDS)
+        files = [path for path in (self.folder / "sessions").rglob("*") if path.is_file()]
+        room = (self.limits.kept_mb - self.limits.archive_mb) * 2**20
+        return sum(path.stat().st_size for path in files) > room
 
     def session_folder(self, request: gr.Request) -> Path:
         """The visitor's own folder, whose name cannot be guessed from outside."""

@@ -78,7 +78,7 @@ class Server:
 
 
 def start(
-    studio: Studio,
+    studios: Studio | Sequence[Studio],
     host: str = "127.0.0.1",
     port: int = 7860,
     examples: Sequence[Example] | None = None,
@@ -89,6 +89,7 @@ def start(
     """Serves the page from threads of this process; returns at once.
 
     Args:
+        studios: one model, or two that are compared; the limits of the first hold.
         port: 0 takes a free one.
         examples: offered on the page; four rendered streets if left out.
         password, allowed_hosts: see `crosstask.web.guard.Guard`.
@@ -105,16 +106,20 @@ def start(
 
     from crosstask.web.page import Page
 
+    served = [studios] if isinstance(studios, Studio) else list(studios)
+    limits = served[0].limits
     folder = Path(tempfile.mkdtemp(prefix="crosstask-serve-"))
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    page = Page(studio, folder, render_examples() if examples is None else examples).build()
-    limit = round(studio.limits.upload_mb * 2**20)
+    page = Page(served, folder, render_examples() if examples is None else examples).build()
+    limit = round(limits.upload_mb * 2**20)
     guard = Middleware(
         Guard,
         host=host,
         allowed=tuple(allowed_hosts),
         password=password,
-        uploads=Uploads(folder, limit, studio.limits.uploads_a_minute, MOST_SESSIONS * limit),
+        uploads=Uploads(
+            folder, limit, limits.images, limits.uploads_a_minute, MOST_SESSIONS * limit
+        ),
         waiting=MOST_SESSIONS,
     )
     local = ["ui-sans-serif", "system-ui", "sans-serif"]

@@ -1,9 +1,9 @@
 """What stands behind the web page, without gradio: images in, scenes out, within limits."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
@@ -12,8 +12,12 @@ from torch import Tensor, nn
 
 from crosstask.data import ProceduralStreets
 from crosstask.data.feeding import RGB, feed
-from crosstask.media.images import ImageError, read_image
+from crosstask.geometry.pinhole import scale_intrinsics
+from crosstask.media.images import ImageError, StoredImage, as_float, read_upright
+from crosstask.media.reading import DataError
+from crosstask.media.video import VideoDefect, frame_count, frame_rate, frame_size, stream_frames
 from crosstask.predict.attention import AttentionReader
+from crosstask.predict.camera import camera_of_image
 from crosstask.predict.model import SceneModel
 from crosstask.predict.prediction import Prediction
 from crosstask.predict.views import shrink
@@ -31,7 +35,14 @@ class Limits:
         seconds: longest time the network may compute for one image.
         shown_pixels: larger images are shrunk to this many pixels before they are predicted.
         points: most points of the 3-D view (the file holds all).
-        uploads_a_minute: of one visitor.
+        uploads_a_minute: files of one visitor.
+        images: most files that are predicted together.
+        frames: most frames of a video, evenly over it.
+        video_seconds: longest video.
+        together_pixels: of all images that are shown together, which are shrunk to it.
+        job_seconds: longest time that the images of one upload may take together.
+        archive_mb: largest archive of results, in 2^20 bytes.
+        kept_mb: of all visitors' archives and point clouds.
     """
 
     upload_mb: float = 20.0
@@ -40,6 +51,13 @@ class Limits:
     shown_pixels: int = 800_000
     points: int = 30_000
     uploads_a_minute: int = 20
+    images: int = 12
+    frames: int = 16
+    video_seconds: float = 60.0
+    together_pixels: int = 1_600_000
+    job_seconds: float = 180.0
+    archive_mb: float = 128.0
+    kept_mb: float = 1024.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -53,18 +71,19 @@ class TooSlowError(ValueError):
 
 @dataclass
 class Scene:
-    """One visitor's image and all that was computed of it.
+    """One visitor's image and all that a model computed of it.
 
     Attributes:
         prediction: at the size of the (shrunken) image.
-        attention: reads rows of the attention; without levels where there is none.
+        attention: reads rows of the attention; without levels where there is none; None until it is asked
+            for, see `Studio.attend`.
         note: what was done to the image, for the visitor; may be empty.
         pixel: row and column that were clicked; the middle at first.
         seconds: that the network took.
     """
 
     prediction: Prediction
-    attention: AttentionReader
+    attention: AttentionReader | None
     note: str
     pixel: tuple[int, int]
     seconds: float
@@ -77,6 +96,7 @@ class Scene:
 
     def attention_pixel(self) -> tuple[int, int]:
         """The clicked pixel in the image that the network saw."""
+        assert self.attention is not None
         (row, column), (height, width) = self.pixel, self.size
         seen = self.attention.size
         return row * seen[0] // height, column * seen[1] // width
@@ -89,26 +109,71 @@ class Studio:
         model: from `crosstask.load`.
         limits: see `Limits`.
         size: (height, width) of the network's input; as in training if left out.
+        name: of the model, for visitors.
     """
 
     def __init__(
-        self, model: SceneModel, limits: Limits | None = None, size: tuple[int, int] | None = None
+        self,
+        model: SceneModel,
+        limits: Limits | None = None,
+        size: tuple[int, int] | None = None,
+        name: str = "model",
     ) -> None:
         if (names := model.channels.names) != RGB:
             raise ValueError(
                 f"the model takes {len(names)} channels ({', '.join(names)}), and the page shows images of "
                 "three channels only, red, green and blue; predict with `crosstask predict`"
             )
-        self.model, self.size = model, size
+        self.model, self.size, self.name = model, size, name
         self.limits = limits or Limits()
         self._lock = Lock()
 
-    def open(self, path: Path | str) -> Float[Tensor, "3 h w"]:
+    def open(self, path: Path | str) -> StoredImage:
         """Reads an upload and deletes it, whatever it is.
 
         Raises:
             ImageError: not an image, damaged, or beyond the limits; names the file, not its folder.
         """
+        with self._upload(path) as file:
+            most = round(self.limits.megapixels * 1e6)
+            found = read_upright(file, self.model.value_range, most)
+        self._check_shape(file, found.pixels.shape)
+        return found
+
+    def frames(self, path: Path | str) -> list[tuple[int, StoredImage]]:
+        """Numbers and frames of an uploaded video, evenly over it, and shrunk; deletes the upload.
+
+        Raises:
+            ImageError: not a video, damaged before its first frame, or beyond the limits.
+        """
+        most, kept = round(self.limits.megapixels * 1e6), self.limits.together_pixels
+        found: list[tuple[int, StoredImage]] = []
+        with self._upload(path) as file:
+            height, width = frame_size(file)
+            number, rate = frame_count(file), frame_rate(file)
+            if height * width > most or (number or 0) / rate > self.limits.video_seconds:
+                raise ImageError(
+                    f"{file} has {number or 0} frames of {height}x{width}, {(number or 0) / rate:.0f} s; at most "
+                    f"{self.limits.megapixels:g} megapixels and {self.limits.video_seconds:g} s are taken here"
+                )
+            every = max(1, -(-(number or 1) // self.limits.frames))
+            end = time.monotonic() + self.limits.seconds
+            try:
+                for index, frame in stream_frames(file, every, most):
+                    self._check_shape(file, frame.shape)
+                    found.append(
+                        (index, StoredImage(shrink(as_float(frame), kept // self.limits.frames), 1))
+                    )
+                    if len(found) == self.limits.frames or time.monotonic() > end:
+                        break
+            except VideoDefect:
+                if not found:
+                    raise
+        return found
+
+    @contextmanager
+    def _upload(self, path: Path | str) -> Iterator[Path]:
+        """The file of an upload, held against the limit; deleted at the end, and its folder in no message."""
         file = Path(path)
         try:
             if file.is_file() and file.stat().st_size > self.limits.upload_mb * 2**20:
@@ -116,46 +181,84 @@ class Studio:
                     f"{file} has {file.stat().st_size / 2**20:.1f} MB; at most "
                     f"{self.limits.upload_mb:g} are taken here"
                 )
-            most = round(self.limits.megapixels * 1e6)
-            image = read_image(file, most, self.model.value_range)
-        except ImageError as error:
+            yield file
+        except DataError as error:
             raise ImageError(str(error).replace(str(file), file.name)) from None
         finally:
             file.unlink(missing_ok=True)
-        height, width = image.shape[-2:]
+
+    def _check_shape(self, file: Path, shape: Sequence[int]) -> None:
+        height, width = shape[-2:]
         if min(height, width) < 2 or max(height, width) > MOST_ELONGATED * min(height, width):
             raise ImageError(
-                f"{file.name} has {width} x {height} pixels; expected at least 2 x 2, and no side "
-                f"longer than {MOST_ELONGATED} times the other"
+                f"{file.name} has {height}x{width} pixels; expected at least 2x2, and no side longer than "
+                f"{MOST_ELONGATED} times the other"
             )
-        return image
 
-    def look(self, image: Float[Tensor, "3 h w"], fx: float | None = None) -> Scene:
+    def look(
+        self,
+        image: StoredImage,
+        fx: float | None = None,
+        fov: float | None = None,
+        camera_height: float | None = None,
+        *,
+        most_pixels: int | None = None,
+        attend: bool = True,
+    ) -> Scene:
         """Predicts an image.
 
         Args:
-            image: RGB in [0,1].
+            image: of `open`.
             fx: focal length in pixels of this image; None where it is not known.
+            fov: or its horizontal field of view in degrees; without either, what its EXIF data tell.
+            camera_height: metres of the camera above the ground before it; sets the scale of depth.
+            most_pixels: a larger image is shrunk to so many; those of `Limits` if left out.
+            attend: keep what `AttentionReader` needs.
+
+        Raises:
+            TooSlowError: the network took longer than the limit.
+            ValueError: a camera that cannot be, or a height without a camera.
+        """
+        known = camera_of_image(image, fx=fx, fov=fov)
+        pixels = as_float(image.pixels)
+        shown = shrink(pixels, most_pixels or self.limits.shown_pixels)
+        height, width = shown.shape[-2:]
+        note, matrix = "", known.matrix
+        if shown.shape != pixels.shape:
+            whole = pixels.shape[-2:]
+            note = f"shrunk from {whole[0]}x{whole[1]}"
+            if matrix is not None:
+                matrix = scale_intrinsics(matrix, width / whole[1], height / whole[0])
+        with self._lock:
+            started = time.monotonic()
+            with deadline(self.model.network, self.limits.seconds):
+                (prediction,) = self.model.predict_batch(
+                    shown[None],
+                    matrix,
+                    size=self.size,
+                    camera_height=camera_height,
+                    source=known.source,
+                )
+                attention = self._attention(shown) if attend else None
+            seconds = time.monotonic() - started
+        note = "; ".join(text for text in (note, prediction.remark) if text)
+        return Scene(prediction, attention, note, (height // 2, width // 2), seconds)
+
+    def attend(self, scene: Scene) -> Scene:
+        """The scene with its attention, computed now if it was not kept.
 
         Raises:
             TooSlowError: the network took longer than the limit.
         """
-        shown = shrink(image, self.limits.shown_pixels)
+        if scene.attention is not None:
+            return scene
+        with self._lock, deadline(self.model.network, self.limits.seconds):
+            return replace(scene, attention=self._attention(scene.prediction.image))
+
+    def _attention(self, shown: Float[Tensor, "3 h w"]) -> AttentionReader:
         height, width = shown.shape[-2:]
-        note = ""
-        if shown.shape != image.shape:
-            note = f"shrunk from {image.shape[-1]} x {image.shape[-2]} pixels"
-            fx = None if fx is None else fx * width / image.shape[-1]
-        with self._lock:
-            started = time.monotonic()
-            with deadline(self.model.network, self.limits.seconds):
-                prediction = self.model.predict(shown, fx=fx, size=self.size)
-                place = self.model.place(height, width, self.size)
-                seen = feed(shown[None], place)[0]
-                attention = AttentionReader(self.model.network, seen, place.content)
-            seconds = time.monotonic() - started
-        note = "; ".join(text for text in (note, prediction.remark) if text)
-        return Scene(prediction, attention, note, (height // 2, width // 2), seconds)
+        place = self.model.place(height, width, self.size)
+        return AttentionReader(self.model.network, feed(shown[None], place)[0], place.content)
 
 
 @contextmanager
@@ -191,6 +294,11 @@ class Example:
     name: str
     image: Tensor
     fx: float
+
+    @property
+    def stored(self) -> StoredImage:
+        """As an upload would be read."""
+        return StoredImage(self.image, 1)
 
 
 def render_examples(number: int = 4, size: tuple[int, int] = (192, 384)) -> list[Example]:
