@@ -1,10 +1,12 @@
 """Images as (H,W,3): upright, RGB, transparency over white. By the rules of crosstask itself."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
 
@@ -24,6 +26,8 @@ def to_image(image: Any, value_range: tuple[float, float] | None = None) -> np.n
     Raises:
         ImageError: missing, damaged, or another kind of array.
     """
+    from PIL import Image  # here, so that importing the package stays quick
+
     if isinstance(image, str | Path):
         try:
             with Image.open(image) as opened:
@@ -43,7 +47,9 @@ def to_image(image: Any, value_range: tuple[float, float] | None = None) -> np.n
     )
 
 
-def _of_pillow(image: Image.Image, value_range: tuple[float, float] | None) -> np.ndarray:
+def _of_pillow(image: "Image.Image", value_range: tuple[float, float] | None) -> np.ndarray:
+    from PIL import Image, ImageOps
+
     image = ImageOps.exif_transpose(image)
     if image.mode in DEEP:
         values = np.asarray(image).astype(np.float32)

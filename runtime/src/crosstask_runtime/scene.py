@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 UP_TO_SCALE = "up to scale"
 METRIC = "metric"
@@ -54,8 +56,10 @@ class Scene:
         """The values."""
         return dict(self.values)
 
-    def show(self, task: str) -> Image.Image:
+    def show(self, task: str) -> "Image.Image":
         """A map in colours: classes in the model's own, near bright, normals as RGB, edges dark."""
+        from PIL import Image
+
         quantity, value = self.quantities[task], self.values[task]
         if "colors" in quantity:
             table = np.array([*quantity["colors"], (60, 60, 60)], np.uint8)
