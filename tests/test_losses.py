@@ -128,3 +128,30 @@ def test_focal_and_class_weights_by_hand() -> None:
     assert (float(total), float(weight)) == pytest.approx((half + 4 * most, 5.0))
     total, weight = losses.focal(logits, target, weights=weights)
     assert (float(total), float(weight)) == pytest.approx((half / 4 + 4 * most / 16, 5.0))
+
+
+def test_focal_by_hand():
+    target = torch.tensor([[[0, 1, 255]]])
+    total, weight = losses.focal(torch.zeros(1, 2, 1, 3), target)
+    # both classes at 0.5: (1 - 0.5)^2 log 2 of each labelled pixel
+    assert (total.item(), weight.item()) == (pytest.approx(2 * 0.25 * math.log(2)), 2)
+
+
+def test_dice_by_hand():
+    """Classes 0, 1, 1, 1 where 0, 0, 1, 1 is true; a void pixel and a void image count for nothing."""
+    logits = torch.full((2, 2, 1, 5), -50.0)
+    for column, found in enumerate((0, 1, 1, 1, 0)):
+        logits[:, found, 0, column] = 50.0
+    target = torch.tensor([[[0, 0, 1, 1, 255]], [[255] * 5]])
+    terms = losses.dice(logits, target)
+    # 2 |A B| / (|A| + |B|): class 0 has 2/3, class 1 has 4/5
+    assert losses.mean(terms).item() == pytest.approx((1 / 3 + 1 / 5) / 2, abs=1e-4)
+    assert terms[1].item() == 4 and terms[0].item() == pytest.approx(
+        4 * (1 / 3 + 1 / 5) / 2, abs=1e-3
+    )
+    both, number = losses.cross_entropy_dice(logits, target)
+    # the wrong pixel has the log-odds 100
+    assert number.item() == 4 and (both - terms[0]).item() == pytest.approx(100.0, abs=1e-3)
+    nothing, none = losses.dice(logits.requires_grad_(), torch.full_like(target, 255))
+    assert losses.mean((nothing, none)).item() == 0
+    nothing.backward()
