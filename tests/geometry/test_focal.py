@@ -12,9 +12,9 @@ def test_a_right_angle_sees_half_its_width_at_that_distance() -> None:
     assert focal_of_view(60.0, 640) == pytest.approx(320 * math.sqrt(3))
 
 
-@pytest.mark.parametrize("degrees", [0.0, 180.0, -60.0, math.nan])
+@pytest.mark.parametrize("degrees", [0.0, 1e-30, 179.999, 180.0, -60.0, math.nan])
 def test_no_field_of_view(degrees: float) -> None:
-    with pytest.raises(ValueError, match=r"`fov` is .*below 180"):
+    with pytest.raises(ValueError, match=r"`fov` is .*from 0.01 to 179.9"):
         focal_of_view(degrees, 640)
 
 

@@ -62,6 +62,14 @@ def test_median_of_many_is_good_to_a_hundredth():
     assert values["median"] == pytest.approx(np.median(angles), abs=0.01)
 
 
+@pytest.mark.parametrize("angle", [9.9995, 10.0, 10.0005])
+def test_each_pixel_is_divided_between_two_nodes(angle):
+    """A field of one angle has that median, though nodes are 0.01 degree apart."""
+    prediction, target = turned(np.full(5, angle)), turned(np.zeros(5))
+    values = scores(NormalsMetric(), prediction.double(), target.double())
+    assert values["median"] == pytest.approx(angle, abs=0.001)
+
+
 def test_rounding_in_the_network_moves_the_median_no_more_than_the_angles():
     """What differs between batch sizes and numbers of processes; few pixels, some at a node."""
     angles = np.concatenate([np.random.default_rng(0).uniform(0, 40, 50), [10.0, 20.0, 20.005]])

@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
 
     setting = Setting(
         dataset=dataset,
-        seeds=tuple(_seed(s) for s in parse_names(settings.seeds)),
+        seeds=_seeds(settings.seeds),
         size=parse_size(options["size"]),
         probe=settings.with_probe,
     )
@@ -162,6 +162,15 @@ def _dataset(rest: list[str]) -> tuple[str, list[str]]:
                 raise ValueError("`--dataset` needs a name, for example procedural or nyudv2")
             return rest[index + 1], rest[:index] + rest[index + 2 :]
     return "procedural", rest
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    from crosstask.recipes.options import parse_names
+
+    seeds = tuple(_seed(name) for name in parse_names(text))
+    if not seeds:
+        raise ValueError("`seeds` names none; expected whole numbers, for example 0,1,2")
+    return seeds
 
 
 def _seed(text: str) -> int:

@@ -28,9 +28,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        # torch's own text recommends to read it all the same
+        found = re.search(r"GLOBAL ([\w.]+)|(Unsupported operand \d+)", str(error))
         raise ModelFileError(
-            f"{path} holds more than tensors and plain values and is refused (it could run code): "
-            f"{str(error).splitlines()[0]}"
+            f"{path} holds more than tensors and plain values and is refused (it could run code)"
+            + (f": {found[1] or found[2]}" if found else "")
         ) from error
     except Exception as error:  # what damaged bytes lead the reader to is anything
         raise ModelFileError(

@@ -12,9 +12,9 @@ def focal_of_view(degrees: float, width: int) -> float:
     Raises:
         ValueError: no field of view of a pinhole camera.
     """
-    if not 0 < degrees < 180:
+    if not 0.01 <= degrees <= 179.9:
         raise ValueError(
-            f"`fov` is {degrees:g}; expected the horizontal field of view in degrees, above 0 and below 180"
+            f"`fov` is {degrees:g}; expected the horizontal field of view in degrees, from 0.01 to 179.9"
         )
     return 0.5 * width / math.tan(math.radians(degrees) / 2)
 

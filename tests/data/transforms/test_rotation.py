@@ -65,6 +65,17 @@ def test_turning_is_counter_clockwise_by_hand() -> None:
     assert torch.allclose(out["normals"][:, 24, 40], torch.tensor([0.0, -0.6, -0.8]), atol=1e-5)
 
 
+def test_normals_turn_as_the_axes_do_and_labels_as_the_pixels_do() -> None:
+    """By hand: with fx = sqrt(3) fy an image that turns by 45 degrees turns the axes by 60."""
+    sample = wall() | {"intrinsics": intrinsics_matrix(50.0 * 3**0.5, 50.0, 39.5, 23.5)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "uniform_", lambda drawn, *_: drawn.fill_(45.0))
+        out = transforms.JointTransform([RandomRotation(45.0)])(sample)
+    cosine, sine = 0.5, 3**0.5 / 2
+    expected = torch.tensor([0.6 * cosine, -0.6 * sine, -0.8])
+    assert torch.allclose(out["normals"][:, 24, 40], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_depth_and_normals_stay_consistent(seed: int) -> None:
     torch.manual_seed(seed)

@@ -113,3 +113,9 @@ def test_a_study_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert "expected a Study" in capsys.readouterr().err
     assert main(["table", "out/nets.json"]) == 2 and "--trust" in capsys.readouterr().err
     assert main(["table", "out/nets.json", "--trust"]) == 0
+
+
+@pytest.mark.parametrize(("seeds", "words"), [("", "`seeds` names none"), ("0,a", "names 'a'")])
+def test_seeds_that_are_none(seeds: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "table1", "--list", "--seeds", seeds]) == 2
+    assert words in capsys.readouterr().err
