@@ -4,6 +4,7 @@ and plain containers.
 
 import hashlib
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
