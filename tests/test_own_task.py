@@ -155,7 +155,7 @@ def test_report_and_images(model: SceneModel) -> None:
     text = page([facts, facts], "1.0")
     assert "heat spread" in text and "10.0 %" in text and "2.00 m" in text
     sheet = compare_images([Contestant(name="own", network=model.network, tasks=TASKS, data=Samples())], [1])  # fmt: skip
-    assert sheet.width > 3 * 64
+    assert sheet.raster.width > 3 * 64
 
 
 def test_pseudo_labels() -> None:
