@@ -321,11 +321,13 @@ def test_of_forty_visitors_at_once_those_refused_are_told(
         server.studio._lock,
         ThreadPoolExecutor(40) as pool,
     ):  # the first one's image takes its time
-        first = join(server, "first", example, [], {"example": 0})
+        first = join(server, "first", example, [None], {"example": 0})
         assert first[0] == 200
-        time.sleep(1.0)  # until it is being computed
+        deadline = time.monotonic() + 60
+        while not any(server.page._queue.active_jobs) and time.monotonic() < deadline:
+            time.sleep(0.05)  # until it is being computed, and so no longer waiting
         answers = list(
-            pool.map(lambda k: join(server, f"v{k}", example, [], {"example": 0}), range(39))
+            pool.map(lambda k: join(server, f"v{k}", example, [None], {"example": 0}), range(39))
         )
     refused = [text for status, text in answers if status != 200]
     assert len(refused) == 7 and [s for s, _ in answers].count(200) == 32
