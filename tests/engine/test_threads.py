@@ -159,7 +159,7 @@ builtins.__import__ = watching
     ids=["script", "main", "package", "module"],
 )
 def test_the_command_line_decides_before_torch_is_loaded(run: str, tmp_path: Path) -> None:
-    code = f"{LOOK}\nsys.argv = ['crosstask', 'models']\n{run}\nsys.exit(4)"
+    code = f"{LOOK}\nsys.argv = ['crosstask', 'doctor']\n{run}\nsys.exit(4)"
     unset = (*threads.WAITING, threads.THREADS, threads.CHOSEN)
     environ = {k: v for k, v in os.environ.items() if k not in unset}
     result = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, cwd=tmp_path)  # fmt: skip

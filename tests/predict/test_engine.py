@@ -10,6 +10,7 @@ import torch
 
 from crosstask.cli import main
 from crosstask.engine import rebuilding
+from crosstask.media.images import StoredImage
 from crosstask.models import create_model
 from crosstask.predict import engine
 from crosstask.predict.engine import ExportedModel, open_model
@@ -61,7 +62,7 @@ def test_a_file_predicts_as_a_model_does(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert found.kinds == {"depth": "metric"} and bool((found["depth"] == 3).all())
     assert found["segmentation"].dtype == torch.int64 and found["segmentation"].shape == (40, 50)
     assert model.predict(image).kinds == {"depth": "up to scale"}
-    scene = Studio(model).look(image, fx=200.0)  # the web page
+    scene = Studio(model).look(StoredImage(image, 1), fx=200.0)  # the web page
     assert bool((scene.prediction["depth"] == 2).all()) and not scene.attention.levels
     for options, words in (
         ({"flip": True}, "raw outputs"),
