@@ -6,7 +6,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
@@ -313,19 +313,23 @@ def test_requests_that_do_not_fit_leave_no_stack_trace(
     assert "Traceback" not in capfd.readouterr().err
 
 
+def wait(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 def test_of_forty_visitors_at_once_those_refused_are_told(
     server: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    example = functions(server)["take_example"]
+    example, queue = functions(server)["take_example"], server.page._queue
     with (
         server.studio._lock,
         ThreadPoolExecutor(40) as pool,
     ):  # the first one's image takes its time
         first = join(server, "first", example, [None], {"example": 0})
         assert first[0] == 200
-        deadline = time.monotonic() + 60
-        while not any(server.page._queue.active_jobs) and time.monotonic() < deadline:
-            time.sleep(0.05)  # until it is being computed, and so no longer waiting
+        wait(lambda: any(queue.active_jobs))  # it is being computed, and so no longer waiting
         answers = list(
             pool.map(lambda k: join(server, f"v{k}", example, [None], {"example": 0}), range(39))
         )
@@ -334,3 +338,6 @@ def test_of_forty_visitors_at_once_those_refused_are_told(
     for text in refused:
         assert json.loads(text)["detail"].startswith("32 visitors are waiting already")
     assert "Traceback" not in capfd.readouterr().err
+    wait(
+        lambda: not len(queue) and not any(queue.active_jobs)
+    )  # the page is free for the next test
