@@ -80,6 +80,23 @@ def test_compiling_and_recomputing_exclude_each_other(experiment: Make, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"devices": 0}, "`devices` is 0; expected a whole number from 1"),
+        ({"devices": -1}, "`devices` is -1"),
+        ({"num_nodes": 0}, "`num_nodes` is 0"),
+        ({"strategy": "dpp"}, "`strategy` is 'dpp'; expected one of auto, ddp"),
+    ],
+)
+def test_processes_that_cannot_start_leave_no_run(
+    experiment: Make, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(experiment(), tmp_path / "run", progress=False, **options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_no_compiler_is_said(
     experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

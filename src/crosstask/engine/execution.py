@@ -1,8 +1,9 @@
-"""How the network runs in training: compiled, recomputed, its encoder frozen."""
+"""How the network runs in training: in which processes, compiled, recomputed, its encoder frozen."""
 
 import warnings
 
 import torch
+from lightning.pytorch.strategies import StrategyRegistry
 
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware, check_compiler
@@ -31,6 +32,23 @@ def prepare_network(regime: Regime, hardware: Hardware, compile: bool, recompute
         # the batch, memory layout. The limit of 8 would end a run with an error, perhaps at its end.
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         regime.network.compile(fullgraph=True)
+
+
+def check_processes(devices: int, num_nodes: int, strategy: str, hardware: Hardware) -> None:
+    """Asks what Lightning would refuse only when a run directory exists already.
+
+    Raises:
+        ValueError: a number below 1, more GPUs than this machine has, or an unknown strategy.
+    """
+    for name, value in (("devices", devices), ("num_nodes", num_nodes)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"`{name}` is {value!r}; expected a whole number from 1")
+    present = torch.cuda.device_count()
+    if hardware.device.type == "cuda" and devices > present:
+        raise ValueError(f"`devices` is {devices}; this machine has {present} GPUs")
+    known = ("auto", *StrategyRegistry.available_strategies())
+    if strategy not in known:
+        raise ValueError(f"`strategy` is {strategy!r}; expected one of {', '.join(known)}")
 
 
 def check_freezing(experiment: Experiment, compile: bool, processes: int) -> None:

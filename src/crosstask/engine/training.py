@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from crosstask.data.combine.skip import SkipBad, joined_report, skipping
 from crosstask.engine.class_weights import set_class_weights
-from crosstask.engine.execution import check_freezing, prepare_network
+from crosstask.engine.execution import check_freezing, check_processes, prepare_network
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import choose
 from crosstask.engine.interruption import Watch
@@ -72,12 +72,14 @@ def train(
         ProcessEndedError: another of several processes ended; says which.
         NonFiniteError: loss, weights or outputs are not finite; the last good checkpoint is kept.
         DiskFullError: no room; the last good checkpoint is kept.
-        ValueError: `compile` and `recompute` together, no compiler, or a tracker that refuses.
+        ValueError: `compile` and `recompute` together, no compiler, a tracker that refuses, or
+            processes that this machine cannot start.
         ModuleNotFoundError: a tracker is not installed.
     """
     quieten()
     place = Run(run)
     hardware = choose(accelerator, kept_precision(place, precision) if resume else precision)
+    check_processes(devices, num_nodes, strategy, hardware)
     check_freezing(experiment, compile, devices * num_nodes)
     prepare_network(experiment.regime, hardware, compile, recompute)
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))

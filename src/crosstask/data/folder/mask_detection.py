@@ -34,7 +34,7 @@ def folder_rule(root: Path, declared: DeclaredClasses | None, masks: str, void: 
     listing = root / "classes.txt"
     if declared is None:
         raise DataError(
-            f"`classes` is None and {listing} does not exist; segmentation needs one of them"
+            f"segmentation needs the names of the classes: write {listing}, one a line, or give `classes`"
         )
     table = declared.table
     if len(table) == 1:
