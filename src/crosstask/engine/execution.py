@@ -34,7 +34,7 @@ def prepare_network(regime: Regime, hardware: Hardware, compile: bool, recompute
         regime.network.compile(fullgraph=True)
 
 
-def check_processes(devices: int, num_nodes: int, strategy: str, hardware: Hardware) -> None:
+def check_processes(devices: int, num_nodes: int, strategy: str, device: str) -> None:
     """Asks what Lightning would refuse only when a run directory exists already.
 
     Raises:
@@ -44,7 +44,7 @@ def check_processes(devices: int, num_nodes: int, strategy: str, hardware: Hardw
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"`{name}` is {value!r}; expected a whole number from 1")
     present = torch.cuda.device_count()
-    if hardware.device.type == "cuda" and devices > present:
+    if device == "cuda" and devices > present:
         raise ValueError(f"`devices` is {devices}; this machine has {present} GPUs")
     known = ("auto", *StrategyRegistry.available_strategies())
     if strategy not in known:

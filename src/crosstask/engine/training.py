@@ -79,7 +79,7 @@ def train(
     quieten()
     place = Run(run)
     hardware = choose(accelerator, kept_precision(place, precision) if resume else precision)
-    check_processes(devices, num_nodes, strategy, hardware)
+    check_processes(devices, num_nodes, strategy, hardware.device.type)
     check_freezing(experiment, compile, devices * num_nodes)
     prepare_network(experiment.regime, hardware, compile, recompute)
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
@@ -91,10 +91,8 @@ def train(
     machine = {"precision": hardware.precision, **processes}
     tracked = Trackers(trackers, place.path)
     with Watch().handle() as watch, place.lock() if rank_zero else nullcontext(), tracked:
-        if rank_zero:
-            start = prepare(place, settings, machine, resume)
-        else:
-            start = start_of_others(place, resume)
+        first = prepare(place, settings, machine, resume) if rank_zero else None
+        start = first or start_of_others(place, resume)
         train_set, val_set = experiment.train_data(), experiment.val_data()
         described = _set_out(place, experiment, settings, train_set, val_set, start)
         scored_set = experiment.scored_data()

@@ -47,11 +47,19 @@ _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 class StoredImage:
     """A photograph: (3,H,W) upright pixels, uint8 or (deeper ones) float32 in [0,1], the EXIF
     orientation, 1 to 8, that it was turned by, and its focal length, see `crosstask.media.exif`.
-    Images of other channels have as many."""
+    Images of other channels have as many. Where the pixels were shrunk since, `whole` is the upright
+    height and width before, which focal lengths in pixels are of."""
 
     pixels: Shaped[Tensor, "c h w"]
     orientation: int
     film_focal: float | None = None
+    whole: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Upright height and width of the image that its camera took."""
+        height, width = self.pixels.shape[-2:]
+        return self.whole or (height, width)
 
 
 @dataclass(frozen=True)
@@ -102,8 +110,12 @@ def read_upright(
         header = png.verify(file, data, most_pixels)
         if header.bits == 16 and header.channels > 1:
             deep = png.decode_deep(file, data, header)
-            turned = _exif_orientation(png.find_exif(io.BytesIO(data)))
-            return StoredImage(upright(_deep_colour(deep, value_range, file), turned), turned)
+            exif = png.find_exif(io.BytesIO(data))
+            turned = _exif_orientation(exif)
+            focal = film_focal(_parsed_exif(exif), header.width, header.height)
+            return StoredImage(
+                upright(_deep_colour(deep, value_range, file), turned), turned, focal
+            )
     data, turned = tiff.take_orientation(data) if tiff.is_tiff(data) else (data, 1)
     found = from_pil(decode(file, data, most_pixels), value_range, str(file))
     return StoredImage(
@@ -239,15 +251,17 @@ def _orientation(image: Image.Image) -> int:
     return _legal(image.getexif().get(ORIENTATION_TAG, 1))
 
 
-def _exif_orientation(exif: bytes | None) -> int:
-    if exif is None:
-        return 1
+def _parsed_exif(exif: bytes | None) -> Image.Exif:
     parsed = Image.Exif()
     try:
-        parsed.load(exif)
+        parsed.load(exif or b"")
     except Exception:  # damaged metadata: the pixels are sound
-        return 1
-    return _legal(parsed.get(ORIENTATION_TAG, 1))
+        return Image.Exif()
+    return parsed
+
+
+def _exif_orientation(exif: bytes | None) -> int:
+    return _legal(_parsed_exif(exif).get(ORIENTATION_TAG, 1))
 
 
 def _legal(orientation: object) -> int:

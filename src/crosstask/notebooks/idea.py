@@ -39,7 +39,7 @@ class PeakMetric(TaskMetric):
         self.add_counts(right=(), predicted=(), found=(), true=())
 
     def update(self, prediction, target):
-        ours, theirs = peaks(prediction), peaks(target)
+        ours, theirs = peaks(prediction) & (target >= 0), peaks(target)  # void never counts
         around = 2 * self.radius + 1
         near_ours, near_theirs = (
             F.max_pool2d(p.float(), around, stride=1, padding=self.radius) > 0

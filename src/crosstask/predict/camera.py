@@ -57,7 +57,7 @@ def camera_of_image(
         ValueError: see `check_focal`.
     """
     check_focal(intrinsics, fx, fov)
-    height, width = image.pixels.shape[-2:]
+    height, width = image.size
     if intrinsics is not None:
         return KnownCamera(_turned(intrinsics, image), "intrinsics")
     source = "fx"

@@ -1,5 +1,6 @@
 """All that a visitor looks at: images or frames of a video, each with what every served model says of it."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,8 @@ from pathlib import Path
 from crosstask.media.images import StoredImage
 from crosstask.predict.inputs import is_video
 from crosstask.web.session import Scene, Studio, TooSlowError
+
+TOO_LONG = "together they take longer than one upload may"
 
 
 @dataclass(frozen=True)
@@ -83,19 +86,35 @@ class Album:
 
 
 def read(
-    studios: Sequence[Studio], files: Sequence[Path]
+    studios: Sequence[Studio], files: Sequence[Path], end: float = math.inf
 ) -> tuple[list[tuple[str, int | None, StoredImage]], list[str]]:
-    """(name, number of the frame, image) of uploads, and what is wrong with others; deletes them all."""
-    found: list[tuple[str, int | None, StoredImage]] = []
-    wrong: list[str] = []
-    studio = studios[0]
-    if len(files) > studio.limits.images:
+    """(name, number of the frame, image) of uploads, and what is wrong with others; deletes them all.
+
+    Images are shrunk to what is shown.
+
+    Args:
+        end: of `time.monotonic`; what is not read by then is left out.
+    """
+    try:
+        return _read(studios[0], files, end)
+    finally:
         for file in files:
             file.unlink(missing_ok=True)
+
+
+def _read(
+    studio: Studio, files: Sequence[Path], end: float
+) -> tuple[list[tuple[str, int | None, StoredImage]], list[str]]:
+    found: list[tuple[str, int | None, StoredImage]] = []
+    wrong: list[str] = []
+    if len(files) > studio.limits.images:
         return [], [
             f"{len(files)} files were given; at most {studio.limits.images} are taken at once"
         ]
-    for file in files:
+    for number, file in enumerate(files):
+        if number and time.monotonic() > end:
+            wrong.append(f"{len(files) - number} of {len(files)} files were left out: {TOO_LONG}")
+            break
         try:
             if is_video(file):
                 frames = studio.frames(file)
@@ -103,8 +122,9 @@ def read(
                     (f"{file.stem} frame {number}", number, frame) for number, frame in frames
                 ]
             else:
-                found.append((file.stem, None, studio.open(file)))
-        except ValueError as error:
+                image = studio.shrunk(studio.open(file), studio.limits.shown_pixels)
+                found.append((file.stem, None, image))
+        except (ValueError, ModuleNotFoundError) as error:  # the latter: no reader of videos
             wrong.append(str(error))
     return found, wrong
 
@@ -113,23 +133,24 @@ def predict(
     studios: Sequence[Studio],
     images: Sequence[tuple[str, int | None, StoredImage]],
     camera: Camera,
+    end: float = math.inf,
 ) -> tuple[Album, list[str]]:
     """Every model's results of every image, and what was left out.
+
+    Args:
+        end: of `time.monotonic`; after the first image none begins later.
 
     Raises:
         ValueError: not even the first could be predicted.
     """
     limits = studios[0].limits
     share = limits.together_pixels // (len(images) * len(studios))
-    end = time.monotonic() + limits.job_seconds
     items: list[Item] = []
     told: list[str] = []
-    for name, frame, image in images:
+    for number, (name, frame, image) in enumerate(images):
         if items and time.monotonic() > end:
-            told.append(
-                f"{len(images) - len(items)} of {len(images)} images were left out: together they take "
-                f"longer than {limits.job_seconds:g} seconds"
-            )
+            left = len(images) - number
+            told.append(f"{left} of {len(images)} images were left out: {TOO_LONG}")
             break
         try:
             scenes = [
@@ -139,9 +160,10 @@ def predict(
                 )
                 for studio in studios
             ]  # fmt: skip
-        except TooSlowError:
+        except TooSlowError as error:
             if not items:
                 raise
+            told.append(f"{name} was left out: {error}")
             continue
         items.append(Item(name, tuple(scenes), frame))
     return Album(tuple(items)).show(studios, 0, 0), told

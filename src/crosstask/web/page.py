@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -163,9 +164,10 @@ class Page:
         sweep(self.folder, SESSION_SECONDS)
         if not paths:
             return self._unchanged("")
-        images, wrong = album.read(self.studios, [Path(path) for path in paths])
+        end = time.monotonic() + self.limits.job_seconds
+        images, wrong = album.read(self.studios, [Path(path) for path in paths], end)
         camera = album.Camera(fx or None, fov or None, height or None)
-        return self._take(images, camera, wrong)
+        return self._take(images, camera, wrong, end)
 
     def take_example(self, height: float | None, event: gr.EventData) -> list[Any]:
         """Shows the rendered street that was clicked."""
@@ -176,11 +178,13 @@ class Page:
         camera = album.Camera(example.fx, None, height or None)
         return self._take([(example.name, None, example.stored)], camera, [])
 
-    def _take(self, images: list[Any], camera: album.Camera, wrong: list[str]) -> list[Any]:
+    def _take(
+        self, images: list[Any], camera: album.Camera, wrong: list[str], end: float = math.inf
+    ) -> list[Any]:
         if not images:
             return self._unchanged("; ".join(wrong))
         try:
-            found, told = album.predict(self.studios, images, camera)
+            found, told = album.predict(self.studios, images, camera, end)
         except ValueError as error:
             return self._unchanged("; ".join([*wrong, str(error)]))
         first = "compare" if len(self.studios) > 1 else "images"
@@ -295,9 +299,11 @@ class Page:
     def _full(self) -> bool:
         """Whether what all visitors keep here has reached the limit."""
         sweep(self.folder, SESSION_SECONDS)
-        files = [path for path in (self.folder / "sessions").rglob("*") if path.is_file()]
-        room = (self.limits.kept_mb - self.limits.archive_mb) * 2**20
-        return sum(path.stat().st_size for path in files) > room
+        kept = 0
+        for path in (self.folder / "sessions").rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # its visitor has just left
+                kept += path.stat().st_size
+        return kept > (self.limits.kept_mb - self.limits.archive_mb) * 2**20
 
     def session_folder(self, request: gr.Request) -> Path:
         """The visitor's own folder, whose name cannot be guessed from outside."""

@@ -146,7 +146,8 @@ class Studio:
         Raises:
             ImageError: not a video, damaged before its first frame, or beyond the limits.
         """
-        most, kept = round(self.limits.megapixels * 1e6), self.limits.together_pixels
+        most = round(self.limits.megapixels * 1e6)
+        most_each = self.limits.together_pixels // self.limits.frames
         found: list[tuple[int, StoredImage]] = []
         with self._upload(path) as file:
             height, width = frame_size(file)
@@ -161,9 +162,7 @@ class Studio:
             try:
                 for index, frame in stream_frames(file, every, most):
                     self._check_shape(file, frame.shape)
-                    found.append(
-                        (index, StoredImage(shrink(as_float(frame), kept // self.limits.frames), 1))
-                    )
+                    found.append((index, self.shrunk(StoredImage(frame, 1), most_each)))
                     if len(found) == self.limits.frames or time.monotonic() > end:
                         break
             except VideoDefect:
@@ -195,6 +194,14 @@ class Studio:
                 f"{MOST_ELONGATED} times the other"
             )
 
+    def shrunk(self, image: StoredImage, most_pixels: int) -> StoredImage:
+        """The image as floats, of at most so many pixels; whole for a model of one camera, whose focal
+        length is in pixels of what it is given."""
+        pixels = as_float(image.pixels)
+        if self.model.own_focal is None:
+            pixels = shrink(pixels, most_pixels)
+        return replace(image, pixels=pixels, whole=image.size)
+
     def look(
         self,
         image: StoredImage,
@@ -219,13 +226,11 @@ class Studio:
             TooSlowError: the network took longer than the limit.
             ValueError: a camera that cannot be, or a height without a camera.
         """
-        known = camera_of_image(image, fx=fx, fov=fov)
-        pixels = as_float(image.pixels)
-        shown = shrink(pixels, most_pixels or self.limits.shown_pixels)
+        known = camera_of_image(image, fx=fx, fov=fov, exif=self.model.own_focal is None)
+        shown = self.shrunk(image, most_pixels or self.limits.shown_pixels).pixels
         height, width = shown.shape[-2:]
-        note, matrix = "", known.matrix
-        if shown.shape != pixels.shape:
-            whole = pixels.shape[-2:]
+        note, matrix, whole = "", known.matrix, image.size
+        if (height, width) != whole:
             note = f"shrunk from {whole[0]}x{whole[1]}"
             if matrix is not None:
                 matrix = scale_intrinsics(matrix, width / whole[1], height / whole[0])

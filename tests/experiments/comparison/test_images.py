@@ -169,3 +169,13 @@ def test_the_same_row_on_other_tasks_and_runs_that_are_alike_have_columns_of_the
     make_run(tmp_path / "d", "padnet", both)
     names = list(methods([read_record(path) for path in sorted(tmp_path.iterdir())]))
     assert names == ["densemtl S-D", "densemtl S-D-N", "c", "d"]
+
+
+def test_no_run_is_lost_to_another_of_its_name(tmp_path: Path) -> None:
+    both = {"segmentation": 0.5, "depth": 2.0}
+    paths = [tmp_path / folder / "run" for folder in ("a", "b", "c")]
+    for path, architecture in zip(paths, ("padnet", "padnet", "densemtl"), strict=True):
+        make_run(path, architecture, both)
+    found = methods([read_record(path) for path in paths])
+    assert [[r.path for r in records] for records in found.values()] == [[path] for path in paths]
+    assert list(found) == ["run", "b/run", "c/run"]

@@ -1,6 +1,7 @@
 """The same images through several runs, beside the truth (DenseMTL, Figure 4)."""
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,21 +92,30 @@ def methods(
     rows = [row for row, _ in groups]
     for (row, _), members in groups.items():
         if len({(r.seed, r.tasks) for r in members}) < len(members):
-            found |= {record.path.name: [record] for record in members}
+            for record in members:
+                found[_free(record.path.name, record, found)] = [record]
             continue
         seeds: dict[int, list[Record]] = {}
         for record in members:
             seeds.setdefault(record.seed, []).append(record)
         seed, chosen = _median(seeds)
         name = row or (short(chosen[0].architecture) if len(seeds) > 1 else chosen[0].path.name)
-        if (row is not None and rows.count(row) > 1) or name in found:
+        if (row is not None and rows.count(row) > 1) or (len(seeds) > 1 and name in found):
             name = f"{name} {letters(t.name for r in chosen for t in r.tasks)}"
         if row is None and name in found:
             name = chosen[0].path.name
+        name = _free(name, chosen[0], found)
         if len(seeds) > 1:
             say(f"{name}: seed {seed}, the median of {len(seeds)}")
-        found.setdefault(name, []).extend(chosen)
+        found[name] = chosen
     return found
+
+
+def _free(name: str, record: Record, taken: Container[str]) -> str:
+    """A name that no other column has: with the folder before it, else with a number."""
+    numbered = (f"{name} ({number})" for number in itertools.count(2))
+    names = itertools.chain((name, f"{record.path.parent.name}/{name}"), numbered)
+    return next(candidate for candidate in names if candidate not in taken)
 
 
 def _median(seeds: Mapping[int, list[Record]]) -> tuple[int, list[Record]]:

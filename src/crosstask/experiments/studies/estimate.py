@@ -230,10 +230,12 @@ def lines(found: Sequence[Estimate], told: str) -> list[str]:
     energy = [item.energy for item in known if item.energy is not None]
     more = f", {sum(energy):.1f} kWh" if energy and len(energy) == len(known) else ""
     table.append(
-        f"{sum(item.runs for item in found)} runs, about {_short(sum(i.hours or 0 for i in found))} hours "
+        f"{sum(item.runs for item in known)} runs, about {_short(sum(i.hours or 0 for i in known))} hours "
         f"of one process, {max((i.memory or 0 for i in known), default=0):.1f} GB of memory, "
         f"{sum(item.disk for item in found):.2f} GB of disk{more}"
     )
+    if len(known) < len(found):
+        table.append(f"Without {len(found) - len(known)} rows that could not be measured.")
     table.append(told)
     if not all(item.validates for item in found):
         table.append("Validation is not counted: the data is not there (`--root`).")
