@@ -1,5 +1,7 @@
 """The focal length of EXIF data, and when it is not the image's."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,25 @@ def test_it_is_read_of_every_container(tmp_path: Path, ending: str) -> None:
     file = photo(tmp_path / f"a.{ending}", film=26, width=4000, height=3000, turned=6)
     found = read_upright(file)
     assert found.film_focal == 26.0 and found.orientation == 6
+
+
+def test_it_is_read_of_a_png_of_16_bits_a_colour(tmp_path: Path) -> None:
+    plain = photo(tmp_path / "plain.png", film=26).read_bytes()
+    start = plain.index(b"eXIf") - 4
+    chunk = plain[start : start + 12 + int.from_bytes(plain[start : start + 4], "big")]
+    rows = zlib.compress((b"\0" + bytes(6 * 80)) * 60)
+    head = struct.pack(">IIBBBBB", 80, 60, 16, 2, 0, 0, 0)
+    parts = [piece(b"IHDR", head), chunk, piece(b"IDAT", rows), piece(b"IEND", b"")]
+    file = tmp_path / "deep.png"
+    file.write_bytes(plain[:8] + b"".join(parts))
+    found = read_upright(file)
+    assert found.film_focal == 26.0
+
+
+def piece(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    check = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + check
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+import torch
 
 from crosstask.cli.notebook import copy, notebooks
 
@@ -27,3 +28,13 @@ def test_it_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     runpy.run_path(f"{name}.py", run_name="__main__")
     assert plt.get_fignums()
     plt.close("all")
+
+
+def test_void_pixels_count_in_no_metric_of_the_own_idea() -> None:
+    idea = runpy.run_path(str(notebooks()[0].parent / "idea.py"))
+    metric = idea["PeakMetric"]()
+    heat, target = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    heat[0, 0, 8, 8] = target[0, 0, 8, 8] = 1.0
+    heat[0, 0, 24, 24], target[0, 0, 20:28, 20:28] = 0.9, -1.0
+    metric.update(heat, target)
+    assert metric.compute()["precision"] == 1 and metric.compute()["f1"] == 1

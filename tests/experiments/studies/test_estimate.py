@@ -9,7 +9,7 @@ from crosstask import cli
 from crosstask.engine.hardware import Hardware
 from crosstask.engine.pace import Pace
 from crosstask.experiments.studies import estimate as module
-from crosstask.experiments.studies.estimate import Figures, Measured, estimate, lines
+from crosstask.experiments.studies.estimate import Estimate, Figures, Measured, estimate, lines
 from crosstask.experiments.studies.planning import PlannedRun, plan
 from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json
@@ -127,3 +127,13 @@ def test_the_command_and_what_a_run_leaves_on_disk(
 def test_figures_belong_to_an_estimate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*QUICK, "--figures", str(tmp_path / "f.json")]) == 2
     assert "`--figures` belongs to `--estimate`" in capsys.readouterr().err
+
+
+def test_rows_without_a_measurement_are_not_in_the_sum() -> None:
+    known = Estimate(row="a", tasks="S", runs=3, steps=10, hours=6.0, memory=1.0, disk=0.1)
+    unknown = Estimate(
+        row="b", tasks="S", runs=4, steps=10, hours=None, memory=None, disk=0.1, why="no memory"
+    )
+    *_, total, missing, told = lines([known, unknown], "measured here")
+    assert total.startswith("3 runs, about 6") and told == "measured here"
+    assert missing == "1 of 2 rows could not be measured and are not in the sum."

@@ -235,7 +235,9 @@ def lines(found: Sequence[Estimate], told: str) -> list[str]:
         f"{sum(item.disk for item in found):.2f} GB of disk{more}"
     )
     if len(known) < len(found):
-        table.append(f"Without {len(found) - len(known)} rows that could not be measured.")
+        table.append(
+            f"{len(found) - len(known)} of {len(found)} rows could not be measured and are not in the sum."
+        )
     table.append(told)
     if not all(item.validates for item in found):
         table.append("Validation is not counted: the data is not there (`--root`).")
