@@ -4,6 +4,18 @@ import difflib
 from collections.abc import Sequence
 
 
+class UnknownNameError(ValueError):
+    """A name that is none of the known ones.
+
+    Attributes:
+        kind: what it should have named: task, architecture ...
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 def nearest(name: str, known: Sequence[str], what: str) -> str:
     """For example: unknown task 'dept'; did you mean depth? Known: segmentation, depth."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

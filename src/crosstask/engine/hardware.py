@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -18,6 +19,11 @@ class Hardware:
     @property
     def device(self) -> torch.device:
         return torch.device("cuda" if self.accelerator in ("cuda", "gpu") else self.accelerator)
+
+    @property
+    def trainer_precision(self) -> Literal["bf16-mixed", "32-true"]:
+        """Lightning's word for the number format."""
+        return "bf16-mixed" if self.precision == "bf16" else "32-true"
 
     @property
     def emulates(self) -> bool:

@@ -78,7 +78,7 @@ def measure_pace(
     trainer = pl.Trainer(
         accelerator=hardware.accelerator,
         devices=1,
-        precision="bf16-mixed" if hardware.precision == "bf16" else "32-true",
+        precision=hardware.trainer_precision,
         max_steps=warmup + steps,
         accumulate_grad_batches=group,
         gradient_clip_val=experiment.clip,

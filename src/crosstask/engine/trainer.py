@@ -60,7 +60,7 @@ def create_trainer(
     return pl.Trainer(
         accelerator=hardware.accelerator,
         **processes,
-        precision="bf16-mixed" if hardware.precision == "bf16" else "32-true",
+        precision=hardware.trainer_precision,
         max_steps=e.steps,
         max_epochs=-1,
         accumulate_grad_batches=e.accumulate,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from crosstask.plugins.files import UNSAVED, OwnFileError, load, parse, reference_of
-from crosstask.suggest import nearest
+from crosstask.suggest import UnknownNameError, nearest
 
 T = TypeVar("T")
 # What can be of a user's own, and how the command line takes it.
@@ -90,7 +90,8 @@ def find(
         return _checked(kind, own[given], f"{own[given]!r}", accepts, expected)
     if given not in known:
         unknown = nearest(given, [*known, *own], kind)
-        raise ValueError(f"{unknown}. Your own: path/to/file.py:name, or `crosstask.register`")
+        advice = "Your own: path/to/file.py:name, or `crosstask.register`"
+        raise UnknownNameError(f"{unknown}. {advice}", kind)
     return known[given]
 
 

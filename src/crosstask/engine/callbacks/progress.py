@@ -14,6 +14,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
+from crosstask.media.progress import duration
+
 
 class Progress(pl.Callback):
     """A bar with steps, loss, last score and time left; plain lines where there is no terminal."""
@@ -44,12 +46,7 @@ class Progress(pl.Callback):
         self.bar.start()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
         step = trainer.global_step
         if trainer.is_global_zero:
@@ -62,7 +59,7 @@ class Progress(pl.Callback):
             left = (self.steps - step) / max(rate, 1e-9)
             facts = self._facts(pl_module)
             self.console.print(
-                f"step {step}/{self.steps}  {facts}  {rate:.2f} steps/s  {left / 60:.1f} min left"
+                f"step {step}/{self.steps}  {facts}  {rate:.2f} steps/s  {duration(left)} left"
             )
 
     def _facts(self, pl_module: pl.LightningModule) -> str:

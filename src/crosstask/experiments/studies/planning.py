@@ -11,7 +11,7 @@ from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json
 from crosstask.plugins.trust import whole_paths
 from crosstask.recipes.catalogue import find_recipe
-from crosstask.suggest import nearest
+from crosstask.suggest import UnknownNameError, nearest
 
 _NO_ARCHITECTURE = "none, tasks are checked only"
 
@@ -120,8 +120,10 @@ def _wrong_tasks(item: PlannedRun) -> str:
     options = {**item.config, "architecture": _NO_ARCHITECTURE}
     try:
         find_recipe(options.pop("recipe"))(**options)
-    except (ValueError, OSError) as error:
-        return str(error) if str(error).startswith("unknown task ") else ""
+    except UnknownNameError as error:
+        return str(error) if error.kind == "task" else ""
+    except (ValueError, OSError):
+        return ""
     return ""
 
 
