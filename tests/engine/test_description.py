@@ -113,8 +113,14 @@ def test_impossible_entries_are_named(good: dict[str, Any], place: str, value: A
 def test_entries_that_no_part_knows_are_refused(
     good: dict[str, Any], place: str, value: Any
 ) -> None:
-    with pytest.raises(ValueError):
-        rebuilding.build(changed(good, place, value))
+    with pytest.raises(ModelFileError, match="here"):
+        rebuilding.build(changed(good, place, value), "here")
+
+
+def test_the_channels_of_the_feeding_are_refused_with_the_files_name(good: dict[str, Any]) -> None:
+    feeding = {"size": [32, 64], "fit": "keep", "channels": ["red", "green"]}
+    with pytest.raises(ModelFileError, match="here: `channels` is red,green"):
+        rebuilding.build({**good, "feeding": feeding}, "here")
 
 
 def test_nesting_and_size_are_bounded(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Images of a lens that bends lines become those of a pinhole; ray distances become depth."""
 
 import numpy as np
+import pytest
 import torch
 
+from crosstask.geometry.camera import CameraError
 from crosstask.geometry.lens import ray_lengths, undistort
 
 CAMERA = torch.tensor([[40.0, 0.0, 31.5], [0.0, 40.0, 23.5], [0.0, 0.0, 1.0]])
@@ -39,3 +41,12 @@ def test_the_ray_of_a_pixel_is_as_long_as_its_vector() -> None:
     lengths = ray_lengths(CAMERA, SIZE)
     assert lengths.shape == (1, 48, 64)
     assert torch.isclose(lengths[0, 5, 10], torch.tensor([-21.5 / 40, -18.5 / 40, 1.0]).norm())
+
+
+@pytest.mark.parametrize(
+    "lens", [(1e300, 0.0, 0.0, 0.0), (0.0, 0.0, 1e5, 0.0), (-1e30, 1e30, 0.0, 0.0)]
+)
+def test_a_lens_that_cannot_be_is_an_error(lens: tuple[float, ...]) -> None:
+    for void in (None, -1):
+        with pytest.raises(CameraError, match=r"a\.json has the distortion .* out of the image"):
+            undistort(torch.zeros(SIZE), CAMERA, lens, void, "a.json")

@@ -11,11 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from crosstask.data.channels import Channels
+from crosstask.data.feeding import Feeding
+from crosstask.data.sample import DataError
 from crosstask.engine.description import SCHEMA_VERSION, ModelFileError, check_description
 from crosstask.engine.own_networks import build_own, describe_network
 from crosstask.engine.weights import key_report
 from crosstask.models import create_model_from_spec
 from crosstask.plugins.trust import Trust, digests, trusted
+from crosstask.suggest import UnknownNameError
 from crosstask.tasks import Task, TrainingCamera, from_spec
 
 
@@ -101,6 +105,9 @@ def build(
         return create_model_from_spec(model, tasks)
 
     try:
+        # What is read later is looked at now, while errors name the file.
+        Channels.of_feeding(Feeding.from_spec(description.get("feeding")))
+        TrainingCamera.from_spec(description.get("training_camera"))
         tasks = tuple(from_spec(spec) for spec in description["tasks"])
         if weights is not None and "recipe" not in model and _may_be_large(model):
             with torch.device("meta"):  # shapes without memory
@@ -111,7 +118,7 @@ def build(
     except ModelFileError:
         raise
     except ValueError as error:
-        if type(error) is not ValueError:
+        if type(error) not in (ValueError, UnknownNameError, DataError):
             raise
         raise ModelFileError(
             f"{place}: {error}"

@@ -11,7 +11,10 @@ from jaxtyping import Bool, Float, Int, Shaped
 from kornia.geometry.calibration import distort_points
 from torch import Tensor
 
+from crosstask.geometry.camera import CameraError
+
 LENGTHS = (4, 5, 8, 12, 14)  # numbers of coefficients
+LEAST_INSIDE = 0.1  # of the pixels; what is not finite lies outside
 
 
 def undistort(
@@ -19,6 +22,7 @@ def undistort(
     matrix: Float[Tensor, "3 3"],
     distortion: tuple[float, ...],
     void: float | None = None,
+    name: str = "the camera",
 ) -> Shaped[Tensor, "*c h w"]:
     """An image or map as the pinhole camera `matrix` sees it; size and matrix stay.
 
@@ -27,17 +31,28 @@ def undistort(
         distortion: coefficients of the lens.
         void: of a label map, whose pixels are each taken from the nearest one; what lies outside the
             stored map is void. None for images: bilinear, black outside.
+        name: of the camera in an error.
+
+    Raises:
+        CameraError: a lens that cannot be: it bends pixels without bounds, or nearly all of them out of
+            the image.
     """
     size = (int(value.shape[-2]), int(value.shape[-1]))
     numbers = tuple(float(number) for number in matrix.flatten())
+    grid, inside = _grid(numbers, distortion, size)
+    if inside.float().mean() < LEAST_INSIDE:
+        listed = ", ".join(f"{value:g}" for value in distortion)
+        raise CameraError(
+            f"{name} has the distortion {listed}, which bends nearly all pixels out of the image; expected "
+            "OpenCV's coefficients k1 k2 p1 p2 [k3 ...] of this lens"
+        )
     if void is None:
-        grid, inside = _grid(numbers, distortion, size)
         plain = value.reshape(1, -1, *size).to(torch.float32)
         bent = F.grid_sample(plain, grid[None], "bilinear", "border", align_corners=True)
         bent = bent * inside
         bent = bent.round_() if value.dtype == torch.uint8 else bent
         return bent.to(value.dtype).reshape(value.shape)
-    places, inside = _nearest(numbers, distortion, size)
+    places = _nearest(numbers, distortion, size)
     taken = value.reshape(-1, size[0] * size[1])[:, places.flatten()].reshape(value.shape)
     return torch.where(inside, taken, torch.as_tensor(void, dtype=value.dtype))
 
@@ -84,11 +99,11 @@ def _grid(
 @lru_cache(maxsize=2)
 def _nearest(
     matrix: tuple[float, ...], distortion: tuple[float, ...], size: tuple[int, int]
-) -> tuple[Int[Tensor, "h w"], Bool[Tensor, "h w"]]:
+) -> Int[Tensor, "h w"]:
     places = _stored_places(matrix, distortion, size)
-    columns = places[..., 0].round().clamp(0, size[1] - 1).long()
-    rows = places[..., 1].round().clamp(0, size[0] - 1).long()
-    return rows * size[1] + columns, _inside(places, size)
+    columns, rows = places.nan_to_num(-1.0).round().unbind(-1)
+    columns, rows = columns.clamp(0, size[1] - 1).long(), rows.clamp(0, size[0] - 1).long()
+    return rows * size[1] + columns
 
 
 def _inside(places: Float[Tensor, "h w 2"], size: tuple[int, int]) -> Bool[Tensor, "h w"]:

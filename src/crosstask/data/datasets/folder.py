@@ -243,7 +243,7 @@ Only images/ must be there.
         turned = self.orientation(frame)
         stored = upright(value, INVERSE.get(turned, turned))
         matrix = camera.for_image((int(stored.shape[-2]), int(stored.shape[-1])))
-        return upright(undistort(stored, matrix, camera.distortion, void), turned)
+        return upright(undistort(stored, matrix, camera.distortion, void, str(camera.path)), turned)
 
     def load_depth(self, frame: Frame) -> Tensor:
         """(1,H,W) metres by `depth_kind`, 0 where unknown."""
