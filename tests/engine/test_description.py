@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crosstask.data.feeding import Feeding
+from crosstask.data.feeding import Feeding, common
 from crosstask.engine import rebuilding
 from crosstask.engine.description import ModelFileError, check_description, read_description
 from crosstask.models import create_model
@@ -115,6 +115,17 @@ def test_entries_that_no_part_knows_are_refused(
 ) -> None:
     with pytest.raises(ModelFileError, match="here"):
         rebuilding.build(changed(good, place, value), "here")
+
+
+def test_the_value_range_is_refused_with_the_files_name(good: dict[str, Any]) -> None:
+    with pytest.raises(ModelFileError, match=r"here: `value_range` is 'evil\.py:go'"):
+        rebuilding.build({**good, "value_range": "evil.py:go"}, "here")
+
+
+def test_whatever_headers_say_the_recorded_aspects_can_be_read_again(good: dict[str, Any]) -> None:
+    aspects = common([1.5, 1 / 2400, 1e9])
+    feeding = {"size": [32, 64], "fit": "keep", "aspects": aspects and list(aspects)}
+    rebuilding.build({**good, "feeding": feeding}, "here")
 
 
 def test_the_channels_of_the_feeding_are_refused_with_the_files_name(good: dict[str, Any]) -> None:

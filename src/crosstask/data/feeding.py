@@ -31,6 +31,8 @@ Size = tuple[int, int]
 Fit = Literal["keep", "squeeze"]
 FITS: tuple[Fit, ...] = ("keep", "squeeze")
 RGB = ("red", "green", "blue")
+ASPECTS = (1e-3, 1e3)
+"""Least and largest width / height that is recorded; a damaged header says anything."""
 SMALLEST = 32
 TOLERANCE = 1.02
 """Aspects (width / height) that differ by less count as the same."""
@@ -174,5 +176,6 @@ def feed(images: Shaped[Tensor, "b c h w"], place: Place) -> Float[Tensor, "b c 
 
 
 def common(aspects: Sequence[float]) -> tuple[float, float] | None:
-    """Least and largest of some aspects; None of none."""
-    return (min(aspects), max(aspects)) if aspects else None
+    """Least and largest of some aspects, within `ASPECTS`; None of none."""
+    held = [min(max(aspect, ASPECTS[0]), ASPECTS[1]) for aspect in aspects]
+    return (min(held), max(held)) if held else None

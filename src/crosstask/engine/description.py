@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crosstask.data.feeding import FITS, RGB
+from crosstask.data.feeding import ASPECTS, FITS, RGB
 
 SCHEMA_VERSION = 1
 MOST_BYTES = 8_000_000
@@ -188,7 +188,7 @@ def _check_feeding(feeding: Mapping[str, Any]) -> None:
             f"`feeding.fit` is {_shown(feeding.get('fit'))}; expected one of {', '.join(FITS)}"
         )
     if feeding.get("aspects") is not None:
-        _check_pair("feeding.aspects", feeding["aspects"], 1e-3, 1e3)
+        _check_pair("feeding.aspects", feeding["aspects"], *ASPECTS)
     names = _of("feeding.channels", feeding.get("channels", list(RGB)), list, "a list of names")
     if not 1 <= len(names) <= MOST_CHANNELS:
         raise _Wrong(f"`feeding.channels` has {len(names)} entries; expected 1 to {MOST_CHANNELS}")

@@ -17,6 +17,7 @@ from crosstask.data.sample import DataError
 from crosstask.engine.description import SCHEMA_VERSION, ModelFileError, check_description
 from crosstask.engine.own_networks import build_own, describe_network
 from crosstask.engine.weights import key_report
+from crosstask.media.value_range import parse_value_range
 from crosstask.models import create_model_from_spec
 from crosstask.plugins.trust import Trust, digests, trusted
 from crosstask.suggest import UnknownNameError
@@ -108,6 +109,7 @@ def build(
         # What is read later is looked at now, while errors name the file.
         Channels.of_feeding(Feeding.from_spec(description.get("feeding")))
         TrainingCamera.from_spec(description.get("training_camera"))
+        parse_value_range(description.get("value_range"))
         tasks = tuple(from_spec(spec) for spec in description["tasks"])
         if weights is not None and "recipe" not in model and _may_be_large(model):
             with torch.device("meta"):  # shapes without memory
