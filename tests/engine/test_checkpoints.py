@@ -55,8 +55,9 @@ def test_foreign_and_newer_descriptions(
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as error:
         load(tmp_path)
+    assert str(tmp_path) in str(error.value)  # of many models, which one
 
 
 def test_tampered_weights(model: SceneModel, tmp_path: Path) -> None:

@@ -127,13 +127,13 @@ class Fuzz:
 
     def models(self, number: int) -> Iterator[Attempt]:
         """Copies of the run and the model, each with one damaged file."""
-        kinds = ("best.ckpt", "model.json", "run/model.json", "model.safetensors", "config.yaml")
+        kinds = ("last.ckpt", "model.json", "run/model.json", "model.safetensors", "config.yaml")
         for index in range(number):
             kind = kinds[index % len(kinds)]
             place = self.folder / f"model_{index}"
-            of_run = kind in ("best.ckpt", "run/model.json", "config.yaml")
+            of_run = kind in ("last.ckpt", "run/model.json", "config.yaml")
             shutil.copytree(self.run if of_run else self.model, place, copy_function=os.link)
-            inside = {"best.ckpt": "checkpoints/best.ckpt", "run/model.json": "model.json"}
+            inside = {"last.ckpt": "checkpoints/last.ckpt", "run/model.json": "model.json"}
             facts = self.damage(place / inside.get(kind, kind))
             facts |= {
                 "place": str(place),

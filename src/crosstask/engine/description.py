@@ -80,7 +80,7 @@ def check_description(value: object, origin: str = "the model") -> dict[str, Any
             f"{origin} is not a crosstask model description (no `library: crosstask`)"
         )
     try:
-        _check_schema(value.get("schema_version"))
+        _check_schema(value.get("schema_version"), origin)
         _count(value)
         _check_model(_of("model", value.get("model"), Mapping, "an object"))
         _check_tasks(_of("tasks", value.get("tasks"), list, "a list"))
@@ -103,12 +103,12 @@ class _Wrong(ValueError):
     """What is wrong with an entry."""
 
 
-def _check_schema(version: object) -> None:
+def _check_schema(version: object, origin: str) -> None:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise _Wrong(f"`schema_version` is {_shown(version)}; expected a whole number from 1")
     if version > SCHEMA_VERSION:
         raise ModelFileError(
-            f"the model was made by a newer crosstask (schema {_shown(version)}, this one reads up to "
+            f"{origin} was made by a newer crosstask (schema {_shown(version)}, this one reads up to "
             f"{SCHEMA_VERSION}); upgrade with `pip install -U crosstask`"
         )
 
