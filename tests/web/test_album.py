@@ -36,7 +36,8 @@ def test_a_focal_length_is_in_pixels_of_the_upload_also_of_a_video(
     assert not wrong and [image.size for _, _, image in images] == [(128, 256)] * 2 + [(100, 200)]
     assert all(image.pixels[0].numel() <= 10_000 for _, _, image in images)
     found, told = album.predict([studio], images, album.Camera(fx=300.0))
-    assert not told
+    assert len(told) == 1 and "0 has 200 x 100 pixels, images before it 256 x 128" in told[0]
+    assert not album.predict([studio], images, album.Camera(fov=60.0))[1]
     for item, width in zip(found.items, (256, 256, 200), strict=True):
         matrix = item.scenes[0].prediction.intrinsics
         assert matrix is not None

@@ -87,3 +87,18 @@ def _turned(intrinsics: Tensor, image: StoredImage) -> Tensor:
     height, width = image.pixels.shape[-2:]
     stored = stored_size((height, width), image.orientation)
     return geometry.turn_intrinsics(intrinsics.float(), image.orientation, *stored)
+
+
+def one_focal_for_sizes(
+    name: str, size: tuple[int, int], before: tuple[int, int], given: str = "fx"
+) -> str:
+    """What to say where one focal length in pixels is given for images of several sizes.
+
+    Args:
+        size, before: upright (height, width) of the image called `name`, and of those before it.
+        given: what the focal length was given as.
+    """
+    return (
+        f"{name} has {size[1]} x {size[0]} pixels, images before it {before[1]} x {before[0]}, and "
+        f"`{given}` is in pixels: it cannot fit both. Give `fov` (degrees), or predict each size by itself"
+    )

@@ -21,7 +21,7 @@ from crosstask.media.video import (
     stream_frames,
     video_orientation,
 )
-from crosstask.predict.camera import camera_of_image, check_focal
+from crosstask.predict.camera import camera_of_image, check_focal, one_focal_for_sizes
 from crosstask.predict.images import wrong_channels
 from crosstask.predict.model import SceneModel
 from crosstask.predict.prediction import Prediction
@@ -268,9 +268,7 @@ class SizeCheck:
         if self.waiting and self.first != (height, width):
             self.waiting = False
             warnings.warn(
-                f"{file} has {width} x {height} pixels, images before it {self.first[1]} x "
-                f"{self.first[0]}, and `{self.given}` is in pixels: it cannot fit both. Give `fov` "
-                "(degrees), or predict each size by itself",
+                one_focal_for_sizes(str(file), (height, width), self.first, self.given),
                 RuntimeWarning,
                 stacklevel=3,
             )

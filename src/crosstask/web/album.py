@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crosstask.media.images import StoredImage
+from crosstask.predict.camera import one_focal_for_sizes
 from crosstask.predict.inputs import is_video
 from crosstask.web.session import Scene, Studio, TooSlowError
 
@@ -135,7 +136,7 @@ def predict(
     camera: Camera,
     end: float = math.inf,
 ) -> tuple[Album, list[str]]:
-    """Every model's results of every image, and what was left out.
+    """Every model's results of every image; what was left out, and what cannot be right.
 
     Args:
         end: of `time.monotonic`; after the first image none begins later.
@@ -146,7 +147,12 @@ def predict(
     limits = studios[0].limits
     share = limits.together_pixels // (len(images) * len(studios))
     items: list[Item] = []
-    told: list[str] = []
+    first = images[0][2].size
+    told = [
+        one_focal_for_sizes(name, image.size, first)
+        for name, _, image in images
+        if camera.fx and image.size != first
+    ][:1]
     for number, (name, frame, image) in enumerate(images):
         if items and time.monotonic() > end:
             left = len(images) - number

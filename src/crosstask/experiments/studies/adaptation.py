@@ -13,7 +13,7 @@ NETWORKS = {
     "compute_matched": "multi_task_matched",
     "densemtl": "densemtl",
 }
-# What worked (docs/results.md): the sensor first, then a slow teacher that begins late.
+# What worked (docs/results/adaptation.md): the sensor first, then a slow teacher that begins late.
 SELF_TRAINING: dict[str, object] = {
     "match_colors": True,
     "match_noise": True,
