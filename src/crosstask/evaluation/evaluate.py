@@ -171,6 +171,12 @@ def to_device(batch: Batch, device: torch.device | str) -> dict[str, Any]:
     return {key: moved(value) for key, value in batch.items()}
 
 
+def batch_of_one(sample: Mapping[str, Any], device: torch.device | str) -> dict[str, Any]:
+    """A sample as a batch on `device`: tensors with a first axis of one, lists of the rest."""
+    batch = {k: v[None] if isinstance(v, Tensor) else [v] for k, v in sample.items()}
+    return to_device(batch, device)
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module,

@@ -10,7 +10,7 @@ from torch import nn
 from crosstask.data.spacing import evenly
 from crosstask.drawing import panels
 from crosstask.engine.experiment import Experiment
-from crosstask.evaluation.evaluate import Evaluator, to_device
+from crosstask.evaluation.evaluate import Evaluator, batch_of_one
 
 
 class Panels(pl.Callback):
@@ -46,8 +46,7 @@ class Panels(pl.Callback):
         drawn = []
         for index in evenly(len(dataset), samples):
             sample = dict(dataset[index])
-            batch = {k: v[None] if isinstance(v, torch.Tensor) else [v] for k, v in sample.items()}
-            batch = to_device(batch, device)
+            batch = batch_of_one(sample, device)
             predictions = evaluator.update(dict(network(batch["image"])), batch)
             drawn.append(
                 panels.panel(

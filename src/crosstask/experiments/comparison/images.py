@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from crosstask.data.spacing import evenly
 from crosstask.engine.hardware import choose
 from crosstask.engine.runs import RunError
-from crosstask.evaluation.evaluate import Evaluator, to_device
+from crosstask.evaluation.evaluate import Evaluator, batch_of_one
 from crosstask.experiments.comparison.records import Record, find_runs, read_record
 from crosstask.experiments.comparison.sheet import Sheet, Window, draw_sheet
 from crosstask.experiments.studies.study import letters
@@ -213,8 +213,7 @@ def _sample(run: Contestant, index: int) -> dict[str, Any]:
 
 def _predict(run: Contestant, sample: Mapping[str, Any], device: Any) -> dict[str, Tensor]:
     run.network.eval().to(device)
-    batch = {k: v[None] if isinstance(v, Tensor) else [v] for k, v in sample.items()}
-    batch = to_device(batch, device)
+    batch = batch_of_one(sample, device)
     outputs = dict(run.network(batch["image"]))
     predictions = Evaluator(run.tasks).to(device).update(outputs, batch)
     return {name: value[0].cpu() for name, value in predictions.items()}

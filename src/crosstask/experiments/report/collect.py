@@ -15,7 +15,7 @@ from torch import nn
 from crosstask.drawing import panels
 from crosstask.engine.metrics_file import curves
 from crosstask.engine.runs import Run, read_json
-from crosstask.evaluation.evaluate import Evaluator, to_device
+from crosstask.evaluation.evaluate import Evaluator, batch_of_one
 from crosstask.experiments.comparison.knockout import exchanges_of
 from crosstask.media.progress import QUIET, Progress
 from crosstask.metrics.metric import TaskMetric
@@ -134,10 +134,10 @@ def _evaluate(
     samples = []
     total = len(dataset)
     for index in progress.each(range(total), total, f"evaluate {facts.name}"):
-        batch = _batch(dataset[index], device)
+        batch = batch_of_one(dataset[index], device)
         predictions = evaluator.update(network(batch["image"]), batch)
         scores = _scores(facts.tasks, predictions, batch)
-        samples.append(Sample(index, str(batch["name"]), math.nan, scores=scores))
+        samples.append(Sample(index, str(batch["name"][0]), math.nan, scores=scores))
     facts.metrics = facts.metrics or evaluator.compute()
     for task in facts.tasks:
         facts.details[task.name] = cast(TaskMetric, evaluator.metrics[task.name]).details()
@@ -146,7 +146,7 @@ def _evaluate(
         facts.best += best
         facts.worst += ranked[len(best) :][-shown:][::-1] if shown else []
     for sample in (*facts.best, *facts.worst):
-        batch = _batch(dataset[sample.index], device)
+        batch = batch_of_one(dataset[sample.index], device)
         predictions = Evaluator(facts.tasks).to(device).update(network(batch["image"]), batch)
         sample.image = _image(facts.tasks, batch, predictions)
 
@@ -168,11 +168,6 @@ def rankings(samples: Sequence[Sample], tasks: Sequence[str]) -> list[list[Sampl
             for t in tasks
         ]
     return [sorted(group, key=lambda sample: -sample.score) for group in groups]
-
-
-def _batch(sample: Mapping[str, Any], device: torch.device | str) -> dict[str, Any]:
-    ready = {k: v[None] if isinstance(v, torch.Tensor) else v for k, v in sample.items()}
-    return to_device(ready, device)
 
 
 def _scores(

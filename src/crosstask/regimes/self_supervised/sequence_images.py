@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crosstask.data.samples import as_samples
 from crosstask.data.spacing import evenly
-from crosstask.evaluation.evaluate import to_device
+from crosstask.evaluation.evaluate import batch_of_one
 from crosstask.media.colormap import scale_colors
 from crosstask.media.files import atomic_path
 from crosstask.media.video import write_video
@@ -79,7 +79,7 @@ def write_images(
     """
     panels = []
     for index in evenly(len(dataset), samples):
-        batch = _batch(dataset[index], device)
+        batch = batch_of_one(dataset[index], device)
         found = regime.synthesis(batch)
         found = Synthesis(*(value.cpu() for value in found))
         panels.append(synthesis_panel(batch["image"][0].cpu(), found, regime.depth))
@@ -101,7 +101,7 @@ def depth_frames(
     network = regime.inference_network().eval()
     low = high = None
     for index in range(len(dataset)):
-        batch = _batch(dataset[index], device)
+        batch = batch_of_one(dataset[index], device)
         output = network(batch["image"])[regime.depth.name][-1].float()
         depth = regime.depth.decode(output)[0].cpu()
         if low is None:  # the first frame sets the scale, so that colours do not flicker
@@ -110,8 +110,3 @@ def depth_frames(
             high = max(cast(float, high), low * 1.01)
         colors = regime.depth.colorize(depth, low=low, high=high)
         yield torch.cat([_bytes(batch["image"][0]), colors], dim=1)
-
-
-def _batch(sample: Any, device: Any) -> dict[str, Any]:
-    batch = {k: v[None] if isinstance(v, Tensor) else [v] for k, v in sample.items()}
-    return to_device(batch, device)
