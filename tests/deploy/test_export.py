@@ -50,7 +50,7 @@ def script(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 DECODED = """
 import json, sys
 from pathlib import Path
-import numpy, onnx, torch
+import numpy, onnx, PIL.Image, torch
 from crosstask.cli import main
 from crosstask.data.feeding import Feeding
 from crosstask.predict.engine import open_model
@@ -73,7 +73,8 @@ def same(expected, found, exact):
             assert numpy.allclose(other, value, rtol=1e-3, atol=1e-4), task
         else:  # torch resizes bytes in fixed-point numbers
             assert numpy.abs(other - value).mean() < 1e-3 * numpy.abs(value).mean() + 1e-4, task
-    assert expected.kinds == dict(found.kinds)
+    assert expected.kinds == dict(found.kinds) and expected.notes == dict(found.notes)
+    assert expected.camera_source == found.camera_source
 
 noise = numpy.random.default_rng(0)
 for size in ((50, 77), (32, 64)):
@@ -85,6 +86,16 @@ for size in ((50, 77), (32, 64)):
 assert scene.kinds == {"depth": "up to scale"} and "fx" in scene.notes["depth"]
 near, far = (float(other.predict(image, fx=fx)["depth"].mean()) for fx in (80.0, 160.0))
 assert abs(far / near - 2) < 0.01  # within the range of the task
+exif = PIL.Image.Exif()
+exif[0x0112], exif.get_ifd(0x8769)[0xA405] = 6, 26
+photo = place / "photo.png"
+PIL.Image.fromarray(image).save(photo, exif=exif)  # 64 across as stored, 32 once upright
+for options in ({}, {"fov": 65.0}, {"fx": 80.0}, {"intrinsics": [[90.0, 0, 30], [0, 110, 15], [0, 0, 1]]}):
+    matrix = {k: torch.tensor(v) for k, v in options.items() if k == "intrinsics"}
+    scene = other.predict(photo, **options)
+    for one in (model, open_model(place, "onnx")):
+        same(one.predict(photo, **options | matrix), scene, one is not model)
+    assert scene.kinds == {"depth": "metric"}
 print("equal")
 """
 

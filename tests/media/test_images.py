@@ -65,6 +65,8 @@ def test_exif_is_obeyed(orientation: int, suffix: str, options: dict, tmp_path: 
     assert found.pixels.dtype == torch.uint8
     assert np.array_equal(found.pixels.permute(1, 2, 0).numpy(), np.array(expected))
     assert found.orientation == facts.orientation == orientation
+    opened = from_pil(Image.open(path))  # Pillow turns TIFF by itself when it decodes
+    assert opened.orientation == orientation and torch.equal(opened.pixels, found.pixels)
     assert (facts.height, facts.width) == found.pixels.shape[1:]
     if suffix != ".jpg":
         assert np.array_equal(stored, colours())

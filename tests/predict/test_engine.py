@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from crosstask.cli import main
 from crosstask.engine import rebuilding
@@ -21,7 +22,7 @@ from fakes.scenes import scene_tasks
 TASKS = (*scene_tasks(("segmentation",)), Depth(canonical_focal=100.0))
 QUANTITIES = {
     "segmentation": {"outputs": ["segmentation", "segmentation_probability"]},
-    "depth": {"outputs": ["depth"]},
+    "depth": {"outputs": ["depth"], "camera_aware": True},
 }
 
 
@@ -81,11 +82,30 @@ def test_a_file_for_one_camera_or_none(monkeypatch: pytest.MonkeyPatch, tmp_path
     one = opened(monkeypatch, tmp_path, focal=250.0, size=[64, 96])
     found = one.predict(image, size=(64, 96))
     assert found.kinds == {"depth": "metric"} and bool((found["depth"] == 2.5).all())
-    monkeypatch.setattr(File, "quantities", {"depth": {"outputs": ["depth_up_to_scale"]}})
+    quantity = {"outputs": ["depth_up_to_scale"], "camera_aware": True}
+    monkeypatch.setattr(File, "quantities", {"depth": quantity})
     monkeypatch.setattr(File, "run", lambda *_: {"depth_up_to_scale": np.ones((1, 1, 40, 50))})
-    assert opened(monkeypatch, tmp_path, focal="none").predict(image, fx=250.0).kinds == {
-        "depth": "up to scale"
-    }
+    none = opened(monkeypatch, tmp_path, focal="none").predict(image, fx=250.0)
+    assert none.kinds == {"depth": "up to scale"} and "--focal none" in none.notes["depth"]
+
+
+def test_a_field_of_view_and_exif_reach_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    exif.get_ifd(0x8769)[0xA405] = 43.2666  # the diagonal of film: so many pixels as the image's
+    Image.new("RGB", (40, 30)).save(tmp_path / "photo.png", exif=exif)
+    model = opened(monkeypatch, tmp_path)
+    for options, focal, source in (
+        ({}, 50.0, "EXIF (43.2666 mm on 35 mm film)"),
+        ({"fov": 90.0}, 20.0, "a field of view of 90 degrees"),
+    ):
+        found = model.predict(tmp_path / "photo.png", **options)
+        assert found.camera_source == source and found.kinds == {"depth": "metric"}
+        assert float(found["depth"].mean()) == pytest.approx(focal / 100, rel=1e-4)
+    one = opened(monkeypatch, tmp_path, focal=250.0).predict(tmp_path / "photo.png")
+    assert "for one camera" in one.camera_source
 
 
 def test_engines_that_do_not_fit_are_named(

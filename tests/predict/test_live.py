@@ -64,6 +64,7 @@ def test_a_video_is_predicted_frame_by_frame(model: SceneModel, clip: str, tmp_p
     assert all(file.exists() for file in found.files)
     facts = json.loads((tmp_path / "out/stream.json").read_text())
     assert facts["frames"] == NUMBER and facts["rate"] == 100 and facts["source"] == clip
+    assert facts["focal"] == "focal length 50 pixels from fx"
     with load_av().open(str(tmp_path / "out/stream_side_by_side.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == NUMBER
 
@@ -127,8 +128,10 @@ def test_the_command_ends_with_a_message(
     assert main(["stream", "RUN", clip, "--all", "--frames", "2", "--json", "--device", "cpu"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["frames"] == 2 and report["files"] == [] and report["fps"] > 0
-    assert main(["stream", "RUN", clip, "--device", "cpu"]) == 0  # at the video's own pace
-    assert "frames/s, latency" in capsys.readouterr().out
+    assert main(["stream", "RUN", clip, "--device", "cpu", "--fov", "90"]) == 0  # at its own pace
+    said = capsys.readouterr().out
+    assert "frames/s, latency" in said
+    assert "focal length 32 pixels from a field of view of 90 degrees)" in said
     assert main(["stream", "RUN", str(tmp_path / "none.mp4"), "--device", "cpu"]) == 2
     assert "none.mp4" in capsys.readouterr().err
     assert main(["stream", "RUN", clip, "--cloud", "1"]) == 2

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from crosstask_runtime.camera import check_focal
+
 if TYPE_CHECKING:
     from crosstask_runtime.model import Model
     from crosstask_runtime.scene import Scene
@@ -148,19 +150,23 @@ def watch(
     waiting: int = 1,
     stall: float = 5.0,
     keep_all: bool = False,
+    fov: float | None = None,
 ) -> Iterator["Scene"]:
     """Predictions of a source's newest frames, with `latency_ms`, `fps`, `frame`, `dropped` in `facts`.
 
     Args:
         source: (H,W,3) uint8 RGB frames.
         fx: focal length in pixels of the frames.
+        fov: their horizontal field of view in degrees, in place of it.
         waiting, stall, keep_all: as for `newest`.
 
     Raises:
+        ValueError: `fx` and `fov` together, or an impossible one; no frame is read then.
         SourceLost: the source stalled or broke off.
     """
+    check_focal(None, fx, fov)
     pace = Pace()
     for arrival in newest(source, waiting=waiting, stall=stall, keep_all=keep_all):
-        scene = model.predict(arrival.frame, fx=fx)
+        scene = model.predict(arrival.frame, fx, fov=fov)
         counts = {"frame": float(arrival.number), "dropped": float(arrival.dropped)}
         yield replace(scene, facts=pace.done(arrival.arrived) | counts)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from crosstask_runtime.camera import KnownFocal, Matrix, focal_of_image
 from crosstask_runtime.images import as_bytes, as_floats, to_image
 from crosstask_runtime.scene import Scene, kind_of
 
@@ -42,6 +43,12 @@ class Model:
         return "focal" in self._inputs
 
     @property
+    def own_focal(self) -> float | None:
+        """Focal length in pixels of the one camera that the file is for; None for any."""
+        own = self.facts.get("focal")
+        return float(own) if isinstance(own, int | float) else None
+
+    @property
     def image_size(self) -> tuple[int, int] | None:
         """(height, width) of the only images that the file takes; None for any."""
         size = self.facts.get("image_size")
@@ -52,7 +59,8 @@ class Model:
         image: Any,
         fx: float | None = None,
         *,
-        intrinsics: Sequence[Sequence[float]] | np.ndarray | None = None,
+        intrinsics: Matrix | None = None,
+        fov: float | None = None,
     ) -> Any:
         """Predicts one image, or a list of them one by one.
 
@@ -60,7 +68,10 @@ class Model:
             image: path, Pillow image, (H,W,3) uint8 RGB array, (3,H,W) float array in [0,1], or a
                 list.
             fx: focal length in pixels of the image.
-            intrinsics: (3,3) of the image, in place of `fx`.
+            intrinsics: (3,3) of the image in pixels, in place of `fx`.
+            fov: horizontal field of view in degrees of the image as stored, in place of it. Without any
+                of these the focal length of a file's or Pillow image's EXIF data is taken, where it
+                has one and the file is not for one camera.
 
         Returns:
             A `Scene` (a list of them for a list), at the image's own size.
@@ -70,12 +81,14 @@ class Model:
             ValueError: a size or a camera that the file cannot take.
         """
         if isinstance(image, list | tuple):
-            return [self.predict(one, fx, intrinsics=intrinsics) for one in image]
-        focal = _focal(fx, intrinsics)
-        pixels = to_image(image, self._value_range())
-        values = self.run(pixels[None], focal)
+            return [self.predict(one, fx, intrinsics=intrinsics, fov=fov) for one in image]
+        stored = to_image(image, self._value_range())
+        focal = focal_of_image(stored, intrinsics, fx, fov, exif=self.own_focal is None)
+        values = self.run(stored.pixels[None], focal.pixels)
+        if focal.pixels is None and self.own_focal is not None:
+            focal = KnownFocal(self.own_focal, "the model, which is for one camera")
         found = {name: value[0] for name, value in values.items()}
-        return self._scene(pixels, found, focal)
+        return self._scene(stored.pixels, found, focal)
 
     def run(self, images: np.ndarray, focal: float | None = None) -> dict[str, np.ndarray]:
         """The file's outputs by name, with the axis of the batch.
@@ -88,7 +101,7 @@ class Model:
             ValueError: a size or a camera that the file cannot take.
         """
         self._check(images.shape[1:3])
-        self._known_focal(focal)
+        self._check_focal(focal)
         if "uint8" in self._inputs["image"].type:
             feeds = {"image": np.ascontiguousarray(np.stack([as_bytes(i) for i in images]))}
         else:
@@ -119,36 +132,37 @@ class Model:
         return float(low), float(high)
 
     def _scene(
-        self, image: np.ndarray, found: Mapping[str, np.ndarray], focal: float | None
+        self, image: np.ndarray, found: Mapping[str, np.ndarray], focal: KnownFocal
     ) -> Scene:
         values, probabilities, kinds, notes = {}, {}, {}, {}
-        known = self._known_focal(focal)
         for task, quantity in self.quantities.items():
             values[task] = found[quantity["outputs"][0]]
             for name in quantity["outputs"][1:]:
                 probabilities[task] = found[name]
             if quantity["is_depth"]:
                 trained = self._trained(*image.shape[:2])
-                kinds[task], note = kind_of(quantity, known, trained)
+                kinds[task], note = kind_of(quantity, focal.pixels, trained)
                 if note:
                     notes[task] = note
-        return Scene(as_bytes(image), values, probabilities, kinds, notes, known, self.quantities)
+        return Scene(
+            as_bytes(image),
+            values,
+            probabilities,
+            kinds,
+            notes,
+            focal.pixels,
+            self.quantities,
+            camera_source=focal.source,
+        )
 
-    def _known_focal(self, focal: float | None) -> float | None:
-        """The focal length given, or the one that the file was made for.
-
-        Raises:
-            ValueError: both, and they differ.
-        """
-        own = self.facts.get("focal")
-        if not isinstance(own, int | float):
-            return focal
-        if focal is not None and abs(focal - own) > 0.01 * own:
+    def _check_focal(self, focal: float | None) -> None:
+        """Holds a focal length against the one that the file was made for."""
+        own = self.own_focal
+        if own is not None and focal is not None and abs(focal - own) > 0.01 * own:
             raise ValueError(
-                f"`fx` is {focal:g}; {self.place} was exported for a camera of {own:g} pixels; leave it "
-                "out, or export with `--focal input`"
+                f"the focal length is {focal:g} pixels; {self.place} was exported for a camera of {own:g} "
+                "pixels; leave it out, or export with `--focal input`"
             )
-        return float(own)
 
     def _trained(self, height: int, width: int) -> tuple[float, float] | None:
         """Focal lengths of training in pixels of an image of this size."""
@@ -165,17 +179,6 @@ class Model:
             factor = max(height / seen[0], width / seen[1])
         low, high = camera["focal"]
         return low * factor, high * factor
-
-
-def _focal(fx: float | None, intrinsics: Any) -> float | None:
-    if intrinsics is not None:
-        matrix = np.asarray(intrinsics, np.float64)
-        if matrix.shape != (3, 3):
-            raise ValueError(f"`intrinsics` has shape {matrix.shape}; expected (3, 3)")
-        fx = math.sqrt(max(matrix[0, 0] * matrix[1, 1], 0.0))
-    if fx is not None and not (math.isfinite(fx) and fx > 0):
-        raise ValueError(f"`fx` is {fx}; expected a focal length in pixels, above 0")
-    return fx
 
 
 def load(

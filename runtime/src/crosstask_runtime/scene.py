@@ -16,6 +16,8 @@ METRIC = "metric"
 TRAINING_CAMERA = "metric for the training camera"
 TOLERANCE = 0.05
 """Focal lengths that differ by less count as the same."""
+GIVE_CAMERA = "give `fx` (pixels), `fov` (degrees across the image) or `intrinsics`"
+NO_FOCAL = "the file was exported without a focal length (`--focal none`); export it again with one"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Scene:
         focal: focal length in pixels of the image, or None.
         quantities: what the file says of every task.
         facts: of live frames: `latency_ms`, `fps`, `dropped`.
+        camera_source: where the focal length is from: "fx", "intrinsics", a field of view, EXIF, the
+            model; empty without one.
     """
 
     image: np.ndarray
@@ -43,6 +47,7 @@ class Scene:
     focal: float | None
     quantities: Mapping[str, Mapping[str, Any]]
     facts: Mapping[str, float] = field(default_factory=dict)
+    camera_source: str = ""
 
     def __getitem__(self, task: str) -> np.ndarray:
         return self.values[task]
@@ -121,14 +126,25 @@ def kind_of(
         trained: least and largest focal length of training, in pixels of this image.
     """
     if quantity["outputs"][0].endswith("_up_to_scale"):
-        return UP_TO_SCALE, "the file gives it up to scale (no focal length in it)"
+        return UP_TO_SCALE, NO_FOCAL if quantity["camera_aware"] else ""
     if quantity["camera_aware"]:
-        hint = "give the focal length (`fx` or `intrinsics`) of the image to have metres"
+        hint = f"its scale follows from the focal length: {GIVE_CAMERA}"
         return (METRIC, "") if focal else (UP_TO_SCALE, hint)
     if trained is None:
-        return UP_TO_SCALE, "metres hold for the training camera, which the file does not name"
+        return UP_TO_SCALE, (
+            "metres hold for the training camera only, and the model does not name it (it was "
+            "trained before that was recorded, or on images without intrinsics)"
+        )
     low, high = trained
-    told = f"metres hold for the training camera only, {low:.0f} to {high:.0f} pixels at this size"
     if focal and low / (1 + TOLERANCE) <= focal <= high * (1 + TOLERANCE):
         return TRAINING_CAMERA, ""
-    return UP_TO_SCALE, f"{told}; the focal length is {focal or 'not given'}"
+    one = high <= low * (1 + TOLERANCE)
+    pixels = f"{math.sqrt(low * high):.0f}" if one else f"{low:.0f} to {high:.0f}"
+    told = f"metres hold for the training camera only, {pixels} pixels at this image size"
+    if not focal:
+        return UP_TO_SCALE, f"{told}; {GIVE_CAMERA}"
+    factor = (low if focal < low else high) / focal
+    return UP_TO_SCALE, (
+        f"the focal length is {focal:.0f} pixels; {told}; things look as large as in training where "
+        f"the network runs at a `size` {factor:.2f} times as large"
+    )

@@ -111,7 +111,8 @@ def _print(source: str, found: Any, as_json: bool) -> None:
         print(json.dumps({**facts, "files": [str(file) for file in found.files]}))
     else:
         latency = "" if not found.latencies else f", latency {facts['median_latency_ms']:.0f} ms"
-        kind = f" (depth {found.depth_kind})" if found.depth_kind else ""
+        told = f", {found.focal}" if found.focal else ""
+        kind = f" (depth {found.depth_kind}{told})" if found.depth_kind else ""
         print(
             f"{source}: {found.predicted} frames, {found.fps:.1f} frames/s{latency}, "
             f"{found.dropped} dropped{kind}"

@@ -130,13 +130,14 @@ def from_pil(
     try:
         exif = image.getexif()
         turned, focal = _legal(exif.get(ORIENTATION_TAG, 1)), film_focal(exif, *image.size)
-        image.load()
+        image.load()  # turns TIFF, and takes its tag out
+        left = _orientation(image)
         pixels = _pixels(image, value_range, name)
     except ImageError:
         raise
     except Exception as error:
         raise damaged(name, error) from error
-    return StoredImage(upright(pixels, turned), turned, focal)
+    return StoredImage(upright(pixels, left), turned, focal)
 
 
 def _pixels(image: Image.Image, value_range: ValueRange | None, name: str) -> Tensor:

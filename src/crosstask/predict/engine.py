@@ -12,7 +12,7 @@ from crosstask.engine.description import check_description
 from crosstask.plugins.trust import Trust
 from crosstask.predict.model import SceneModel, load
 from crosstask.tasks import from_spec
-from crosstask.tasks.camera import focal_lengths
+from crosstask.tasks.camera import UP_TO_SCALE, focal_lengths
 
 ENGINES = ("auto", "onnx", "torch")
 SUFFIX = ".onnx"
@@ -117,9 +117,14 @@ class ExportedModel(SceneModel):
     def _kinds(
         self, camera: Tensor | None, size: tuple[int, int], seen: tuple[int, int]
     ) -> tuple[dict[str, str], dict[str, str]]:
-        named = self.file.quantities.values()  # without a focal length in the file there is none
-        scaled = any(q["outputs"][0].endswith("_up_to_scale") for q in named)
-        return super()._kinds(None if scaled else camera, size, seen)
+        from crosstask_runtime.scene import NO_FOCAL
+
+        kinds, notes = super()._kinds(camera, size, seen)
+        for task, quantity in self.file.quantities.items():
+            if quantity["outputs"][0].endswith("_up_to_scale"):
+                kinds[task] = UP_TO_SCALE
+                notes |= {task: NO_FOCAL} if quantity["camera_aware"] else {}
+        return kinds, notes
 
     def values_of(
         self,

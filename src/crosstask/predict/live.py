@@ -74,6 +74,7 @@ class Watched:
     latencies: list[float] = field(default_factory=list)
     fps: float = 0.0
     depth_kind: str | None = None
+    focal: str = ""
     files: list[Path] = field(default_factory=list)
     defect: str | None = None
 
@@ -86,6 +87,7 @@ class Watched:
             "fps": self.fps,
             "median_latency_ms": median,
             "depth_kind": self.depth_kind,
+            "focal": self.focal or None,
             "defect": self.defect,
         }
 
@@ -163,6 +165,7 @@ def _predictions(
         found.predicted, found.dropped = found.predicted + 1, arrival.dropped
         found.latencies.append(facts["latency_ms"])
         found.fps, found.depth_kind = facts["fps"], prediction.depth_kind
+        found.focal = prediction.focal_told
         tell({"frame": arrival.number, "dropped": arrival.dropped, **facts})
         yield arrival.number, prediction
         if settings.frames is not None and found.predicted >= settings.frames:

@@ -39,6 +39,13 @@ class Prediction:
         """The kind of the first task that measures lengths; None without one."""
         return next(iter(self.kinds.values()), None)
 
+    @property
+    def focal_told(self) -> str:
+        """The focal length and where it is from, in words; empty without a camera."""
+        if self.intrinsics is None:
+            return ""
+        return f"focal length {float(self.intrinsics[0, 0]):.0f} pixels from {self.camera_source}"
+
     def kind(self, task: Task) -> str:
         """The kind of one task's values; empty where it measures no lengths."""
         return self.kinds.get(task.name, "")

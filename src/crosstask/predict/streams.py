@@ -81,10 +81,7 @@ class Outcome:
     def take(self, prediction: Prediction) -> None:
         """What is told of a prediction: kind of depth, notes, focal length."""
         self.depth_kind, self.notes = prediction.depth_kind, prediction.notes
-        self.remark = prediction.remark
-        if prediction.intrinsics is not None:
-            fx = float(prediction.intrinsics[0, 0])
-            self.focal = f"focal length {fx:.0f} pixels from {prediction.camera_source}"
+        self.remark, self.focal = prediction.remark, prediction.focal_told
 
 
 Tick = Callable[[int], None]
