@@ -461,3 +461,12 @@ def test_rows_that_cost_more_than_the_control_are_named(tmp_path: Path) -> None:
     single_tasks(tmp_path, {S: 0.5, D: 2.0})
     notes = make_table([tmp_path]).notes
     assert "More arithmetic than their compute_matched: densemtl levels=[1, 0]." in notes
+
+
+def test_networks_of_one_task_each_are_one_row_whatever_their_architecture(tmp_path: Path) -> None:
+    make_run(tmp_path / "four", "fast", {"segmentation": 0.5, "depth": 2.0})
+    make_run(tmp_path / "s", "fast", {"segmentation": 0.6}, row="apart")
+    make_run(tmp_path / "d", "fast", {"depth": 1.5}, row="apart")
+    table = make_table([tmp_path], cost=False, baseline="none")
+    found = {row.name: row.tasks for row in table.rows if row.encoder != "-"}
+    assert sorted(found) == ["apart", "fast"] and found["apart"] == found["fast"]

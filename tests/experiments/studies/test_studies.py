@@ -1,5 +1,6 @@
 """Grids of runs: what is in them, and how they are carried out."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from crosstask.cli import main
-from crosstask.engine.runs import Run, RunError
+from crosstask.engine.runs import Run, RunError, read_json
 from crosstask.experiments.studies import STUDIES, Setting, find_study
 from crosstask.experiments.studies.planning import (
     ELSEWHERE,
@@ -316,3 +317,17 @@ def test_the_list_of_a_study_is_what_table_reads(tmp_path: Path) -> None:
     write_json(tmp_path / "other" / "metrics.json", {})
     write_list(tmp_path / "table1.json", "table1", items)
     assert find_runs([tmp_path / "table1.json"]) == [item.place.path for item in items]
+
+
+def test_a_later_call_with_other_rows_or_seeds_adds_to_the_list(tmp_path: Path) -> None:
+    from crosstask.experiments.comparison.records import find_runs
+
+    items = planned(tmp_path)
+    for item in items:
+        finish(item)
+    write_list(tmp_path / "table1.json", "table1", items[:1], "none")
+    write_list(tmp_path / "table1.json", "table1", items[1:], "none")
+    assert find_runs([tmp_path / "table1.json"]) == [item.place.path for item in items]
+    shutil.rmtree(items[0].place.path)  # a run that was thrown away is not missed
+    write_list(tmp_path / "table1.json", "table1", items[1:], "none")
+    assert read_json(tmp_path / "table1.json")["runs"] == [i.place.path.name for i in items[1:]]

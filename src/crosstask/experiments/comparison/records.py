@@ -68,7 +68,8 @@ class Record:
 
     @property
     def single_task(self) -> bool:
-        return self.architecture in SINGLE_TASK
+        """Whether it is one of several networks, one a task, that make a row together."""
+        return self.architecture in SINGLE_TASK or len(self.tasks) == 1
 
     @property
     def control(self) -> str | None:

@@ -3,6 +3,7 @@
 from crosstask.experiments.studies.adaptation import TABLE6
 from crosstask.experiments.studies.exchange import EXCHANGE, PHASE
 from crosstask.experiments.studies.family import ARCHITECTURES, LINEAR, SCA_ABLATION
+from crosstask.experiments.studies.fast import FAST
 from crosstask.experiments.studies.paper import ATTENTION_PARTS, BALANCING, TABLES, TASK_WEIGHTS
 from crosstask.experiments.studies.self_supervised import TABLE5
 from crosstask.experiments.studies.study import Study
@@ -22,6 +23,7 @@ STUDIES: dict[str, Study] = {
         LINEAR,
         EXCHANGE,
         PHASE,
+        FAST,
     )
 }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError
+from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError, read_json
 from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json
 from crosstask.plugins.trust import whole_paths
@@ -203,13 +203,21 @@ def write_list(
     baseline: str | None = None,
     varies: Sequence[str] = (),
 ) -> None:
-    """The study's runs in order, for `crosstask table`, and what it measures them against."""
+    """The study's runs in order, for `crosstask table`, and what it measures them against.
+
+    Runs that an earlier call listed, with other seeds or rows, stay while their folders do.
+    """
+    before = read_json(path) if path.is_file() else {}
+    runs = [item.place.path.name for item in planned]
+    earlier = [run for run in before.get("runs", []) if (path.parent / run).is_dir()]
     listed: dict[str, Any] = {
         "study": name,
-        "runs": [item.place.path.name for item in planned],
+        "runs": [*(run for run in earlier if run not in runs), *runs],
     }
     if baseline == "none" or baseline in [item.run.row for item in planned]:
         listed["baseline"] = baseline
+    elif "baseline" in before:
+        listed["baseline"] = before["baseline"]
     if varies:
         listed["varies"] = list(varies)
     write_json(path, listed)
