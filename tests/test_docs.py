@@ -16,6 +16,7 @@ import fakes.cityscapes
 import fakes.folder
 import fakes.nyudv2
 import fakes.pascal_context
+import fakes.rows
 import fakes.sequences
 import fakes.sevenscenes
 import fakes.synthia
@@ -38,6 +39,7 @@ WRITERS: Mapping[str, Callable[[Path], object]] = {
     "camvid": fakes.camvid.write,
     "cityscapes": fakes.cityscapes.write,
     "folder": fakes.folder.write,
+    "hub": fakes.rows.write,
     "nyudv2": fakes.nyudv2.write,
     "pascal_context": fakes.pascal_context.write,
     "sevenscenes": fakes.sevenscenes.write,

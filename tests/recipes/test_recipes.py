@@ -15,6 +15,7 @@ import fakes.cityscapes
 import fakes.folder
 import fakes.nyudv2
 import fakes.pascal_context
+import fakes.rows
 import fakes.sequences
 import fakes.sevenscenes
 import fakes.synthia
@@ -63,6 +64,7 @@ CASES: dict[str, Callable[[Path], list[str]]] = {
     "synthia.supervised": under("synthia", fakes.synthia.write),
     "vkitti2.supervised": under("vkitti2", fakes.vkitti2.write),
     "folder.supervised": under("folder", fakes.folder.write),
+    "hub.supervised": under("hub", fakes.rows.write),
     "real3.supervised": under("real3", real3),
 }
 

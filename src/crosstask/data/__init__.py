@@ -8,6 +8,7 @@ from crosstask.data.datasets.camvid import CamVid
 from crosstask.data.datasets.cityscapes import Cityscapes
 from crosstask.data.datasets.folder import FolderDataset
 from crosstask.data.datasets.frames import FrameFolder
+from crosstask.data.datasets.hub import HubDataset
 from crosstask.data.datasets.nyudv2 import NYUDv2
 from crosstask.data.datasets.pascal_context import PascalContext
 from crosstask.data.datasets.procedural import ProceduralStreets
@@ -26,6 +27,7 @@ __all__ = [
     "FolderDataset",
     "Frame",
     "FrameFolder",
+    "HubDataset",
     "Mixture",
     "NYUDv2",
     "PascalContext",

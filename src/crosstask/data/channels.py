@@ -106,7 +106,7 @@ class Channels:
         path: Path,
         others: Mapping[str, Path],
         value_range: ValueRange | None = None,
-        depth_scale: float = 1000.0,
+        depth_scale: float | None = 1000.0,
     ) -> StoredImage:
         """An image with all of its channels.
 
@@ -163,7 +163,7 @@ class Channels:
         return scale(array, value_range, str(path))
 
     def _plane(
-        self, name: str, path: Path, depth_scale: float, image: Path, size: tuple[int, int]
+        self, name: str, path: Path, depth_scale: float | None, image: Path, size: tuple[int, int]
     ) -> Float[Tensor, "h w"]:
         low, high = self.ranges[name]
         values = read_depth(path, depth_scale).metres if name == DEPTH else _one_channel(path)

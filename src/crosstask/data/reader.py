@@ -84,6 +84,10 @@ class Reader(Samples, ABC):
         """By modality: the rule by which stored values are read, where files leave a choice."""
         return {}
 
+    def read_from(self) -> Mapping[str, str]:
+        """By modality, `image` too: where its values lie, where that was found or chosen."""
+        return {}
+
     def remark(self, frame: Frame, name: str) -> str | None:
         """What `data check` tells of a stored target that is unusual and no defect."""
         return None
@@ -146,9 +150,14 @@ class Reader(Samples, ABC):
     def wrong_root(self, looked_for: str | Path) -> WrongRoot:
         """The error for a root that is not this dataset."""
         state = "does not exist" if not self.root.exists() else f"has no {looked_for}"
-        return WrongRoot(
-            f"`root` is {self.root}, which {state}; expected the tree of {type(self).__name__}:\n"
-            f"{self.tree.strip()}\nThe data is to be had at {self.homepage} ({self.licence})"
+        return WrongRoot(f"`root` is {self.root}, which {state}; {self.expected_tree()}")
+
+    @classmethod
+    def expected_tree(cls) -> str:
+        """What should be there, and where it is to be had, for messages."""
+        return (
+            f"expected the tree of {cls.__name__}:\n"
+            f"{cls.tree.strip()}\nThe data is to be had at {cls.homepage} ({cls.licence})"
         )
 
     def wrong_size(

@@ -22,6 +22,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "balancing": ("torchjd",),
     "video": ("av",),
     "web": ("gradio", "plotly"),
+    "hub": ("datasets",),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),

@@ -35,7 +35,7 @@ from crosstask.media.decoding import (
 )
 from crosstask.media.exif import film_focal
 from crosstask.media.orientation import ORIENTATION_TAG, stored_size, upright
-from crosstask.media.reading import DataError, check_file
+from crosstask.media.reading import DataError, as_path, check_file
 from crosstask.media.reading import ImageError as ImageError
 from crosstask.media.value_range import ValueRange, scale
 
@@ -104,7 +104,7 @@ def read_upright(
         ImageError: missing, no regular file, empty, cut, damaged, too large, no image, or values
             that do not fit the range.
     """
-    file = Path(path)
+    file = as_path(path)
     data = image_bytes(file)
     if data.startswith(png.SIGNATURE):
         header = png.verify(file, data, most_pixels)
@@ -181,7 +181,8 @@ def read_map(path: Path | str, most_pixels: int = MOST_PIXELS) -> Shaped[np.ndar
     Raises:
         ImageError: as `read_upright`.
     """
-    return decode_map(Path(path), image_bytes(Path(path)), most_pixels)
+    file = as_path(path)
+    return decode_map(file, image_bytes(file), most_pixels)
 
 
 def decode_map(
@@ -213,7 +214,7 @@ def read_palette(path: Path | str) -> Shaped[np.ndarray, "256 3"] | None:
     Raises:
         ImageError: missing, or no image.
     """
-    file = Path(path)
+    file = as_path(path)
     with io.BytesIO(image_bytes(file)) as opened, open_image(file, opened) as image:
         if image.mode not in ("P", "PA"):
             return None
@@ -230,7 +231,7 @@ def image_facts(path: Path | str) -> ImageFacts:
     Raises:
         ImageError: missing, no regular file, empty, or no image.
     """
-    file = Path(path)
+    file = as_path(path)
     try:
         check_file(file)
         with file.open("rb") as opened, open_image(file, opened) as image:

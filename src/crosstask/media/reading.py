@@ -29,6 +29,11 @@ class ImageError(DataError):
     """A file is not a usable image; names it."""
 
 
+def as_path(path: Path | str) -> Path:
+    """A path; one that is one stays itself, since bytes of a subclass may come from elsewhere."""
+    return path if isinstance(path, Path) else Path(path)
+
+
 def check_file(path: Path, most: int = MOST_BYTES) -> None:
     """Looks at what a path is, before it is opened.
 

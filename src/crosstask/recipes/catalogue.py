@@ -22,6 +22,7 @@ RECIPES: dict[str, str] = {
     "vkitti2.supervised": "Virtual KITTI 2, the paper's settings (Tables 1, 3, 4)",
     "pascal_context.supervised": "PASCAL-Context: five tasks (SCA-MTL and its family)",
     "folder.supervised": "your own images, with whatever labels you have",
+    "hub.supervised": "a data set of the Hugging Face library `datasets`, saved or of the hub",
     "real3.supervised": "CamVid, 7-Scenes and BSDS500 together: four tasks, no image with all labels",
     "procedural.self_supervised": "procedural streets as video: depth and motion without labels",
     "cityscapes.self_supervised": "Cityscapes: segmentation helped by depth from video (Table 5)",

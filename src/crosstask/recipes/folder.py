@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from crosstask.recipes.options import needed_root
+from crosstask.recipes.options import needed_root, parse_names
 from crosstask.recipes.recipe import recipe
 from crosstask.recipes.settings import (
     NetworkSettings,
@@ -90,8 +90,8 @@ def supervised(
         "void": void,
         "channels": channels,
     }
-    options = {"far": far, **_taken(stored, own_options(reader), reader.__name__)}
-    opened = open_split(reader, place, reader.splits[0], (), **_declared(options))
+    options = {"far": far, **taken(stored, own_options(reader), reader.__name__)}
+    opened = open_split(reader, place, reader.splits[0], needing_classes(tasks), **options)
     return reader_experiment(
         reader,
         folder_tasks(opened.classes, near, far, canonical_focal, supervision.protocol),
@@ -106,11 +106,12 @@ def supervised(
     )
 
 
-def _declared(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name == "channels"}
+def needing_classes(tasks: str) -> tuple[str, ...]:
+    """Of these tasks those that classes are declared for: read, a set without classes says what to do."""
+    return tuple(name for name in parse_names(tasks) if name == "segmentation")
 
 
-def _taken(given: dict[str, Any], options: dict[str, Any], reader: str) -> dict[str, Any]:
+def taken(given: dict[str, Any], options: dict[str, Any], reader: str) -> dict[str, Any]:
     """How labels are stored, where it is not as usual (then the reader's own default, or the folder's
     own word, counts); what a reader would leave unread is refused."""
     usual = {"depth_scale": 1000.0, "depth_kind": "z", "masks": "auto", "void": 255}

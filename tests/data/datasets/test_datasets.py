@@ -16,6 +16,7 @@ import fakes.cityscapes
 import fakes.folder
 import fakes.nyudv2
 import fakes.pascal_context
+import fakes.rows
 import fakes.sevenscenes
 import fakes.synthia
 import fakes.vkitti2
@@ -38,6 +39,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     sizes: tuple[int, int] = (4, 2)  # frames in `split` and in val
     split: str = "train"
+    on_disk: bool = True  # whether what a frame lists are files
 
     def make(self, root: Path, split: str = "train", **options: Any) -> data.SceneDataset:
         return self.kind(root, split, **{**self.options, **options})
@@ -94,7 +96,11 @@ DATASETS = [
     ),
     Case("bsds500", data.BSDS500, fakes.bsds500.write),
     Case("folder", data.FolderDataset, fakes.folder.write, {}, {}, (8, 2)),
+    Case("hub", data.HubDataset, fakes.rows.write, {}, {}, (8, 2), on_disk=False),
 ]
+of_files = pytest.mark.parametrize(
+    "case", [case for case in DATASETS if case.on_disk], ids=lambda case: case.name
+)
 
 
 @pytest.fixture(scope="module", params=DATASETS, ids=lambda case: case.name)
@@ -199,20 +205,23 @@ def damaged(case: Case, tmp_path: Path, harm: Callable[[Path], None]) -> list[tu
     return failures
 
 
-def test_missing_file_is_named(found: tuple[Case, Path], tmp_path: Path) -> None:
-    for text, path in damaged(found[0], tmp_path, Path.unlink):
+@of_files
+def test_missing_file_is_named(case: Case, tmp_path: Path) -> None:
+    for text, path in damaged(case, tmp_path, Path.unlink):
         assert f"{path} is missing" in text
 
 
-def test_cut_off_file_is_named(found: tuple[Case, Path], tmp_path: Path) -> None:
+@of_files
+def test_cut_off_file_is_named(case: Case, tmp_path: Path) -> None:
     def cut(path: Path) -> None:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
-    assert damaged(found[0], tmp_path, cut)
+    assert damaged(case, tmp_path, cut)
 
 
-def test_empty_file_is_named(found: tuple[Case, Path], tmp_path: Path) -> None:
-    for text, _ in damaged(found[0], tmp_path, lambda path: path.write_bytes(b"")):
+@of_files
+def test_empty_file_is_named(case: Case, tmp_path: Path) -> None:
+    for text, _ in damaged(case, tmp_path, lambda path: path.write_bytes(b"")):
         assert "is empty" in text
 
 
@@ -292,6 +301,7 @@ ANALYTIC = {  # readers of scenes with known depth: (scene of frame i, tolerance
     "vkitti2": lambda f, size: fakes.vkitti2.scene_of(int(f.name[-5:]), size),
     "sevenscenes": lambda f, size: fakes.sevenscenes.scene_of(int(f.name[-6:]) // 5, size),
     "folder": lambda f, size: fakes.folder.scene_of(int(f.name[-2:]), size),
+    "hub": lambda f, size: fakes.folder.scene_of(int(f.name[-8:]), size),
 }
 
 

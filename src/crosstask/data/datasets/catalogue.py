@@ -13,6 +13,7 @@ from crosstask.data.datasets.camvid import CamVid
 from crosstask.data.datasets.cityscapes import Cityscapes
 from crosstask.data.datasets.folder import FolderDataset
 from crosstask.data.datasets.frames import FrameFolder
+from crosstask.data.datasets.hub import HubDataset
 from crosstask.data.datasets.nyudv2 import NYUDv2
 from crosstask.data.datasets.pascal_context import PascalContext
 from crosstask.data.datasets.procedural import ProceduralStreets
@@ -31,6 +32,7 @@ READERS: Mapping[str, type[SceneDataset]] = {
         Cityscapes,
         FolderDataset,
         FrameFolder,
+        HubDataset,
         NYUDv2,
         PascalContext,
         SevenScenes,

@@ -15,7 +15,7 @@ from crosstask.data.dataset import SceneDataset
 from crosstask.data.feeding import RGB, Feeding
 from crosstask.data.files import as_labels, as_map, read_normals
 from crosstask.data.folder.binary_maps import grey_remark, read_binary
-from crosstask.data.folder.classes import IGNORED, declared_classes
+from crosstask.data.folder.classes import IGNORED, Classes, declared_classes
 from crosstask.data.folder.declaration import declared_options
 from crosstask.data.folder.depth_maps import read_depth
 from crosstask.data.folder.mask_detection import folder_rule
@@ -45,7 +45,7 @@ class FolderDataset(SceneDataset):
     counts before it.
 
     Args:
-        classes: Class table, number of classes, or None for `classes.txt` (one class a line:
+        classes: Class table, names, number of classes, or None for `classes.txt` (one class a line:
             name, and red green blue if you like).
         masks: How `segmentation/` is stored: "ids", "colors" (those of classes.txt), "binary" (0 and
             255 of two classes), or "auto" (usual), which looks; see `crosstask.data.folder.masks`.
@@ -100,7 +100,7 @@ Only images/ must be there.
         modalities: Any = None,
         transform: Any = None,
         *,
-        classes: int | ClassTable | None = None,
+        classes: Classes | None = None,
         masks: str | None = None,
         void: int | None = None,
         depth_scale: float | None = None,
@@ -121,14 +121,18 @@ Only images/ must be there.
         self.depth_scale, self.axes, self.validation = said["depth_scale"], said["axes"], validation
         self.depth_kind, self.undistort = said["depth_kind"], said["undistort"]
         self._input = Channels.parse(said["channels"])
-        self._tree = FolderTree(Path(root), self._input)
+        self._tree = self._laid_out(Path(root), self._input)
         self._check_stored(Path(root))
         self._declared = declared_classes(classes, Path(root) / "classes.txt")
         value_range = said["value_range"]
         super().__init__(root, split, modalities, transform, value_range=value_range, **options)
         self._rule: MaskRule | None = None
         if "segmentation" in self.stored():
-            self._rule = folder_rule(self.root, self._declared, said["masks"], said["void"])
+            self._rule = folder_rule(self._tree, self._declared, said["masks"], said["void"])
+
+    def _laid_out(self, root: Path, channels: Channels) -> FolderTree:
+        """Where its files are."""
+        return FolderTree(root, channels)
 
     def _check_stored(self, root: Path) -> None:
         if (
@@ -146,6 +150,11 @@ Only images/ must be there.
                 f"{root}: `depth_kind` is {self.depth_kind!r}; expected z (along the optical axis) or ray (from "
                 "the camera)"
             )
+
+    @property
+    def unit(self) -> float | None:
+        """Units a metre of depth stored as integers; None where that is unknown."""
+        return float(self.depth_scale)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -167,18 +176,18 @@ Only images/ must be there.
 
     def derivations(self) -> dict[str, str]:
         pairs = {"normals": "depth", "edges": "segmentation"}
-        return {n: o for n, o in pairs.items() if not (self.root / n).is_dir()}
+        return {n: o for n, o in pairs.items() if not self._tree.has(n)}
 
     def available(self) -> tuple[str, ...]:
         origin = self.derivations()
-        names = [n for n in self.supported if (self.root / origin.get(n, n)).is_dir()]
+        names = [n for n in self.supported if self._tree.has(origin.get(n, n))]
         if "normals" in origin and not self._tree.has_camera:
             names = [n for n in names if n != "normals"]
         return tuple(names)
 
     def requirement(self, modality: str) -> str:
         extra = " (or depth/ and intrinsics.txt)" if modality == "normals" else ""
-        return f"the folder {self.root / modality}{extra}"
+        return f"the folder {self._tree.place(modality)}{extra}"
 
     def index(self) -> list[Frame]:
         """Every image of `images/`, in the part that the split gives it."""
@@ -207,7 +216,7 @@ Only images/ must be there.
             if f"{name}{ENDING}" in frame.files
         }
         path, values = frame.files["image"], self.value_range
-        image = self._input.read(path, others, values, self.depth_scale).pixels
+        image = self._input.read(path, others, values, self.unit).pixels
         return self._straightened(frame, self._warned(image), None)
 
     def orientation(self, frame: Frame) -> int:
@@ -247,7 +256,7 @@ Only images/ must be there.
 
     def load_depth(self, frame: Frame) -> Tensor:
         """(1,H,W) metres by `depth_kind`, 0 where unknown."""
-        return as_map(read_depth(frame.files["depth"], self.depth_scale).metres)
+        return as_map(read_depth(frame.files["depth"], self.unit).metres)
 
     def fitted(self, name: str, value: Tensor, size: tuple[int, int]) -> Tensor:
         """Depth of fewer pixels and the same aspect is enlarged: each pixel takes the nearest one."""
@@ -286,7 +295,9 @@ Only images/ must be there.
             if self._declared is not None and self._declared.ignored:
                 told["segmentation"] += f"; {IGNORED} of classes.txt is not a class"
         if "depth" in self.stored():
-            told["depth"] = f"floats in metres, integers {self.depth_scale:g} a metre"
+            told["depth"] = "floats in metres"
+            if self.unit is not None:
+                told["depth"] += f", integers {self.unit:g} a metre"
             if self.depth_kind == "ray":
                 told["depth"] += ", distances from the camera (ray) brought to the optical axis"
         return told
@@ -301,7 +312,7 @@ Only images/ must be there.
         if path is None:
             return None
         if name == "depth":
-            return depth_remark(path, frame.files["image"], self.depth_scale)
+            return depth_remark(path, frame.files["image"], self.unit)
         return grey_remark(path, name == "edges") if name in ("edges", "saliency") else None
 
     def load_intrinsics(self, frame: Frame, size: tuple[int, int]) -> Tensor:

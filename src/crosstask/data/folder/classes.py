@@ -1,5 +1,6 @@
 """Class tables as declared: `classes.txt`, a number of classes, or a table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,17 +26,23 @@ class DeclaredClasses:
     ignored: bool = False
 
 
-def declared_classes(classes: int | ClassTable | None, path: Path) -> DeclaredClasses | None:
+Classes = int | str | Sequence[str] | ClassTable
+
+
+def declared_classes(classes: Classes | None, path: Path) -> DeclaredClasses | None:
     """The class table; None where there is none.
 
     Args:
-        classes: a table, a number of classes, or None for the file.
+        classes: a table, names ("floor,wall" too), a number of classes, the path of a file such as
+            `path`, or None for that file.
         path: a text file, one class a line: name, and red green blue where masks are colours.
     """
     if isinstance(classes, ClassTable):
         return DeclaredClasses(classes, True)
-    if classes is not None:
-        return DeclaredClasses(ClassTable.numbered(classes), False)
+    if isinstance(classes, str) and "," not in classes and Path(classes).is_file():
+        path = Path(classes)
+    elif classes is not None:
+        return DeclaredClasses(_given(classes), False)
     if not path.is_file():
         return None
     names: list[str] = []
@@ -62,6 +69,18 @@ def declared_classes(classes: int | ClassTable | None, path: Path) -> DeclaredCl
         raise DataError(f"{path}: {error}") from error
     distinct = bool(colors) and len(set(colors)) == len(colors)
     return DeclaredClasses(table, distinct, ignored)
+
+
+def _given(classes: int | str | Sequence[str]) -> ClassTable:
+    if isinstance(classes, str):
+        words = tuple(word.strip() for word in classes.split(","))
+        classes = int(classes) if classes.isdecimal() else words
+    if isinstance(classes, int):
+        return ClassTable.numbered(classes)
+    try:
+        return ClassTable(tuple(classes))
+    except ValueError as error:
+        raise DataError(f"`classes` is {','.join(classes)}: {error}") from error
 
 
 def _is_byte(word: str) -> bool:

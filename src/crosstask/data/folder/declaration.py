@@ -25,7 +25,7 @@ def declared_options(
     Raises:
         DataError: the file holds a name or a type that is not expected.
     """
-    written = _read(root / NAME)
+    written = written_options(root)
     for name, value in written.items():
         if name not in usual:
             raise DataError(f"{root / NAME}: {nearest(str(name), list(usual), 'option')}")
@@ -46,7 +46,9 @@ def declared_options(
     return chosen | {name: value for name, value in given.items() if value is not None}
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def written_options(root: Path) -> Mapping[str, Any]:
+    """What `folder.yaml` says; empty without one."""
+    path = root / NAME
     if not path.is_file():
         return {}
     import yaml

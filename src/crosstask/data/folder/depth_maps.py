@@ -32,6 +32,10 @@ _DAMAGED = (
 _NAME = "depth"  # of the array in files that may hold several
 
 
+class UnknownUnit(DataError):
+    """Depth in integers of which nobody says how many make a metre."""
+
+
 @dataclass(frozen=True)
 class DepthMap:
     """A stored depth map.
@@ -45,15 +49,16 @@ class DepthMap:
     note: str = ""
 
 
-def read_depth(path: Path, depth_scale: float) -> DepthMap:
+def read_depth(path: Path, depth_scale: float | None) -> DepthMap:
     """A depth map of any of `SUFFIXES`.
 
     Args:
         depth_scale: units a metre of integers; a PNG that says its own scale (`crosstask predict`
-            writes it) is read by that.
+            writes it) is read by that. None where no unit is known.
 
     Raises:
         DataError: unreadable, no single (H,W) array, or values that are no depth.
+        UnknownUnit: integers without a scale.
     """
     values = _stored(path)
     if values.size != np.prod(values.shape[:2]):
@@ -75,6 +80,11 @@ def read_depth(path: Path, depth_scale: float) -> DepthMap:
             note = f"its PNG text gives {own:g} units a metre" + (
                 f"; it says that its values are {unit}, no metres" if "scale" in unit else ""
             )
+        if depth_scale is None:
+            raise UnknownUnit(
+                f"{path} holds {values.dtype}, values up to {values.max()}, of an unknown unit; give "
+                "`depth_scale`, how many of them make a metre: 1000 for millimetres, 256 for KITTI's"
+            )
         metres /= np.float32(depth_scale)
     return DepthMap(metres, note)
 
@@ -85,11 +95,11 @@ def _stored(path: Path) -> np.ndarray:
         return read_npy(path)
     if suffix == ".png":
         return read_png(path, bits=16)[0].numpy()
-    if suffix in (".tif", ".tiff"):
-        planes = read_map(path)
-        return planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0)
     special = {".npz": _npz, ".pfm": _pfm, ".h5": _hdf5, ".hdf5": _hdf5, ".exr": _exr}
-    return special[suffix](path)
+    if suffix in special:
+        return special[suffix](path)
+    planes = read_map(path)
+    return planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0)
 
 
 def _own_scale(path: Path) -> tuple[float | None, str]:

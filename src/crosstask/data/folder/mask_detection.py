@@ -16,43 +16,41 @@ from crosstask.data.folder.masks import (
     StoredMask,
     read_stored,
 )
+from crosstask.data.folder.tree import FolderTree
 from crosstask.data.sample import DataError
 from crosstask.data.spacing import evenly
 from crosstask.media.label_range import void_label
-from crosstask.media.listing import files_in
 from crosstask.tasks.classes import ClassTable
 
 _LOOKED_AT = 12
 
 
-def folder_rule(root: Path, declared: DeclaredClasses | None, masks: str, void: int) -> MaskRule:
-    """The rule of `segmentation/` under a dataset's root, see `find_rule`.
+def folder_rule(
+    tree: FolderTree, declared: DeclaredClasses | None, masks: str, void: int
+) -> MaskRule:
+    """The rule of all masks of a dataset, see `find_rule`.
 
     Raises:
         DataError: no classes, one class alone, or masks that fit no rule.
     """
-    listing = root / "classes.txt"
     if declared is None:
-        raise DataError(
-            f"segmentation needs the names of the classes: write {listing}, one a line, or give `classes`"
-        )
+        raise DataError(f"segmentation needs the names of the classes: {tree.naming_classes}")
     table = declared.table
     if len(table) == 1:
         raise DataError(
-            f"{listing} has one class, {table.names[0]!r}; expected two or more: a network of one "
+            f"{tree.root} has one class, {table.names[0]!r}; expected two or more "
+            f"({tree.naming_classes}): a network of one "
             "class is right everywhere. Give the rest a class of its own (`background` first, "
-            f"then `{table.names[0]}`; masks of 0 and 255 are read as these two), or put the masks "
-            "into saliency/"
+            f"then `{table.names[0]}`; masks of 0 and 255 are read as these two), or make the masks "
+            f"those of saliency"
         )
     void = void if void != lookups.VOID else void_label(len(table))  # 255 may be a class
-    folder = root / "segmentation"
-    files = [path for path in files_in(folder, nested=True) if path.is_file()]
     try:
-        return find_rule(files, table, declared.colored, masks, void)
+        return find_rule(tree.masks(), table, declared.colored, masks, void)
     except DataError as error:
-        if str(root) in str(error):
+        if str(tree.root) in str(error):
             raise
-        raise DataError(f"{folder}: {error}") from error
+        raise DataError(f"{tree.place('segmentation')}: {error}") from error
 
 
 def find_rule(

@@ -9,7 +9,7 @@ from crosstask.geometry.camera_files import read_camera
 from crosstask.media.orientation import stored_size
 
 
-def depth_remark(path: Path, image: Path, depth_scale: float) -> str | None:
+def depth_remark(path: Path, image: Path, depth_scale: float | None) -> str | None:
     """Of a depth map: a scale of its own, or fewer pixels than its image has."""
     stored = read_depth(path, depth_scale)
     size, found = image_size(image), stored.metres.shape

@@ -82,6 +82,23 @@ class FolderTree:
         """A file's path within the folder of its kind, without the suffix."""
         return path.relative_to(self.root / kind).with_suffix("").as_posix()
 
+    def has(self, kind: str) -> bool:
+        """Whether there are files of a kind at all."""
+        return (self.root / kind).is_dir()
+
+    def place(self, kind: str) -> str:
+        """Where files of a kind lie, or would, for messages."""
+        return str(self.root / kind)
+
+    def masks(self) -> list[Path]:
+        """All label images."""
+        return [p for p in files_in(self.root / "segmentation", nested=True) if p.is_file()]
+
+    @property
+    def naming_classes(self) -> str:
+        """How classes are given their names, for messages."""
+        return f"write {self.root / 'classes.txt'}, one a line, or give `classes`"
+
     def unread(self) -> list[Unread]:
         """Entries of the root that no name of the tree covers, and files of images/ that are none."""
         images = [
@@ -128,10 +145,7 @@ class FolderTree:
         """Frames by split where images/train/, images/val/ ... say it; None where they do not."""
         if (self.root / "splits").is_dir():
             return None
-        parts: dict[str, Sequence[str]] = {}
-        for name in names:
-            top = _PARTS.get(name.split("/")[0].lower(), "") if "/" in name else ""
-            parts[top] = [*parts.get(top, ()), name]
+        parts = by_part(names)
         if "train" not in parts:
             return None
         if "" in parts:
@@ -160,3 +174,16 @@ class FolderTree:
             return self._shared_camera()
         paths = [folder / f"{name}{suffix}" for suffix in CAMERA_SUFFIXES]
         return next((path for path in paths if path.is_file()), paths[0])
+
+
+def part_of(folder: str) -> str:
+    """`train`, `val` or `test` of a folder's name, "" of another one."""
+    return _PARTS.get(folder.lower(), "")
+
+
+def by_part(names: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Frames by the part that their first folder names."""
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        parts.setdefault(part_of(name.split("/")[0]) if "/" in name else "", []).append(name)
+    return dict(parts)

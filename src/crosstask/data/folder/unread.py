@@ -13,11 +13,14 @@ KNOWN = (
     "classes.txt", "folder.yaml", "splits",
 )  # fmt: skip
 # What others call these, in small letters.
-_MEANT = {
-    "images": ("image", "img", "imgs", "rgb", "photos", "frames", "jpegimages", "color", "left"),
+OTHER_NAMES = {
+    "images": (
+        "image", "img", "imgs", "rgb", "photo", "photos", "frames", "jpegimages", "color", "left",
+        "pixelvalues",
+    ),
     "segmentation": (
-        "mask", "masks", "label", "labels", "annotations", "segmentationclass", "semantic", "seg",
-        "groundtruth", "gt", "semantics", "labelids", "segmentations",
+        "mask", "masks", "label", "labels", "annotation", "annotations", "segmentationclass", "semantic",
+        "seg", "groundtruth", "gt", "semantics", "labelids", "segmentations", "segmentationmask",
     ),
     "depth": ("depths", "depthmap", "depthmaps", "range", "lidar"),
     "normals": ("normal", "surfacenormals", "normalmaps"),
@@ -73,7 +76,7 @@ def _meant(path: Path) -> str:
     name = path.name.lower()
     plain = re.sub(r"[^a-z]", "", name if path.is_dir() else path.stem.lower())
     folder = path.is_dir()
-    for known, others in _MEANT.items():
+    for known, others in OTHER_NAMES.items():
         fits = folder or known.endswith(".txt") or known == "splits"
         if fits and (name in others or plain in others):
             return known if not (folder and known == "intrinsics.txt") else "intrinsics"

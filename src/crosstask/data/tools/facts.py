@@ -50,10 +50,11 @@ def _image(dataset: SceneDataset, findings: Findings) -> dict[str, Any]:
     low, high = findings.ranges.get("image", (0.0, 0.0))
     values = dataset.describe()["value_range"]
     rule = "the range of the data type" if values == "auto" else str(values)
+    told = dataset.read_as().get("image", "RGB in [0, 1]")
     return {
         "files": findings.files["image"],
         "range": [round(low, 4), round(high, 4)],
-        "read_as": f"RGB in [0, 1]; black to white is {rule}",
+        "read_as": _located(dataset, "image", f"{told}; black to white is {rule}"),
     }
 
 
@@ -101,10 +102,16 @@ def _computed(dataset: SceneDataset, findings: Findings) -> dict[str, str]:
 def _assumed(dataset: SceneDataset) -> dict[str, str]:
     """By target: the rule its files are read by; the unit of the target where they leave no choice."""
     far = "" if dataset.far is None else f", beyond {dataset.far:g} m void"
-    return {
+    rules = {
         name: f"{target.unit}; void {target.void:g}" + (far if target.distance else "")
         for name, target in dataset.targets.items()
     } | dict(dataset.read_as())
+    return {name: _located(dataset, name, rule) for name, rule in rules.items()}
+
+
+def _located(dataset: SceneDataset, name: str, rule: str) -> str:
+    """A rule, after the place that its values come from, where that is told."""
+    return "; ".join(filter(None, [dataset.read_from().get(name), rule]))
 
 
 def class_report(names: tuple[str, ...], counts: np.ndarray) -> dict[str, float]:
