@@ -86,6 +86,7 @@ def test_compiling_and_recomputing_exclude_each_other(experiment: Make, tmp_path
         ({"devices": 0}, "`devices` is 0; expected a whole number from 1"),
         ({"devices": -1}, "`devices` is -1"),
         ({"num_nodes": 0}, "`num_nodes` is 0"),
+        ({"num_nodes": 2}, "`num_nodes` is 2, and neither torchrun nor srun"),
         ({"strategy": "dpp"}, "`strategy` is 'dpp'; expected one of auto, ddp"),
     ],
 )

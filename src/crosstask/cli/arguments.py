@@ -124,6 +124,19 @@ def progress_of(args: Any) -> Progress:
     return Progress(quiet=args.quiet or vars(args).get("json", False))
 
 
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """Where and in which processes a run is trained, of `train` and `study`."""
+    parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
+    parser.add_argument(
+        "--devices", type=int, default=1, help="processes or GPUs of a run on this machine"
+    )
+    parser.add_argument("--num_nodes", type=int, default=1, help="machines of a cluster, of a run")
+    parser.add_argument(
+        "--strategy", default="auto", help="a strategy of Lightning, for example ddp"
+    )
+
+
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """`--trust` and `--trust-file`, of every command that opens a run or a model."""
     parser.add_argument(

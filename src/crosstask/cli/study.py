@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import add_trust, checked_options
+from crosstask.cli.arguments import add_machine, add_trust, checked_options
 from crosstask.cli.parsing import recipe_parser
 from crosstask.engine.threads import share_cores
 from crosstask.recipes.resolving import split_options
@@ -43,6 +43,7 @@ def main(argv: list[str]) -> int:
 
     # These load torch, which help does without.
     from crosstask.experiments.studies import planning, running
+    from crosstask.experiments.studies.following import Others
     from crosstask.experiments.studies.study import Setting
     from crosstask.recipes.options import parse_names, parse_size
 
@@ -65,7 +66,8 @@ def main(argv: list[str]) -> int:
     def resolve(recipe: str) -> dict[str, Any]:
         return _read(recipe, argv[0], rest, usual)[1]
 
-    planned = planning.plan(runs, output, resolve)
+    machine = {k: getattr(settings, k) for k in ("devices", "num_nodes")}
+    planned = planning.plan(runs, output, resolve, settings.devices * settings.num_nodes)
     planning.check_tasks(planned)
     listed = output / f"{study.name}.json"
     whole, planned = planned, planning.shard(planned, settings.shard)
@@ -73,9 +75,20 @@ def main(argv: list[str]) -> int:
     if shown is not None:
         print("\n".join(shown))
         return 0
+    running.check(settings.accelerator, settings.precision, settings.strategy, **machine)
+    others = Others(**machine)
+    train = running.trainer(
+        accelerator=settings.accelerator,
+        precision=settings.precision,
+        strategy=settings.strategy,
+        progress=not settings.quiet,
+        **machine,
+    )
+    if not others.first:
+        running.follow(planned, train, others)
+        return 0
     planning.write_list(listed, study.name, whole, study.baseline, study.varies)
-    train = running.trainer(settings.accelerator, settings.precision, progress=not settings.quiet)
-    result = running.run_study(planned, train, lambda text: print(text, flush=True))
+    result = running.run_study(planned, train, lambda text: print(text, flush=True), others)
     for state, names in result.items():
         told = f" ({', '.join(names)})" if state != planning.FINISHED and names else ""
         print(f"{state}: {len(names)}{told}")
@@ -92,6 +105,11 @@ def _shown(planned: Sequence[Any], settings: Any) -> list[str] | None:
     if settings.list:
         return [f"{item.run.name:<56} {item.status()}" for item in planned]
     if settings.estimate:
+        if settings.devices != 1 or settings.num_nodes != 1:
+            raise ValueError(
+                "`--estimate` is of runs in one process, and several take as many steps; leave out "
+                "`--devices` and `--num-nodes`"
+            )
         from crosstask.experiments.studies import estimate
 
         source = estimate.source_of(settings.figures, settings.accelerator, settings.precision)
@@ -132,8 +150,7 @@ def _read(
     parser.add_argument(
         "--shard", default="1/1", help="train part I of N of the runs, I/N from 1/N"
     )
-    parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
+    add_machine(parser)
     parser.add_argument(
         "--processes",
         type=int,
@@ -186,7 +203,7 @@ def _help(studies: Any) -> str:
     return (
         f"usage: {program} study NAME [--dataset procedural] [--seeds 0,1,2] [--rows a,b]\n"
         "           [--optimizer paper|matched] [--with-probe] [--output DIR] [--list] [--status]\n"
-        "           [--estimate] [--quick] [--shard I/N] [--processes N] [options of the recipe]\n\n"
+        "           [--estimate] [--quick] [--shard I/N] [--processes N] [--devices N] [options of the recipe]\n\n"
         f"{lines}\n\n"
         "Your own: study path/to/file.py:NAME. A study resumes: finished runs are not run again, and several processes may work on one:\n"
         "start the command N times with `--processes N`, and each takes its share of the cores.\n"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from crosstask.cli.arguments import add_trust, checked_options
+from crosstask.cli.arguments import add_machine, add_trust, checked_options
 from crosstask.cli.parsing import recipe_name, recipe_parser
 from crosstask.cli.tables import metrics_table
 from crosstask.recipes.resolving import split_options
@@ -55,13 +55,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     """Where and how the run is trained; what is trained is the recipe's."""
     parser.add_argument("--run", type=Path, required=True, help="the run directory")
     parser.add_argument("--resume", action="store_true", help="continue from checkpoints/last.ckpt")
-    parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
-    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs on this machine")
-    parser.add_argument("--num_nodes", type=int, default=1, help="machines of a cluster")
-    parser.add_argument(
-        "--strategy", default="auto", help="a strategy of Lightning, for example ddp"
-    )
+    add_machine(parser)
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     parser.add_argument(
         "--recompute",

@@ -1,5 +1,6 @@
 """How the network runs in training: in which processes, compiled, recomputed, its encoder frozen."""
 
+import os
 import warnings
 
 import torch
@@ -7,6 +8,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware, check_compiler
+from crosstask.engine.processes import launched_by
 from crosstask.models.networks.recompute import recompute_activations
 from crosstask.regimes.regime import Regime
 
@@ -38,7 +40,8 @@ def check_processes(devices: int, num_nodes: int, strategy: str, device: str) ->
     """Asks what Lightning would refuse only when a run directory exists already.
 
     Raises:
-        ValueError: a number below 1, more GPUs than this machine has, or an unknown strategy.
+        ValueError: a number below 1, more GPUs than this machine has, an unknown strategy, other numbers
+            than torchrun or SLURM started processes, or several nodes without such a start.
     """
     for name, value in (("devices", devices), ("num_nodes", num_nodes)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -49,6 +52,14 @@ def check_processes(devices: int, num_nodes: int, strategy: str, device: str) ->
     known = ("auto", *StrategyRegistry.available_strategies())
     if strategy not in known:
         raise ValueError(f"`strategy` is {strategy!r}; expected one of {', '.join(known)}")
+    launcher = launched_by() if devices * num_nodes > 1 else None
+    if launcher is not None:
+        launcher.validate_settings(num_devices=devices, num_nodes=num_nodes)
+    elif num_nodes > 1 and "NODE_RANK" not in os.environ:
+        raise ValueError(
+            f"`num_nodes` is {num_nodes}, and neither torchrun nor srun started this process; start the "
+            "same command on every node with one of them"
+        )
 
 
 def check_freezing(experiment: Experiment, compile: bool, processes: int) -> None:

@@ -18,11 +18,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch.distributed as dist
-from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 PERIOD, GRACE = 0.5, 10.0  # seconds
 _LEADER = "CROSSTASK_LEADER"  # process id of the first process, for those that it starts
+# What the first process of a training sets for the others, and takes for orders the next time.
+_SET = ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", _LEADER)
 
 
 class ProcessEndedError(RuntimeError):
@@ -117,6 +124,7 @@ def watching(launcher: Any, processes: int, advice: str) -> Iterator[None]:
     ):  # alone, or started by torchrun or SLURM
         yield
         return
+    before = {name: os.environ.get(name) for name in _SET}
     watch = ProcessWatch(launcher, advice)
     thread = threading.Thread(target=watch.watch, name="process-watch", daemon=True)
     thread.start()
@@ -130,6 +138,10 @@ def watching(launcher: Any, processes: int, advice: str) -> Iterator[None]:
     finally:
         watch.stop()
         thread.join(2 * PERIOD)
+        for name, value in before.items():  # a training that follows starts processes of its own
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _how(code: int) -> str:
@@ -145,3 +157,10 @@ def process_rank() -> int:
     """This process's number among those of a training, before Lightning knows it; 0 if alone."""
     known = [os.environ[k] for k in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if k in os.environ]
     return int(known[0]) if known else 0
+
+
+def launched_by() -> ClusterEnvironment | None:
+    """What started this process as one of several, torchrun or SLURM; None where nothing did."""
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    return SLURMEnvironment() if SLURMEnvironment.detect() else None

@@ -24,11 +24,12 @@ WAITING = "waiting for the run that they begin from"
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run of a study with its place and its resolved configuration."""
+    """A run of a study with its place, its resolved configuration, and how many processes train it."""
 
     run: StudyRun
     place: Run
     config: dict[str, Any]
+    processes: int = 1
 
     def ready(self) -> bool:
         """Whether the run that it begins from, if any, is finished."""
@@ -46,6 +47,7 @@ class PlannedRun:
         if not self.place.config_file.is_file():
             return OPEN
         differing = differences(whole_paths(self.place.read_config()), self.config)
+        differing = "\n".join(filter(None, [differing, self._other_processes()]))
         if differing:
             raise RunError(
                 f"{self.place.path} holds a run with other settings:\n{differing}\n"
@@ -56,16 +58,26 @@ class PlannedRun:
         self.place.read_metrics()
         return FINISHED
 
+    def _other_processes(self) -> str:
+        """A step sees the images of all processes: another number is another setting."""
+        before = self.place.read_machine()
+        number = int(before.get("devices", self.processes)) * int(before.get("num_nodes", 1))
+        if number == self.processes:
+            return ""
+        return f"  processes (`--devices`, `--num-nodes`): {number} there, {self.processes} asked"
+
 
 def plan(
     runs: Sequence[StudyRun],
     output: Path,
     resolve: Callable[[str], Mapping[str, Any]],
+    processes: int = 1,
 ) -> list[PlannedRun]:
     """Every run with its directory and options.
 
     Args:
         resolve: recipe -> its options as the command line leaves them.
+        processes: of every run, on all machines.
     """
     planned = []
     for run in runs:
@@ -85,7 +97,7 @@ def plan(
         if merged:
             options["options"] = merged
         config = whole_paths({"recipe": run.recipe, **options})
-        planned.append(PlannedRun(run, Run(output / run.name), config))
+        planned.append(PlannedRun(run, Run(output / run.name), config, processes))
     return planned
 
 

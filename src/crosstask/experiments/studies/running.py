@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from crosstask.engine.execution import check_processes
+from crosstask.engine.hardware import choose
 from crosstask.engine.interruption import Stopped
 from crosstask.engine.metrics_file import read_rows
 from crosstask.engine.runs import RunError
 from crosstask.engine.training import train
+from crosstask.experiments.studies.following import Others
 from crosstask.experiments.studies.planning import (
     ELSEWHERE,
     FINISHED,
@@ -25,10 +28,22 @@ from crosstask.recipes.catalogue import find_recipe
 from crosstask.recipes.reopen import begin
 
 
-def trainer(
-    accelerator: str = "auto", precision: str = "auto", progress: bool = True
-) -> Callable[[PlannedRun, bool], dict[str, float]]:
-    """What `run_study` trains a run with; see `crosstask.engine.training.train`."""
+def check(accelerator: str, precision: str, strategy: str, devices: int, num_nodes: int) -> None:
+    """Asks before the first run what training would ask in every one.
+
+    Raises:
+        ValueError: the machine lacks the device, the precision, or so many processes.
+    """
+    kind = choose(accelerator, precision).device.type
+    check_processes(devices, num_nodes, strategy, kind)
+
+
+def trainer(**how: Any) -> Callable[[PlannedRun, bool], dict[str, float]]:
+    """What `run_study` trains a run with.
+
+    Args:
+        how: options of `crosstask.engine.training.train`.
+    """
 
     def train_one(item: PlannedRun, resume: bool) -> dict[str, float]:
         options = dict(item.config)
@@ -38,9 +53,7 @@ def trainer(
             item.place.path,
             config=item.config,
             resume=resume,
-            accelerator=accelerator,
-            precision=precision,
-            progress=progress,
+            **how,
         )
 
     return train_one
@@ -50,15 +63,18 @@ def run_study(
     planned: Sequence[PlannedRun],
     train_one: Callable[[PlannedRun, bool], Any],
     say: Callable[[str], None] = print,
+    others: Others | None = None,
 ) -> dict[str, list[str]]:
     """Trains what is not finished; goes on to the next run where one fails or is taken.
 
     Whatever goes wrong inside a run, a defect of the program too, is reported, written to its
-    error.txt and does not stop the others; a keyboard interrupt does.
+    error.txt and does not stop the others; a keyboard interrupt does, and any error where the
+    processes of a run live as long as the study: they would wait for this one.
 
     Args:
         train_one: trains one run; its second argument says whether to resume.
         say: prints one line.
+        others: the other processes of every run; see `follow`.
 
     Returns:
         names of the runs that are "finished", "failed", "in another process" or waiting for the run
@@ -69,6 +85,7 @@ def run_study(
     """
     for item in planned:
         item.status()
+    others = others or Others()
     failed: dict[str, None] = {}
     trained = True
     while trained:  # a run that another process gave up is taken over in the next round
@@ -81,13 +98,17 @@ def run_study(
                 if item.status() not in (PARTLY, OPEN) or not item.ready():
                     continue
                 say(f"[{number}/{len(planned)}] {name}")
-                train_one(item, _prepare(item))
+                resume = _prepare(item)
+                with others.train_along(name, resume):
+                    train_one(item, resume)
                 trained = True
             except Stopped as stop:
                 raise Stopped(
                     stop.signal, f"{name}: {stop}: the same command goes on with the study"
                 ) from stop
             except RunError as error:
+                if others.lasting:
+                    raise
                 if is_free(item.place):  # not a race for the directory: the run itself is wrong
                     failed[name] = None
                     say(f"{name} failed: {error}")
@@ -96,6 +117,9 @@ def run_study(
                 told = str(error) if isinstance(error, ValueError | OSError | RuntimeError) else ""
                 say(f"{name} failed: {told or repr(error)}")
                 _note(item.place.path / "error.txt", traceback.format_exc())
+                if others.lasting:
+                    raise
+    others.end()
     states = {i.run.name: i.status() for i in planned if i.run.name not in failed}
     waiting = [i.run.name for i in planned if states.get(i.run.name) in (OPEN, PARTLY)]
     return {
@@ -104,6 +128,15 @@ def run_study(
         ELSEWHERE: [n for n, s in states.items() if s == ELSEWHERE],
         WAITING: waiting,
     }
+
+
+def follow(
+    planned: Sequence[PlannedRun], train_one: Callable[[PlannedRun, bool], Any], others: Others
+) -> None:
+    """What `run_study` is to a process that is not the first: it trains what that one begins."""
+    by_name = {item.run.name: item for item in planned}
+    for name, resume in others.turns():
+        train_one(by_name[name], resume)
 
 
 def _note(path: Path, text: str) -> None:
