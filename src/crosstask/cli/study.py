@@ -66,7 +66,6 @@ def main(argv: list[str]) -> int:
     def resolve(recipe: str) -> dict[str, Any]:
         return _read(recipe, argv[0], rest, usual)[1]
 
-    machine = {k: getattr(settings, k) for k in ("devices", "num_nodes")}
     planned = planning.plan(runs, output, resolve, settings.devices * settings.num_nodes)
     planning.check_tasks(planned)
     listed = output / f"{study.name}.json"
@@ -75,22 +74,33 @@ def main(argv: list[str]) -> int:
     if shown is not None:
         print("\n".join(shown))
         return 0
-    running.check(settings.accelerator, settings.precision, settings.strategy, **machine)
-    others = Others(**machine)
-    train = running.trainer(
-        accelerator=settings.accelerator,
-        precision=settings.precision,
-        strategy=settings.strategy,
-        progress=not settings.quiet,
-        **machine,
-    )
+    machine = _machine(settings)
+    running.check(**machine)
+    others = Others(settings.devices, settings.num_nodes)
+    train = running.trainer(progress=not settings.quiet, **machine)
     if not others.first:
         running.follow(planned, train, others)
         return 0
     planning.write_list(listed, study.name, whole, study.baseline, study.varies)
     result = running.run_study(planned, train, lambda text: print(text, flush=True), others)
+    return _told(result, listed)
+
+
+def _machine(settings: Any) -> dict[str, Any]:
+    """Where and in which processes every run is trained."""
+    return {
+        "accelerator": settings.accelerator,
+        "precision": settings.precision,
+        "devices": settings.devices,
+        "num_nodes": settings.num_nodes,
+        "strategy": settings.strategy,
+    }
+
+
+def _told(result: Mapping[str, Sequence[str]], listed: Path) -> int:
+    """Prints what became of the runs; the exit code."""
     for state, names in result.items():
-        told = f" ({', '.join(names)})" if state != planning.FINISHED and names else ""
+        told = f" ({', '.join(names)})" if state != "finished" and names else ""
         print(f"{state}: {len(names)}{told}")
     print(f"\ncrosstask table {listed}")
     return 1 if result["failed"] else 0

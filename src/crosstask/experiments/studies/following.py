@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
@@ -66,7 +67,7 @@ class Others:
     @contextmanager
     def train_along(self, run: str, resume: bool) -> Iterator[None]:
         """Around the training of a run in the first process."""
-        turn = {"run": run, "resume": resume}
+        turn: dict[str, Any] = {"run": run, "resume": resume}
         if self.lasting:
             self._tell(turn | {"port": find_free_network_port()})
         elif self._processes > 1:
@@ -92,18 +93,18 @@ class Others:
             yield turn["run"], turn["resume"]
         self._store.set(f"over/{process_rank()}", "")
 
-    def _tell(self, turn: dict[str, str | bool | int]) -> None:
+    def _tell(self, turn: dict[str, Any]) -> None:
         self._store.set(f"turn/{self._number}", json.dumps(turn))
         self._take(turn)
 
-    def _hear(self) -> dict[str, str | bool | int]:
+    def _hear(self) -> dict[str, Any]:
         key = f"turn/{self._number}"
         self._store.wait([key], _LONG)
         turn = json.loads(self._store.get(key))
         self._take(turn)
         return turn
 
-    def _take(self, turn: dict[str, str | bool | int]) -> None:
+    def _take(self, turn: dict[str, Any]) -> None:
         self._number += 1
         if turn:
             os.environ["MASTER_PORT"] = str(turn["port"])
