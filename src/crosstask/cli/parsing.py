@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from typing import Any
+from types import NoneType
+from typing import Any, NoReturn, get_args
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
@@ -12,6 +13,7 @@ from crosstask.recipes.resolving import add_options
 from crosstask.recipes.sentences import summary
 from crosstask.suggest import nearest_option
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a finite number"}
 _BOOLEANS = ("true", "false", "yes", "no", "True", "False")
 
 
@@ -26,6 +28,24 @@ class OptionParser(ArgumentParser):
         text = super().format_help(*args, **kwargs)
         return re.sub(r"--[a-z][a-z0-9_.]*", lambda m: m[0].replace("_", "-"), text)
 
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Names the option whose value is of another type, from a command line or a file.
+
+        Raises:
+            ValueError: such a value.
+        """
+        found = re.match(r'Parser key "(\w+)":.*(?:Given|Got) value: (.*)', message, re.DOTALL)
+        expected = "" if found is None else _words(self._hints().get(found[1]))
+        if found is not None and expected:
+            name, value = found[1].replace("_", "-"), found[2].strip()
+            raise ValueError(f"`--{name}` is {value}; expected {expected}")
+        super().error(message, ex)
+
+    def _hints(self) -> dict[str, Any]:
+        """{option: its type}."""
+        # Private to jsonargparse.
+        return {action.dest: getattr(action, "_typehint", None) for action in self._actions}
+
     def read(self, argv: Sequence[str]) -> Any:
         """Parses, with the nearest names for an unknown option.
 
@@ -33,12 +53,7 @@ class OptionParser(ArgumentParser):
             ValueError: unknown option.
         """
         known = [o for action in self._actions for o in action.option_strings if o.startswith("--")]
-        switches = {
-            option
-            for action in self._actions
-            for option in action.option_strings
-            if getattr(action, "_typehint", None) is bool  # private to jsonargparse
-        }
+        switches = {f"--{name}" for name, hint in self._hints().items() if hint is bool}
         parts = []
         for arg, following in zip_longest(argv, argv[1:], fillvalue=""):
             translated = self._translate(arg, known)
@@ -60,6 +75,13 @@ class OptionParser(ArgumentParser):
             return [positive + "=false"]
         shown = [o.replace("_", "-") for o in known if o != "--help"]
         raise ValueError(nearest_option(option, shown, self.prog))
+
+
+def _words(hint: Any) -> str:
+    """What values of a type are called, of numbers and truth values; empty for other types."""
+    kinds = get_args(hint) or (hint,)
+    words = "".join(word for kind, word in _KINDS.items() if kind in kinds)
+    return f"{words}; leave it out for the default" if words and NoneType in kinds else words
 
 
 def recipe_name(argv: Sequence[str], command: str) -> tuple[str, list[str]]:
