@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from crosstask.media.progress import Progress, duration
+from crosstask.media.progress import Progress, bar, duration
 
 
 def told(progress_of: dict, terminal: bool = False) -> tuple[list[int], str]:
@@ -29,6 +29,17 @@ def test_a_terminal_has_a_bar_and_quiet_has_nothing() -> None:
     items, text = told({}, terminal=True)
     assert items == [0, 1, 2, 3] and "4/4" in text
     assert told({"quiet": True}, terminal=True) == ([0, 1, 2, 3], "")
+
+
+def test_a_bar_of_80_columns_shows_everything_beside_a_long_name() -> None:
+    stream = io.StringIO()
+    with bar(Console(file=stream, force_terminal=True, width=80, color_system=None)) as shown:
+        row = shown.add_task("[a] " + "long_name_" * 9, total=40, facts="")
+        shown.update(row, completed=8, facts="38.7 frames/s")
+    last = stream.getvalue()
+    assert "[a] long_name_long_name" in last and "8/40 38.7 frames/s 0:00:00 left" in last
+    with bar(Console(file=io.StringIO())) as silent:
+        assert silent.disable
 
 
 @pytest.mark.parametrize("quiet", [False, True])

@@ -202,18 +202,15 @@ def _facts(model: Any, settings: Any, window: tuple[int, int] | None) -> dict[st
 
 def _predict(model: Any, files: list[tuple[str, Path]], folder: Path, settings: Any) -> int:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from crosstask.media.progress import bar as bar_on
     from crosstask.media.video import frame_count
     from crosstask.predict.inputs import is_video
     from crosstask.predict.streams import predict_images, predict_video
 
     failed = 0
     notes: dict[str, None] = {}
-    speed = TextColumn("{task.fields[rate]}")
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), speed)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with bar_on(Console(stderr=True)) as bar:
         images = [(name, file) for name, file in files if not is_video(file)]
         if images:
             total = -(-len(images) // settings.every)
@@ -239,12 +236,12 @@ def _predict(model: Any, files: list[tuple[str, Path]], folder: Path, settings: 
 
 def _ticker(bar: Any, text: str, total: int | None) -> Any:
     """A row of the progress bar with frames a second."""
-    row = bar.add_task(text, total=total, rate="")
+    row = bar.add_task(text, total=total, facts="")
 
     def tick(number: int) -> None:
         bar.advance(row, number)
         speed = bar.tasks[bar.task_ids.index(row)].speed
-        bar.update(row, rate=f"{speed:.1f} frames/s" if speed else "")
+        bar.update(row, facts=f"{speed:.1f} frames/s" if speed else "")
 
     return tick
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bar
 
 T = TypeVar("T")
 
@@ -33,7 +34,9 @@ class Progress:
         if screen is None:
             yield from items
         elif screen.is_terminal:
-            yield from _bar(items, total, title, screen)
+            with bar(screen) as shown:
+                task = shown.add_task(title, total=total, facts="")
+                yield from shown.track(items, total=total, task_id=task)
         else:
             yield from self._lines(items, total, title, screen)
 
@@ -91,7 +94,11 @@ def _say(screen: "Console", text: str) -> None:
     screen.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _bar(items: Iterable[T], total: int, title: str, screen: "Console") -> Iterator[T]:
+def bar(screen: "Console") -> "Bar":
+    """The bar of everything that is counted: what, how many of how many, `facts`, time, time left.
+
+    Nothing is shown where `screen` is no terminal. `add_task` needs `facts`, a short text or "".
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -100,13 +107,19 @@ def _bar(items: Iterable[T], total: int, title: str, screen: "Console") -> Itera
         TimeRemainingColumn,
     )
     from rich.progress import Progress as Bar
+    from rich.table import Column
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(
-        TextColumn("{task.description}"),
-        *columns,
+    name = Column(
+        max_width=24, no_wrap=True, overflow="ellipsis"
+    )  # a long one leaves room for the rest
+    return Bar(
+        TextColumn("{task.description}", markup=False, table_column=name),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[facts]}", markup=False),
+        TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=screen,
-    ) as bar:
-        yield from bar.track(items, total=total, description=title)
+        disable=not screen.is_terminal,
+    )

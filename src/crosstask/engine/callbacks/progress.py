@@ -5,16 +5,9 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.progress import Progress as RichProgress
 
-from crosstask.media.progress import duration
+from crosstask.media.progress import bar, duration
 
 
 class Progress(pl.Callback):
@@ -32,17 +25,8 @@ class Progress(pl.Callback):
         self._began = time.monotonic()
         if not trainer.is_global_zero or not self.console.is_terminal:
             return
-        self.bar = RichProgress(
-            TextColumn("[bold]training"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-        )
-        self.task = self.bar.add_task("train", total=self.steps, completed=self.start, facts="")
+        self.bar = bar(self.console)
+        self.task = self.bar.add_task("training", total=self.steps, completed=self.start, facts="")
         self.bar.start()
 
     def on_train_batch_end(
