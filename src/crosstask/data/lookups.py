@@ -65,9 +65,15 @@ def _unknown(path: Path, values: Sequence[int], table: np.ndarray) -> DataError:
     shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
     known = np.flatnonzero(table != _mark(table))
     return DataError(
-        f"{path} holds the label value {shown}; the table knows {len(known)} values "
-        f"from {known[0]} to {known[-1]}. Is this the label file of another edition or dataset?"
+        f"{path} holds the label value {shown}; expected {_spans(known)}. "
+        "Is this the label file of another edition or dataset?"
     )
+
+
+def _spans(values: np.ndarray) -> str:
+    """Ascending values in words: "0 to 10, 255"."""
+    runs = np.split(values, np.flatnonzero(np.diff(values) != 1) + 1)
+    return ", ".join(f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
 class ColorLookup:

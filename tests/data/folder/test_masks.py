@@ -8,6 +8,7 @@ from PIL import Image
 
 from crosstask.data.folder.classes import declared_classes
 from crosstask.data.folder.mask_detection import find_rule
+from crosstask.data.folder.masks import MaskRule
 from crosstask.data.sample import DataError
 from crosstask.tasks.classes import ClassTable
 from fakes.png import write_png
@@ -141,3 +142,12 @@ def test_mistakes_name_the_file(tmp_path: Path) -> None:
     deep = save(tmp_path / "segmentation/a.npy", np.zeros((1, 1, 4, 5), np.uint8))
     with pytest.raises(DataError, match=r"a\.npy has the shape \(1, 1, 4, 5\)"):
         find_rule([deep], TABLE, False, "ids", 255).read(deep)
+
+
+def test_an_unknown_id_is_told_with_the_ids_expected_and_the_option_for_void(
+    tmp_path: Path,
+) -> None:
+    rule = MaskRule("ids", TABLE)
+    path = save(tmp_path / "a.png", np.array([[0, 1, 3]], np.uint8))
+    with pytest.raises(DataError, match=r"value 3; expected 0 to 2, 255\..*the option `void`"):
+        rule.read(path)

@@ -66,8 +66,10 @@ class MaskRule:
             ids = _one_channel(stored, path)
             return self._from_binary(ids, path) if self.kind == "binary" else self._ids(ids, path)
         except DataError as error:
+            void = "if it marks unlabelled pixels, give it as the option `void`; "
             raise DataError(
-                f"{error} (the masks of this folder are read as {self}; another reading is given "
+                f"{error} (the masks of this folder are read as {self}; "
+                f"{void if self.kind == 'ids' else ''}another reading is given "
                 f"by the option `masks`: {', '.join(RULES[1:])})"
             ) from error
 

@@ -1,6 +1,6 @@
 """The report of a split as lines for a person."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -31,7 +31,19 @@ def report_lines(split: str, entry: Mapping[str, Any]) -> list[str]:
         off = f"{normals['mean_angle']} degrees on average from the depth's"
         lines.append(f"  normals {normals['axes']}: {off}")
     lines += [f"  note: {text}" for text in entry["notes"]]
-    return lines + [f"  DEFECT: {text}" for text in entry["defects"]]
+    return lines + [f"  DEFECT: {text}" for text in _once(entry["defects"])]
+
+
+def _once(defects: Sequence[str]) -> list[str]:
+    """Defects that begin with a file: one line for all files of which the same is said."""
+    alike: dict[str, list[str]] = {}
+    for text in defects:
+        file, _, said = text.partition(" ")
+        alike.setdefault(said if "/" in file else text, []).append(text)
+    return [
+        f"{first} [the same of {len(others)} more files]" if others else first
+        for first, *others in alike.values()
+    ]
 
 
 def _facts(values: Mapping[str, Any]) -> str:
