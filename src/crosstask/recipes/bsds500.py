@@ -51,6 +51,7 @@ def supervised(
     crops = training_transform(
         training,
         parse_size(size),
+        chosen,
         scale=(zoom_min, zoom_max),
         flip=0.5 if flip is None else flip,
         jitter=jitter,

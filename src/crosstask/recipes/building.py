@@ -1,5 +1,6 @@
 """What the experiments of all regimes are made of."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,14 +48,18 @@ def _depth_bins(architecture: str, tasks: tuple[Task, ...]) -> dict[str, Any]:
 
 
 def training_transform(
-    training: TrainingSettings, size: tuple[int, int], **options: Any
+    training: TrainingSettings, size: tuple[int, int], tasks: Sequence[Task], **options: Any
 ) -> JointTransform | FixedViews:
     """The augmentation of a recipe, or, where features are stored, the fixed views of it.
+
+    A zoom divides depth by itself where a task learns metres of one camera: to it, what looks larger is
+    nearer (as the NYUD literature does). A task that knows the camera keeps metres, its focal length grows.
 
     Args:
         options: of `crosstask.data.transforms.training`.
     """
-    random = transforms.training(size, **options)
+    one_camera = any(task.holds_for_one_camera for task in tasks)
+    random = transforms.training(size, depth="divide" if one_camera else "keep", **options)
     if training.cache_features is None:
         return random
     same = {name: options[name] for name in ("fit",) if name in options}

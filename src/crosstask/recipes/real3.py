@@ -66,7 +66,7 @@ def supervised(
     asked = tuple(task.name for task in chosen)
     scale = None if zoom_min is None and zoom_max is None else (zoom_min or 1.0, zoom_max or 1.0)
     changed = training_transform(
-        training, wanted, scale=scale, flip=0.5 if flip is None else flip, jitter=jitter
+        training, wanted, chosen, scale=scale, flip=0.5 if flip is None else flip, jitter=jitter
     )
     return supervised_experiment(
         tasks=chosen,

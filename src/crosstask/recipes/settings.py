@@ -171,7 +171,8 @@ class ReaderSettings:
         fit: how images are resized: squeeze (to `size`, whatever their aspect, as the paper does) or
             keep (their aspect: into `size`, black and void beside them). Prediction does the same.
         resize: HEIGHTxWIDTH to which images are resized before a random crop of `size`.
-        zoom_min: least random zoom; left out, as in the paper, images are resized as a whole.
+        zoom_min: least random zoom; left out, as in the paper, images are resized as a whole. Depth is
+            divided by the zoom, unless it is camera-aware (`canonical_focal`).
         zoom_max: largest random zoom.
         flip: probability of a mirror image.
         jitter: probability of changed colours.

@@ -154,6 +154,7 @@ def _splits(
         transform = training_transform(
             training,
             size,
+            tasks,
             fit=images.fit,
             resize=resize,
             scale=_zoom(images),
