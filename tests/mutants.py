@@ -86,6 +86,9 @@ def outcome(mutant: Mutant, tree: Path) -> str:
 def main(arguments: list[str]) -> int:
     words = [word for word in arguments if not word.startswith("--")]
     mutants = [m for m in read("--quick" in arguments) if all(w in str(m) for w in words)]
+    if not mutants:  # pytest without files would run everything
+        print(f"no line of mutants.tsv has all of {words}")
+        return 2
     with tempfile.TemporaryDirectory() as folder:
         tree = copy_tree(Path(folder))
         tests = tuple(dict.fromkeys(name for mutant in mutants for name in mutant.tests))

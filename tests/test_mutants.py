@@ -42,3 +42,11 @@ def test_a_change_that_no_test_looks_at_survives(
     assert outcome(line, tree) == SURVIVED
     gone = Mutant(line.file, "no such text", "", line.tests)
     assert "0 times" in outcome(gone, tree)
+
+
+def test_words_that_no_line_has_are_told_and_nothing_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mutants, "copy_tree", None)
+    assert mutants.main(["no such defect"]) == 2
+    assert "no such defect" in capsys.readouterr().out
