@@ -40,12 +40,13 @@ def test_fields_decide() -> None:
 def test_the_studies_of_the_package_declare_what_lists_said() -> None:
     matched = [name for name, study in STUDIES.items() if study.optimizer == "matched"]
     first = ["balancing", "sca_ablation", "architectures", "linear_designs"]
-    assert matched == [*first, "exchange", "phase"]
+    assert matched == [*first, "exchange", "phase", "fast"]
     ours = ("attention_parts", *first, "exchange")
     assert {n: s.baseline for n, s in STUDIES.items() if s.baseline} == {
         "table5": "none",
         "table6": "single_task-adversarial",
         "phase": "multi_task_matched-images=1600",
+        "fast": "single_task",
         **dict.fromkeys(ours, "single_task_matched"),  # the paper's tables keep the paper's
     }
     for name, study in STUDIES.items():
@@ -60,7 +61,7 @@ def test_the_studies_of_the_package_declare_what_lists_said() -> None:
 def test_the_linear_probe_is_in_every_study_of_ours_and_in_the_papers_by_option() -> None:
     ours = {name for name, study in STUDIES.items() if study.probe}
     first = {"attention_parts", "balancing", "sca_ablation", "architectures", "linear_designs"}
-    assert ours == first | {"exchange", "phase"}
+    assert ours == first | {"exchange", "phase", "fast"}
     for name, study in STUDIES.items():
         plain, asked = (study(Setting(seeds=(0,), probe=probe)) for probe in (False, True))
         for runs, there in ((plain, name in ours), (asked, True)):
