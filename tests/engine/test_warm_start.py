@@ -46,3 +46,18 @@ def test_of_another_architecture_the_encoder_alone_is_taken_over_and_told(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert initialise_from(same, tmp_path / "r") == []
+
+
+def test_tensors_of_tasks_that_are_not_trained_here_are_counted_apart(
+    experiment: Make, tmp_path: Path
+) -> None:
+    tasks = ("segmentation", "depth", "normals")
+    train(
+        experiment(steps=1, tasks=tasks, architecture="multi_task"),
+        tmp_path / "a",
+        config=CONFIG,
+        progress=False,
+    )
+    told = r"(\d+) of \1 tensors taken over; \d+ of its tensors have no place here$"
+    with pytest.warns(UserWarning, match=told):
+        initialise_from(experiment(architecture="multi_task").regime, tmp_path / "a")

@@ -71,12 +71,14 @@ def initialise_from(regime: Regime, run: Path | str) -> list[str]:
     if checkpoint.is_file():
         left_out += restore_companions(regime, checkpoint, strict=False)
     if left_out:
-        shown = ", ".join(left_out[:6]) + (
-            f" and {len(left_out) - 6} more" if len(left_out) > 6 else ""
-        )
+        unused = [name for name in left_out if name in weights and name not in own]
+        new = [name for name in left_out if name not in unused]
+        more = f" and {len(new) - 6} more" if len(new) > 6 else ""
+        told = [f"not taken over (other size or absent): {', '.join(new[:6])}{more}"] if new else []
+        told += [f"{len(unused)} of its tensors have no place here"] if unused else []
         warnings.warn(
-            f"`--init-from {run}`: {only}{len(taken)} of {len(own)} tensors taken over; not taken over "
-            f"(other size or absent): {shown}",
+            f"`--init-from {run}`: {only}{len(taken)} of {len(own)} tensors taken over; "
+            + "; ".join(told),
             stacklevel=2,
         )
     return left_out
