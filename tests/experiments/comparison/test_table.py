@@ -229,7 +229,9 @@ def test_other_modalities_are_no_other_split(tmp_path: Path) -> None:
 def test_missing_baseline_says_what_to_train(tmp_path: Path) -> None:
     single_tasks(tmp_path, {S: 0.5})
     make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0})
-    with pytest.raises(RunError, match=r"baseline of densemtl is missing.*depth on resnet10t"):
+    with pytest.raises(
+        RunError, match=r"baseline of densemtl is missing.*depth on resnet10t.*`--baseline ROW`"
+    ):
         make_table([tmp_path], cost=False)
     assert not make_table([tmp_path], cost=False, baseline="none").rows[-1].deltas
     other = tmp_path / "other"

@@ -177,7 +177,8 @@ def _check_baseline(rows: Sequence[Row], means: dict[str, dict[str, float]], kin
             raise RunError(
                 f"the baseline of {row.name} is missing: no {kind} run of {', '.join(missing)} "
                 f"on {row.encoder} among these runs; train it (`--architecture {kind} --tasks "
-                f"{missing[0]} --encoder {row.encoder}`, or `crosstask study`) and give it too"
+                f"{missing[0]} --encoder {row.encoder}`, or `crosstask study`) and give it too, "
+                "or measure the gain against another row (`--baseline ROW`)"
             )
 
 
