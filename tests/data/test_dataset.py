@@ -135,6 +135,7 @@ def test_divided_depth_is_of_distances_alone(zoom: float) -> None:
         pinned(lab(transform=transforms.JointTransform([one])))[0] for one in (step, kept)
     )
     assert torch.allclose(first["own_height"] * zoom, second["own_height"])
+    assert first.keys() == second.keys()
     assert first["own_albedo"].equal(second["own_albedo"]) and first["own_flow"].equal(
         second["own_flow"]
     )

@@ -138,6 +138,7 @@ class SceneDataset(FrameReader):
         derived = {k: v for k, v in self.derived.items() if k in self.modalities}
         void = 255 if self.classes is None else void_label(len(self.classes))
         sample = derive(sample, derived, self.smoothing, void)
+        sample.pop("zoom", None)
         sample = self._to_float(sample)  # labels are bytes until here
         for name in self.modalities:
             if sample["name"] in self._unlabelled.get(name, frozenset()):

@@ -28,7 +28,7 @@ def derive(
     """The sample with the targets named in `derived` ({"normals": "depth", ...}) added.
 
     Args:
-        sample: After the transform.
+        sample: After the transform; its entry `zoom` is what depth was divided by, see `RandomScaleCrop`.
         derived: Origin by target.
         smoothing: See `smooth_depth`; for the normals of noisy sensors.
         void: Of the labels.
@@ -38,7 +38,11 @@ def derive(
         if (name, origin) == ("normals", "depth"):
             height, width = _image_size(result, result["depth"])
             depth = smooth_depth(result["depth"], smoothing)
-            result[name] = depth_to_normals(depth, result["intrinsics"], (height, width))
+            camera = result["intrinsics"].clone()
+            camera[:2, :2] *= result.get(
+                "zoom", 1.0
+            )  # depth was divided by it, the scene did not turn
+            result[name] = depth_to_normals(depth, camera, (height, width))
         elif (name, origin) == ("edges", "segmentation"):
             result[name] = labels_to_edges(result.get(JOINED, result["segmentation"]), void)
         else:

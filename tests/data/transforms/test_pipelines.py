@@ -8,6 +8,7 @@ from torchvision.transforms import v2
 
 from crosstask import geometry
 from crosstask.data import transforms
+from crosstask.data.derive import derive
 from crosstask.data.sample import DataError, check_sample, unknown_intrinsics
 from fakes.planes import CAMERA, HEIGHT, PLANES, TARGETS, TYPED, WIDTH, plane_scene
 
@@ -87,6 +88,20 @@ def test_divided_depth_keeps_the_focal_length() -> None:
     assert torch.allclose(kept["intrinsics"].diagonal()[:2], 2 * CAMERA.diagonal()[:2])
     with pytest.raises(DataError, match="poses"):
         transforms.training((24, 40), scale=(2.0, 2.0), depth="divide")(sample)
+
+
+def test_normals_from_divided_depth_are_those_of_the_scene() -> None:
+    """Dividing depth flattens the scene before a camera whose focal length stays; it does not turn."""
+    sample = {k: v for k, v in plane_scene("wall").items() if k not in ("poses", "neighbours")}
+    changed = transforms.training(
+        (HEIGHT, WIDTH), scale=(1.6, 1.6), base="native", depth="divide", flip=0.0
+    )
+    out = derive(changed(sample), {"normals": "depth"})
+    seen = out["normals"].norm(dim=0) > 0.5
+    assert seen.float().mean() > 0.2
+    normal = torch.tensor(PLANES["wall"][0])[:, None]
+    off = (out["normals"][:, seen] - normal).abs().amax(dim=0)
+    assert off.quantile(0.95) < 5e-3  # the others lie at holes and on interpolated rims
 
 
 def test_jitter_changes_images_alone_and_alike() -> None:

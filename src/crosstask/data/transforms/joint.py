@@ -7,6 +7,7 @@ import torch
 
 from crosstask.data.feeding import Feeding
 from crosstask.data.sample import Sample
+from crosstask.data.transforms.scale_crop import RandomScaleCrop
 from crosstask.data.transforms.tensor_types import TargetMap, unwrap, wrap
 from crosstask.tasks.target import declared
 
@@ -21,7 +22,8 @@ class JointTransform:
         targets: Whether targets move with the image; False keeps them at their native size.
         feeding: How the steps bring an image to a network's input, where they do so without chance;
             prediction then does the same. Where the image may fill a part of the input only,
-            samples get an entry `placed`: height and width of that part.
+            samples get an entry `placed`: height and width of that part. Where a step divided depth by
+            its zoom, there is an entry `zoom` with it.
     """
 
     takes_bytes = True  # images may come as uint8, which resizes several times faster
@@ -41,6 +43,8 @@ class JointTransform:
             typed["placed"] = list(placed)
         for step in self.steps:
             typed = wrap(step(typed), self.targets, known)  # a step may give plain tensors back
+            if isinstance(step, RandomScaleCrop) and step.divided_by is not None:
+                typed["zoom"] = step.divided_by
         if "placed" in typed:
             typed["placed"] = torch.tensor(typed["placed"])
         return unwrap(typed)

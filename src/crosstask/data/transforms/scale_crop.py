@@ -27,7 +27,8 @@ class RandomScaleCrop(v2.Transform):
         depth: `"keep"` leaves metres alone and lets the camera's focal length grow with the zoom:
             exact. `"divide"` divides depth by the zoom and keeps the focal length, the habit of
             the NYUD multi-task literature (everything comes nearer to the same camera; exact for
-            a frontal scene only).
+            a frontal scene only). Normals stay those of the scene: `JointTransform` says in the
+            sample's entry `zoom` by what depth was divided.
         most: Largest share of the labelled pixels of a window that may be of one class; the window is
             drawn anew up to ten times (ATRC: 0.75). The first map of classes in the sample decides.
     """
@@ -44,6 +45,7 @@ class RandomScaleCrop(v2.Transform):
         if most is not None and not 0 < most <= 1:
             raise DataError(f"`most` is {most}; expected a share in (0, 1], or None")
         self.most = most
+        self.divided_by: float | None = None  # in the last sample
         if not 0 < scale[0] <= scale[1]:
             raise DataError(f"`scale` is {scale}; expected (low, high) with 0 < low <= high")
         if base not in get_args(Base) or depth not in ("keep", "divide"):
@@ -73,6 +75,7 @@ class RandomScaleCrop(v2.Transform):
             corner = [_between(have - want) for have, want in zip(canvas, window, strict=True)]
             if labels is None or _largest_share(labels, corner, window, canvas) < (self.most or 2):
                 break
+        self.divided_by = zoom if self.depth == "divide" else None
         return {
             "zoom": zoom,
             "inside": inside,
