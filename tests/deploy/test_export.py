@@ -163,7 +163,7 @@ for size in ((64, 96), (90, 130), (50, 300), (200, 90)):
     image = torch.rand(1, 3, *size)
     (found,) = session.run(None, {"image": image.numpy()})
     near = numpy.abs(Fed()(image).numpy() - found)
-    assert near.mean() < 1e-4, (size, near.max())
+    assert near.max() < 1e-4, (size, near.max())
 print("good")
 """
 

@@ -165,12 +165,15 @@ def of_area(size: Size, aspect: float) -> Size:
 def feed(images: Shaped[Tensor, "b c h w"], place: Place) -> Float[Tensor, "b c H W"]:
     """Images as the network takes them: resized as training's are, black at the right and bottom.
 
+    In floats, as evaluation and exported files do, so that all measure the same metres. (Training resizes
+    bytes, which is faster, and rounds twice on the way: half a level of noise.)
+
     Args:
-        images: bytes, or floats in [0,1]; bytes are rounded to bytes by the resize, as in training.
+        images: bytes, or floats in [0,1].
     """
+    images = images.float() / 255.0 if images.dtype == torch.uint8 else images
     if tuple(images.shape[-2:]) != place.content:
         images = F.resize(images, list(place.content), antialias=True)
-    images = images.float() / 255.0 if images.dtype == torch.uint8 else images
     down, right = (c - s for c, s in zip(place.canvas, place.content, strict=True))
     return functional.pad(images, (0, right, 0, down)) if down or right else images
 

@@ -9,7 +9,7 @@ from timm.layers.pool2d_same import AvgPool2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crosstask.data.feeding import RGB, Place
+from crosstask.data.feeding import Place
 from crosstask.deploy.interface import Interface, output_names
 from crosstask.models.layers.sizes import crop, is_fixed
 from crosstask.models.networks.scene_network import SceneNetwork
@@ -56,7 +56,7 @@ class Graph(nn.Module):
         height, width = image.shape[-2:]
         place = self.rule(height, width)
         seen, whole = place.content, self.interface.size == "native"
-        given = image if whole else fed(image, place, self.channels == RGB)
+        given = image if whole else fed(image, place)
         outputs = self.network(given.to(self.dtype))
         raw = {task.name: outputs[task.name][-1].float() for task in self.tasks}
         if self.interface.outputs == "raw":
@@ -79,14 +79,11 @@ class Graph(nn.Module):
         return torch.diag_embed(torch.stack([pixels, pixels, torch.ones_like(pixels)], dim=-1))
 
     def example(self, size: tuple[int, int], batch: int = 2) -> tuple[Tensor, ...]:
-        """Inputs at this size or the one that is taken: noise, or where the image is resized one
-        colour, for a value half way between two bytes is rounded differently by every program."""
+        """Inputs of noise, at this size or the one that is taken."""
         height, width = self.interface.image_size or size
         if self.interface.image_size is not None:
             batch = 1
         image = torch.randint(0, 256, (batch, len(self.channels), height, width)) / 255.0
-        if self.rule(height, width).content != (height, width):
-            image = image[..., :1, :1].expand(-1, -1, height, width).contiguous()
         if self.interface.input == "uint8":
             image = (image * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         return (image, torch.full((batch,), float(width))) if self.takes_focal else (image,)
@@ -100,15 +97,14 @@ def place_rule(model: SceneModel, interface: Interface) -> Callable[[int, int], 
     return lambda height, width: model.place(height, width, None if size == "dynamic" else size)
 
 
-def fed(image: Tensor, place: Place, rounded: bool = True) -> Tensor:
+def fed(image: Tensor, place: Place) -> Tensor:
     """As `crosstask.data.feeding.feed`, without a question about sizes, which tracing would answer
-    once for all images. Rounded to bytes as photographs are there; other channels are floats."""
+    once for all images."""
     small = image
     if not _same(image, place.content):
         small = F.interpolate(
             image, size=place.content, mode="bilinear", align_corners=False, antialias=True
         )
-    small = (small * 255.0).round() / 255.0 if rounded else small
     if place.content is place.canvas:
         return small
     down, right = (c - s for c, s in zip(place.canvas, place.content, strict=True))

@@ -98,7 +98,7 @@ def evaluation(
     fit: Fit = "squeeze",
     targets: Literal["resized", "native"] = "resized",
 ) -> JointTransform:
-    """The transform of an evaluation set: nothing random.
+    """The transform of an evaluation set: nothing random, images resized in floats as prediction does.
 
     Args:
         size: Height and width of the image; None leaves it as stored.
@@ -111,4 +111,4 @@ def evaluation(
     if size is None:
         return JointTransform([], targets=targets == "resized")
     feeding = Feeding(size=size, fit=fit)
-    return JointTransform([to_size(size, fit)], targets == "resized", feeding)
+    return JointTransform([to_size(size, fit)], targets == "resized", feeding, in_floats=True)
