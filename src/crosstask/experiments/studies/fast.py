@@ -4,11 +4,12 @@ from typing import Any
 
 from crosstask.experiments.studies.exchange import PRETRAINED
 from crosstask.experiments.studies.study import Row, Setting, Study, plain, single_task
-from crosstask.models.decoders.fast import SIZES
 from crosstask.recipes.sets import S_D_N_E
 
 # As `exchange`, but the encoder is trained as well: that is how these networks are used.
 FINE_TUNED: dict[str, Any] = {**PRETRAINED, "freeze": ""}
+# As in `crosstask.models.decoders.fast`, which would load torch to list options.
+SIZES = ("n", "s", "m")
 # Sizes of the family are their own widths.
 WHOLE: dict[str, Any] = {"width": 1.0}
 
