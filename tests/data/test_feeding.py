@@ -84,9 +84,10 @@ def test_prediction_feeds_to_the_last_bit_what_evaluation_does(
 ) -> None:
     image = kind(torch.rand(3, *shape))
     transform = transforms.evaluation(SIZE, fit=fit)
-    sample = {"image": image, "intrinsics": torch.eye(3), "name": "a", "source": "b"}
+    assert not transform.takes_bytes  # so datasets give it floats
+    given = image.float() / 255 if image.dtype == torch.uint8 else image
+    sample = {"image": given, "intrinsics": torch.eye(3), "name": "a", "source": "b"}
     seen = transform(sample)["image"]
-    seen = seen.float() / 255 if seen.dtype == torch.uint8 else seen
     feeding = transform.feeding
     assert feeding is not None
     aspect = shape[1] / shape[0]

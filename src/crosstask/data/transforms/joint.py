@@ -11,8 +11,6 @@ from crosstask.data.transforms.scale_crop import RandomScaleCrop
 from crosstask.data.transforms.tensor_types import TargetMap, unwrap, wrap
 from crosstask.tasks.target import declared
 
-IMAGES = ("image", "neighbours")
-
 
 class JointTransform:
     """A chain of v2 transforms over a plain sample (a dictionary of tensors).
@@ -26,25 +24,20 @@ class JointTransform:
             prediction then does the same. Where the image may fill a part of the input only,
             samples get an entry `placed`: height and width of that part. Where a step divided depth by
             its zoom, there is an entry `zoom` with it.
-        in_floats: Bytes become floats before the steps, so that nothing is rounded; else the steps change
-            bytes, several times faster.
+        takes_bytes: Datasets give images as bytes, which is several times faster and rounds; else as floats.
     """
-
-    takes_bytes = True
 
     def __init__(
         self,
         steps: Sequence[Any],
         targets: bool = True,
         feeding: Feeding | None = None,
-        in_floats: bool = False,
+        takes_bytes: bool = True,
     ) -> None:
         self.steps, self.targets, self.feeding = tuple(steps), targets, feeding
-        self.in_floats = in_floats
+        self.takes_bytes = takes_bytes
 
     def __call__(self, sample: Mapping[str, Any]) -> Sample:
-        if self.in_floats:
-            sample = {k: _as_floats(v) if k in IMAGES else v for k, v in sample.items()}
         own = {k: v.declaration for k, v in sample.items() if isinstance(v, TargetMap)}
         known = {**declared(), **own}
         typed = wrap(sample, self.targets, known)
@@ -62,7 +55,3 @@ class JointTransform:
 
     def __repr__(self) -> str:
         return f"JointTransform({', '.join(map(repr, self.steps))})"
-
-
-def _as_floats(image: Any) -> Any:
-    return image.float() / 255.0 if image.dtype == torch.uint8 else image

@@ -111,4 +111,4 @@ def evaluation(
     if size is None:
         return JointTransform([], targets=targets == "resized")
     feeding = Feeding(size=size, fit=fit)
-    return JointTransform([to_size(size, fit)], targets == "resized", feeding, in_floats=True)
+    return JointTransform([to_size(size, fit)], targets == "resized", feeding, takes_bytes=False)
