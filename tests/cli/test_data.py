@@ -402,3 +402,19 @@ def test_wrong_arguments_exit_2() -> None:
         with pytest.raises(SystemExit) as stop:
             main(argv)
         assert stop.value.code == 2
+
+
+def test_options_of_the_reader_are_given_as_in_a_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = fakes.camvid.write(tmp_path)
+    command = ["check", "camvid", "--root", str(root), "--partial", "--split", "train"]
+    code, plain = report(capsys, *command)
+    for given in (["--subset", "2"], ["--subset=2"], ["--option", "subset=2"]):
+        code, found = report(capsys, *command, *given)
+        assert code == 0 and found["splits"]["train"]["frames"] == 2
+    assert plain["splits"]["train"]["frames"] == 4
+    with pytest.raises(ValueError, match="`--subset` has no value"):
+        main([*command, "--subset"])
+    with pytest.raises(ValueError, match="unknown option '--subsett'"):
+        main([*command, "--subsett", "2"])

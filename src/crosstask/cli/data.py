@@ -21,7 +21,31 @@ def main(argv: list[str]) -> int:
         prog="crosstask data", description="list, check, preview, measure and prepare datasets"
     )
     add_data_parser(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
-    return run_data(parser.parse_args(argv))
+    args, unknown = parser.parse_known_args(argv)
+    if unknown and "option" in args:
+        unknown = _reader_options(args, unknown)
+    parser.check_known(unknown, args)
+    return run_data(args)
+
+
+def _reader_options(args: argparse.Namespace, unknown: list[str]) -> list[str]:
+    """Takes `--columns X`, as recipes have it, for `--option columns=X`; returns what the reader has not."""
+    from crosstask.data.datasets.catalogue import known_options
+
+    known, rest, words = known_options(args.name), [], list(unknown)
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        key = name.replace("-", "_")
+        if not word.startswith("--") or key not in known:
+            rest.append(word)
+        elif equals:
+            args.option.append(f"{key}={value}")
+        elif words:
+            args.option.append(f"{key}={words.pop(0)}")
+        else:
+            raise ValueError(f"`{word}` has no value; expected `{word} VALUE`")
+    return rest
 
 
 def add_data_parser(commands: Any) -> None:
@@ -76,7 +100,7 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an option of the reader, e.g. --option classes=16 --option variations=clone,fog",
+        help="an option of the reader, e.g. --option classes=16; also as in a recipe: --classes 16",
     )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
