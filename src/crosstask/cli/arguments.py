@@ -125,7 +125,7 @@ def progress_of(args: Any) -> Progress:
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
-    """Where and in which processes a run is trained, of `train` and `study`."""
+    """Where, how and in which processes a run is trained, of `train` and `study`."""
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", help="auto, bf16 or 32")
     parser.add_argument(
@@ -134,6 +134,11 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num_nodes", type=int, default=1, help="machines of a cluster, of a run")
     parser.add_argument(
         "--strategy", default="auto", help="a strategy of Lightning, for example ddp"
+    )
+    parser.add_argument(
+        "--cuda_graphs",
+        action="store_true",
+        help="replay the network's passes on a GPU: small networks train several times as fast",
     )
 
 

@@ -94,6 +94,7 @@ def _machine(settings: Any) -> dict[str, Any]:
         "devices": settings.devices,
         "num_nodes": settings.num_nodes,
         "strategy": settings.strategy,
+        "cuda_graphs": settings.cuda_graphs,
     }
 
 

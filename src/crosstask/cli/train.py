@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
             progress=not namespace.quiet,
             compile=namespace.compile,
             recompute=namespace.recompute,
+            cuda_graphs=namespace.cuda_graphs,
         )
     if metrics:
         metrics_table(metrics, experiment.tasks, title=str(namespace.run))

@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import Dataset
 
 from crosstask.engine.callbacks.checkpoints import Checkpoints
+from crosstask.engine.callbacks.cuda_graphs import CudaGraphs
 from crosstask.engine.callbacks.panels import Panels
 from crosstask.engine.callbacks.progress import Progress
 from crosstask.engine.callbacks.run_logger import RunLogger
@@ -35,6 +36,7 @@ def create_trainer(
     trackers: Trackers,
     config: Mapping[str, Any],
     progress: bool,
+    cuda_graphs: bool,
     **processes: Any,
 ) -> pl.Trainer:
     """The trainer of a run.
@@ -42,6 +44,7 @@ def create_trainer(
     Args:
         trackers: beside CSV and TensorBoard, in the first process; they get `config`.
         progress: show a bar.
+        cuda_graphs: see `CudaGraphs`.
         processes: Lightning's `devices`, `num_nodes` and `strategy`.
     """
     e = experiment
@@ -55,6 +58,8 @@ def create_trainer(
     callbacks: list[pl.Callback] = [Checkpoints(place, e, watch), Panels(e, val_set)]
     if start.longer:
         callbacks.append(FollowSchedule())
+    if cuda_graphs:
+        callbacks.append(CudaGraphs())
     if progress:
         callbacks.append(Progress(e.steps, start.step))
     return pl.Trainer(

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch.utils.data import Dataset
 
 from crosstask.data.combine.skip import SkipBad, joined_report, skipping
+from crosstask.engine.callbacks.cuda_graphs import check_cuda_graphs
 from crosstask.engine.class_weights import set_class_weights
 from crosstask.engine.execution import check_freezing, check_processes, prepare_network
 from crosstask.engine.experiment import Experiment
@@ -49,6 +50,7 @@ def train(
     progress: bool = True,
     compile: bool = False,
     recompute: bool = False,
+    cuda_graphs: bool = False,
 ) -> dict[str, float]:
     """Trains, scores the last checkpoint or the selected one, and writes the run directory.
 
@@ -62,6 +64,7 @@ def train(
         trackers: any of "wandb", "mlflow", beside CSV and TensorBoard.
         compile: run the network through torch.compile (one graph, no breaks).
         recompute: activation checkpointing, see `crosstask.models.layers.recompute`.
+        cuda_graphs: replay the network's passes on a GPU, see `crosstask.engine.callbacks.cuda_graphs`.
 
     Returns:
         The content of metrics.json.
@@ -72,7 +75,7 @@ def train(
         ProcessEndedError: another of several processes ended; says which.
         NonFiniteError: loss, weights or outputs are not finite; the last good checkpoint is kept.
         DiskFullError: no room; the last good checkpoint is kept.
-        ValueError: `compile` and `recompute` together, no compiler, a tracker that refuses, or
+        ValueError: `compile` and `recompute` together, `cuda_graphs` with what cannot be replayed, no compiler, a tracker that refuses, or
             processes that this machine cannot start.
         ModuleNotFoundError: a tracker is not installed.
     """
@@ -81,6 +84,8 @@ def train(
     hardware = choose(accelerator, kept_precision(place, precision) if resume else precision)
     check_processes(devices, num_nodes, strategy, hardware.device.type)
     check_freezing(experiment, compile, devices * num_nodes)
+    if cuda_graphs:
+        check_cuda_graphs(experiment, hardware.device.type, compile, recompute, devices * num_nodes)
     prepare_network(experiment.regime, hardware, compile, recompute)
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
     description(experiment, settings)  # refuses what could not be loaded, before it writes
@@ -109,6 +114,7 @@ def train(
             trackers=tracked,
             config=settings,
             progress=progress,
+            cuda_graphs=cuda_graphs,
             strategy=strategy,
             **processes,
         )

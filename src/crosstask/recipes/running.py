@@ -34,6 +34,7 @@ def train(
     progress: bool = True,
     compile: bool = False,
     recompute: bool = False,
+    cuda_graphs: bool = False,
     **options: Any,
 ) -> dict[str, float]:
     """Trains a recipe or an experiment into a run directory.
@@ -45,8 +46,8 @@ def train(
             experiment the run directory holds no recipe; `evaluate` then needs it again.
         run: the run directory.
         resume: continue from checkpoints/last.ckpt.
-        accelerator, precision, devices, num_nodes, strategy, trackers, progress, compile, recompute:
-            see `crosstask.engine.training.train`.
+        accelerator, precision, devices, num_nodes, strategy, trackers, progress, compile, recompute,
+            cuda_graphs: see `crosstask.engine.training.train`.
         options: of the recipe; `crosstask train RECIPE --help` lists them.
 
     Returns:
@@ -82,6 +83,7 @@ def train(
         progress=progress,
         compile=compile,
         recompute=recompute,
+        cuda_graphs=cuda_graphs,
     )
 
 

@@ -53,11 +53,13 @@ class Regime(pl.LightningModule):
     Attributes:
         keeps_last: the last checkpoint is the one that counts, whatever the scores.
         reads_images: why features that were stored cannot take the images' place; empty: they can.
+        calls_network_once: a step is one forward pass of `network` and one backward.
         epoch_batches: batches of one pass over the data; set by the engine before training.
     """
 
     keeps_last: ClassVar[bool] = False
     reads_images: ClassVar[str] = "its losses are its own"
+    calls_network_once: ClassVar[bool] = False
     epoch_batches: int = 0
 
     def __init__(

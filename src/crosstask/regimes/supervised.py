@@ -31,6 +31,7 @@ class Supervised(Regime):
     """
 
     reads_images: ClassVar[str] = ""
+    calls_network_once: ClassVar[bool] = True
 
     def __init__(self, *args: Any, levels: Levels = "mean", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -132,7 +132,7 @@ def test_options_reach_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert main([*QUICK, "--output", str(tmp_path), *options.split()]) == 0
     assert len(got) == 2 and got[0] == {
         "resume": False, "accelerator": "cpu", "precision": "32", "devices": 2, "num_nodes": 1,
-        "strategy": "ddp_find_unused_parameters_true", "progress": False,
+        "strategy": "ddp_find_unused_parameters_true", "progress": False, "cuda_graphs": False,
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from crosstask.engine.callbacks.cuda_graphs import check_gpu
 from crosstask.engine.execution import check_processes
 from crosstask.engine.hardware import choose
 from crosstask.engine.interruption import Stopped
@@ -28,14 +29,24 @@ from crosstask.recipes.catalogue import find_recipe
 from crosstask.recipes.reopen import begin
 
 
-def check(accelerator: str, precision: str, strategy: str, devices: int, num_nodes: int) -> None:
+def check(
+    accelerator: str,
+    precision: str,
+    strategy: str,
+    devices: int,
+    num_nodes: int,
+    cuda_graphs: bool = False,
+) -> None:
     """Asks before the first run what training would ask in every one.
 
     Raises:
-        ValueError: the machine lacks the device, the precision, or so many processes.
+        ValueError: the machine lacks the device, the precision, or so many processes, or CUDA graphs
+            are asked for without a GPU.
     """
     kind = choose(accelerator, precision).device.type
     check_processes(devices, num_nodes, strategy, kind)
+    if cuda_graphs:
+        check_gpu(kind)
 
 
 def trainer(**how: Any) -> Callable[[PlannedRun, bool], dict[str, float]]:

@@ -51,6 +51,7 @@ class Adaptation(Supervised):
     """
 
     keeps_last: ClassVar[bool] = True  # target labels choose no checkpoint
+    calls_network_once: ClassVar[bool] = False
     reads_images: ClassVar[str] = "images of both domains are recoloured and mixed as training goes"
 
     def __init__(

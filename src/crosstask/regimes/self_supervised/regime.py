@@ -61,6 +61,7 @@ class SelfSupervised(Supervised):
         freeze: as in `Regime`, and "pose".
     """
 
+    calls_network_once: ClassVar[bool] = False
     reads_images: ClassVar[str] = "motion and depth are learned from the images themselves"
 
     def __init__(
