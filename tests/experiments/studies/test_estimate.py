@@ -1,5 +1,6 @@
 """`study --estimate`: by hand, from a file of figures and from a few steps, and against a run's files."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,20 @@ def figures(path: Path, **changes: Any) -> Path:
     machine = {"device": "a card", "torch": "2", "dry_run": False}
     write_json(path, {"machine": machine, "rows": [left_out, *found]})
     return path
+
+
+def test_memory_is_that_of_the_row_nearest_in_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network between two measured ones holds no more than the larger, whatever batch the nearer had."""
+    monkeypatch.setattr(module, "count_macs", lambda *_: {"total": {"macs": 150}})
+    path = figures(tmp_path / "f.json", architecture="another")
+    row = json.loads(path.read_text())["rows"][1]
+    alike = {**row, "batch": 2, "size": [32, 64], "macs": 1000, "memory_gb": 20.0}
+    less_work = {**row, "batch": 1, "size": [32, 64], "macs": 290, "memory_gb": 15.0}
+    write_json(path, {**json.loads(path.read_text()), "rows": [less_work, alike]})
+    [found] = estimate(planned(tmp_path), Figures(path))
+    assert found.memory == 20.0  # twice 15 would be more than the larger network needs
 
 
 def test_from_figures_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

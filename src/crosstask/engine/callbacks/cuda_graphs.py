@@ -32,6 +32,8 @@ class CudaGraphs(pl.Callback):
             return
         regime = cast(Regime, pl_module)
         self._network = regime.network
+        # Where gradients add up was set while recording, on another stream: the order is kept all the same.
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
         context = trainer.precision_plugin.train_step_context
         replay_training(regime.network, regime.image(batch), context)
 
@@ -46,6 +48,7 @@ class CudaGraphs(pl.Callback):
     def _release(self) -> None:
         """The network is its own again; the graphs' memory is free."""
         if self._network is not None:
+            torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(True)
             self._network.__dict__.pop("forward", None)
             self._network = None
 

@@ -124,19 +124,27 @@ class Figures:
                 "passes; leave `--figures` out to measure on this machine"
             )
         batch, size = experiment.batch_size, experiment.size
+        area = batch * math.prod(size)
         work = batch * count_macs(experiment.regime.network, size)["total"]["macs"]
 
         def far(row: Mapping[str, Any]) -> tuple[bool, float]:
             ratio = work / (row["batch"] * row["macs"])
             return row["architecture"] != architecture, abs(math.log(ratio))
 
+        def pixels(row: Mapping[str, Any]) -> float:
+            return float(area / (row["batch"] * math.prod(row["size"])))
+
+        def far_in_pixels(row: Mapping[str, Any]) -> tuple[bool, float, float]:
+            other, work_apart = far(row)
+            return other, abs(math.log(pixels(row))), work_apart
+
         row = min(self.rows, key=far)
         ratio = work / (row["batch"] * row["macs"])
-        pixels = batch * math.prod(size) / (row["batch"] * math.prod(row["size"]))
+        holds = min(self.rows, key=far_in_pixels)
         # No step is shorter than the shortest measured: small ones wait for the host.
         step = max(row["step_seconds"] * ratio, min(r["step_seconds"] for r in self.rows))
         image = row["validation_seconds"] * ratio * row["batch"] / batch
-        memory = row["memory_gb"] * pixels
+        memory = holds["memory_gb"] * pixels(holds)
         return Cost(step=experiment.accumulate * step, validation=image, memory=memory, watts=row["watts"])  # fmt: skip
 
 
