@@ -67,7 +67,7 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected none, balanced or a file"):
+    with pytest.raises(ValueError, match="expected none, balanced, auto or a file"):
         from_file(tmp_path / "balancd", TASK)
     (tmp_path / "w.json").write_text("[1, 2]")
     with pytest.raises(ValueError, match=r"expected \{name: weight\}"):

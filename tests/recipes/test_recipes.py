@@ -175,6 +175,27 @@ def test_stored_features_views_and_chosen_losses_on_partly_labelled_sets(
     assert [part["share"] for part in parts] == pytest.approx([1 / 3] * 3)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "task", "rule"),
+    [
+        ("camvid.supervised", "segmentation", "balanced"),
+        ("camvid.supervised", "edges", "none"),
+        ("real3.supervised", "segmentation", "balanced"),
+        ("real3.supervised", "depth", "none"),
+        ("real3.supervised", "normals", "none"),
+        ("real3.supervised", "edges", "none"),
+        ("bsds500.supervised", "edges", "none"),
+    ],
+)
+def test_each_task_alone_trains_by_default(
+    recipe: str, task: str, rule: str, tmp_path: Path
+) -> None:
+    """Classes are weighed only where there are classes."""
+    tiny: dict[str, Any] = {"encoder": "test_resnet", "pretrained": False, "width": 0.1}
+    made = find_recipe(recipe)(root=str(tmp_path), tasks=task, architecture="fast", **tiny)
+    assert made.class_weights == rule
+
+
 def test_options_that_cannot_apply_are_refused(tmp_path: Path) -> None:
     """Said when the recipe is made, before any data is read."""
     root = {"root": str(tmp_path), "encoder": "resnet10t", "pretrained": False}

@@ -90,7 +90,7 @@ def from_file(path: Path, task: Task) -> list[float]:
     names = cast(ClassTable, task.class_table).names
     if not path.is_file():
         raise ValueError(
-            f"`class_weights` is {str(path)!r}; expected none, balanced or a file with a line `NAME "
+            f"`class_weights` is {str(path)!r}; expected none, balanced, auto or a file with a line `NAME "
             "WEIGHT` for each class"
         )
     weights: dict[str, float] = {}

@@ -93,7 +93,7 @@ def adaptation_experiment(
         size,
         replace(training, val_every=min(training.val_every, steps)),
         protocol=supervision.protocol,
-        class_weights=supervision.class_weights or "none",
+        class_weights=supervision.weights_rule(tasks),
         expected=adaptation.expected,
         notes={"method": method},
         reported_data=reported_data,

@@ -81,7 +81,7 @@ def with_losses(tasks: tuple[Task, ...], supervision: SupervisionSettings) -> tu
     """
     asked: dict[str, Any] = {
         "segmentation_loss": supervision.segmentation_loss,
-        "class_weights": supervision.class_weights,
+        "class_weights": None if supervision.class_weights == "auto" else supervision.class_weights,
         "edge_weight": supervision.edge_weight,
     }
     for name, value in asked.items():

@@ -37,7 +37,7 @@ def supervised(
     jitter: float = 0.5,
     network: NetworkSettings = NetworkSettings(encoder="tf_efficientnet_lite0", width=0.5),
     training: TrainingSettings = replace(PHOTOGRAPHS, steps=10_000, batch_size=8),
-    supervision: SupervisionSettings = SupervisionSettings(class_weights="balanced"),
+    supervision: SupervisionSettings = SupervisionSettings(class_weights="auto"),
 ) -> "Experiment":
     """CamVid (SegNet's edition): segmentation with 11 classes and semantic edges.
 

@@ -40,7 +40,7 @@ def supervised(
     sampling: Literal["tasks", "sets", "images"] | None = None,
     network: NetworkSettings = NetworkSettings(encoder="tf_efficientnet_lite0", width=0.25),
     training: TrainingSettings = replace(PHOTOGRAPHS, steps=6000, batch_size=6, val_batch_size=1),
-    supervision: SupervisionSettings = SupervisionSettings(class_weights="balanced"),
+    supervision: SupervisionSettings = SupervisionSettings(class_weights="auto"),
 ) -> "Experiment":
     """Segmentation (S) from CamVid, depth and its surfaces (D-N) from 7-Scenes, edges (E) from BSDS500.
 

@@ -140,7 +140,8 @@ class SupervisionSettings:
         protocol: correct or released.
         segmentation_loss: cross_entropy (if left out), focal, dice or cross_entropy_dice (their sum).
         class_weights: of classes in the loss of segmentation: none (if left out), balanced (median
-            frequency, from the training labels), or a file with a line `NAME WEIGHT` for each class.
+            frequency, from the training labels), auto (balanced where segmentation is learned), or a
+            file with a line `NAME WEIGHT` for each class.
         edge_weight: weight of an edge pixel in the loss of edges, between 0 and 1; no edge weighs
             one minus it. 0.95 if left out, as in the paper.
         depth_output: softplus, which keeps depth positive and its gradients of the size of the other
@@ -153,6 +154,13 @@ class SupervisionSettings:
     class_weights: str | None = None
     edge_weight: float | None = None
     depth_output: Literal["softplus", "raw"] = "softplus"
+
+    def weights_rule(self, tasks: "tuple[Task, ...]") -> str:
+        """none, balanced or a file, for these tasks."""
+        if self.class_weights == "auto":
+            weighed = any("class_weights" in task.loss_options for task in tasks)
+            return "balanced" if weighed else "none"
+        return self.class_weights or "none"
 
     def of(self, tasks: "tuple[Task, ...]") -> "tuple[Task, ...]":
         """The tasks, with the depth output that is asked for."""

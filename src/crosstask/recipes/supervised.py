@@ -70,7 +70,7 @@ def supervised_experiment(
         size,
         training,
         protocol=supervision.protocol,
-        class_weights=supervision.class_weights or "none",
+        class_weights=supervision.weights_rule(tasks),
         reported_data=reported_data,
     )
 
