@@ -194,6 +194,10 @@ def test_each_task_alone_trains_by_default(
     tiny: dict[str, Any] = {"encoder": "test_resnet", "pretrained": False, "width": 0.1}
     made = find_recipe(recipe)(root=str(tmp_path), tasks=task, architecture="fast", **tiny)
     assert made.class_weights == rule
+    unweighted = find_recipe(recipe)(
+        root=str(tmp_path), tasks=task, architecture="fast", class_weights="none", **tiny
+    )
+    assert unweighted.class_weights == "none"
 
 
 def test_options_that_cannot_apply_are_refused(tmp_path: Path) -> None:

@@ -79,9 +79,10 @@ def with_losses(tasks: tuple[Task, ...], supervision: SupervisionSettings) -> tu
     Raises:
         ValueError: a loss of a task that is not among them.
     """
+    weights = supervision.class_weights
     asked: dict[str, Any] = {
         "segmentation_loss": supervision.segmentation_loss,
-        "class_weights": None if supervision.class_weights == "auto" else supervision.class_weights,
+        "class_weights": None if weights in ("auto", "none") else weights,
         "edge_weight": supervision.edge_weight,
     }
     for name, value in asked.items():
