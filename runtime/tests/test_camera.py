@@ -92,6 +92,8 @@ def test_a_file_for_one_camera_takes_no_exif(tmp_path: Path) -> None:
         ({"intrinsics": np.eye(3), "fx": 60.0}, "`intrinsics` and `fx`"),
         ({"fx": float("nan")}, "`fx` is nan"),
         ({"fov": 200.0}, "`fov` is 200"),
+        ({"fov": "60"}, "`fov` is '60'; expected a number"),
+        ({"fx": True}, "`fx` is True; expected a number"),
         ({"intrinsics": np.diag([-50.0, -50.0, 1.0])}, "`intrinsics` is .* above 0"),
         ({"intrinsics": np.eye(4)}, r"`intrinsics` has the shape \(4, 4\)"),
     ],

@@ -46,6 +46,7 @@ def test_a_field_of_view_is_across_the_image_as_the_sensor_lies() -> None:
         ({"intrinsics": torch.eye(3), "fx": None, "fov": 60.0}, "`intrinsics` and `fov`"),
         ({"intrinsics": None, "fx": -1.0, "fov": None}, "`fx` is -1.0"),
         ({"intrinsics": None, "fx": None, "fov": 200.0}, "`fov` is 200"),
+        ({"intrinsics": None, "fx": True, "fov": None}, "`fx` is True; expected a number"),
     ],
 )
 def test_several_ways_at_once_and_impossible_ones(options: dict, words: str) -> None:  # type: ignore[type-arg]

@@ -7,6 +7,7 @@ package does without; the tests of crosstask hold both against each other.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,12 +37,15 @@ def check_focal(intrinsics: Matrix | None, fx: float | None, fov: float | None) 
     """Holds what was given against itself.
 
     Raises:
-        ValueError: several ways at once, no camera, no focal length, or no field of view.
+        ValueError: several ways at once, no camera, no number, no focal length, or no field of view.
     """
     ways = {"intrinsics": intrinsics, "fx": fx, "fov": fov}
     given = [name for name, value in ways.items() if value is not None]
     if len(given) > 1:
         raise ValueError(f"`{given[0]}` and `{given[1]}` are given; give one of them")
+    for name, value in (("fx", fx), ("fov", fov)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise ValueError(f"`{name}` is {value!r}; expected a number")
     if intrinsics is not None:
         focal_of_matrix(intrinsics)
     if fx is not None and not (math.isfinite(fx) and fx > 0):

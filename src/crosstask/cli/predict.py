@@ -143,6 +143,7 @@ def _model_and_inputs(args: argparse.Namespace) -> tuple[str, list[str]]:
 def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:
     from crosstask.geometry.camera import camera_matrix
     from crosstask.geometry.camera_files import given_camera
+    from crosstask.predict.camera import check_focal
     from crosstask.predict.streams import Settings
     from crosstask.recipes.options import parse_size
 
@@ -154,7 +155,8 @@ def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:
     if given is not None and given.note:
         print(f"note: {given.note}", file=sys.stderr)
     intrinsics = None if given is None else given.matrix
-    if args.fx is not None:
+    check_focal(intrinsics, args.fx, args.fov)
+    if args.fx is not None:  # of an image of one pixel: also normalised numbers are refused
         camera_matrix((args.fx, args.fx, 0, 0), "`fx`")
     settings = Settings(
         intrinsics,

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from jaxtyping import Float
@@ -26,12 +27,15 @@ def check_focal(intrinsics: object, fx: float | None, fov: float | None) -> None
     """Holds what was given against itself.
 
     Raises:
-        ValueError: several ways at once, no focal length, or no field of view.
+        ValueError: several ways at once, no number, no focal length, or no field of view.
     """
     ways = {"intrinsics": intrinsics, "fx": fx, "fov": fov}
     given = [name for name, value in ways.items() if value is not None]
     if len(given) > 1:
         raise ValueError(f"`{given[0]}` and `{given[1]}` are given; give one of them")
+    for name, value in (("fx", fx), ("fov", fov)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise ValueError(f"`{name}` is {value!r}; expected a number")
     if fx is not None and not (math.isfinite(fx) and fx > 0):
         raise ValueError(f"`fx` is {fx}; expected a focal length in pixels, above 0")
     if fov is not None:
