@@ -48,6 +48,16 @@ def test_of_another_architecture_the_encoder_alone_is_taken_over_and_told(
         assert initialise_from(same, tmp_path / "r") == []
 
 
+def test_the_options_that_give_the_same_network_are_told(experiment: Make, tmp_path: Path) -> None:
+    """Decoders of half the width fit nowhere; the warning says what to ask for."""
+    trained = experiment(steps=1, architecture="densemtl", options={"fusion": "concat"})
+    train(trained, tmp_path / "r", config={**CONFIG, "steps": 1}, progress=False)
+    other = experiment(architecture="densemtl", width=0.125).regime
+    told = r"its network is that of --width 0\.0625 --options\.fusion concat$"
+    with pytest.warns(UserWarning, match=told):
+        initialise_from(other, tmp_path / "r")
+
+
 def test_tensors_of_tasks_that_are_not_trained_here_are_counted_apart(
     experiment: Make, tmp_path: Path
 ) -> None:

@@ -76,9 +76,22 @@ def initialise_from(regime: Regime, run: Path | str) -> list[str]:
         more = f" and {len(new) - 6} more" if len(new) > 6 else ""
         told = [f"not taken over (other size or absent): {', '.join(new[:6])}{more}"] if new else []
         told += [f"{len(unused)} of its tensors have no place here"] if unused else []
+        told += _other_network(getattr(regime.network, "spec", {}), description["model"])
         warnings.warn(
             f"`--init-from {run}`: {only}{len(taken)} of {len(own)} tensors taken over; "
             + "; ".join(told),
             stacklevel=2,
         )
     return left_out
+
+
+def _other_network(own: Mapping[str, Any], its: Mapping[str, Any]) -> list[str]:
+    """What to ask for to have the network that the weights are of, where this one is another."""
+    names = [
+        name for name in ("architecture", "encoder", "width") if own.get(name) != its.get(name)
+    ]
+    asked = [f"--{name} {its[name]}" for name in names if its.get(name) is not None]
+    mine, other = own.get("options") or {}, its.get("options") or {}
+    if mine != other:
+        asked += [f"--options.{key} {value}" for key, value in other.items()] or ["no `--options`"]
+    return [f"its network is that of {' '.join(asked)}"] if asked else []
