@@ -1,7 +1,7 @@
 """Training, inference and rendering on one accelerator, in at most eight minutes; goes on where it was cut.
 
 Usage: python benchmarks/accelerator.py --output FOLDER [--minutes 8] [--only training] [--device cuda]
-       python benchmarks/accelerator.py --study --output FOLDER [--processes 4] [--minutes 60]
+       python benchmarks/accelerator.py --study [exchange|phase|fast] --output FOLDER [--processes 8] [--minutes 60]
        either with --dry-run: tiny sizes on a CPU, to see that it runs
 
 Writes FOLDER/accelerator.json after every row, and accelerator.md. Rows that the file holds, measured or left out for a
@@ -14,8 +14,9 @@ procedural streets at 512x1024, whose batch is on the device. Inference is one i
 the finest level, batch norms folded. Shares are 2 x multiply-accumulates a second (training: three times the
 forward pass's) over what one large matrix product, or one 3x3 convolution, reaches in the same run and number format.
 
---study trains five rows of `crosstask study exchange` with four seeds for 5,000 steps at 128x256 in batches of 16, in
-processes that share the card, from frames that the device rendered.
+--study trains five rows of `crosstask study exchange`, or every row of `phase` or `fast`, with four seeds, from frames that the
+device rendered and with CUDA graphs, in processes that share the card (best under NVIDIA's MPS). `exchange` and `fast` take
+5,000 steps at 128x256 in batches of 16, `phase` the study's own 3,000 of eight at 64x128.
 """
 
 import argparse
@@ -58,7 +59,13 @@ FORMATS = ("float32", "tf32", "bf16")
 BASELINES = ("single_task", "multi_task", "multi_task_matched", "padnet", "threeways_padnet")
 NETWORKS = ("multi_task_matched", "densemtl", "densemtl_linear", "fast")
 WAYS = ("float32", "bf16", "compiled", "cuda graphs", "TensorRT")
-STUDY_ROWS = "multi_task_matched,compute_matched,densemtl,densemtl-no-correlation,densemtl_linear"
+STUDY_ROWS = {
+    "exchange": "multi_task_matched,compute_matched,densemtl,densemtl-no-correlation,densemtl_linear",
+    "phase": "",
+    "fast": "",
+}
+DRY_ROWS = {"exchange": "densemtl", "phase": "densemtl-images=100", "fast": "fast-n"}
+LARGE = ["--size", "128x256", "--batch-size", "16", "--steps", "5000", "--val-every", "1000"]
 
 
 @dataclass(frozen=True)
@@ -394,7 +401,7 @@ def study_command(args: argparse.Namespace) -> list[str]:
     """`crosstask study` as --study runs it, without the program."""
     command = [
         "study",
-        "exchange",
+        args.study,
         "--output",
         str(args.output),
         "--processes",
@@ -405,29 +412,32 @@ def study_command(args: argparse.Namespace) -> list[str]:
             *command,
             "--quick",
             "--rows",
-            "densemtl",
+            DRY_ROWS[args.study],
             "--seeds",
             "0",
             "--accelerator",
             "cpu",
             "--quiet",
         ]
+    rows = ["--rows", STUDY_ROWS[args.study]] if STUDY_ROWS[args.study] else []
+    graphs = ["--cuda-graphs"] if args.device == "cuda" else []
     return [
-        *command, "--rows", STUDY_ROWS, "--seeds", "0,1,2,3", "--size", "128x256", "--batch-size", "16",
-        "--steps", "5000", "--val-every", "1000", "--cache", str(args.output / "frames"),
-        "--accelerator", args.device, "--quiet",
+        *command, *rows, "--seeds", "0,1,2,3", *(LARGE if args.study != "phase" else []), "--val-batch-size", "16",
+        "--workers", "1", "--cache", str(args.output / "frames"), "--accelerator", args.device, "--quiet", *graphs,
     ]  # fmt: skip
 
 
 def fill_cache(args: argparse.Namespace) -> None:
     """Every frame of the study, rendered on the device; frames that are there stay."""
     from crosstask.data import ProceduralStreets
-    from crosstask.experiments.studies.exchange import PRETRAINED
+    from crosstask.experiments.studies.exchange import IMAGES, PRETRAINED
 
-    splits = {"train": PRETRAINED["train_length"], "val": 64, "test": PRETRAINED["test_length"]}
+    phase = args.study == "phase"
+    train, size = (max(IMAGES), (64, 128)) if phase else (PRETRAINED["train_length"], (128, 256))
+    splits = {"train": train, "val": 64, "test": PRETRAINED["test_length"]}
     for seed in range(4):
         for split, length in splits.items():
-            data = ProceduralStreets(split, None, (128, 256), "hard", length=length, seed=seed, cache=args.output / "frames")  # fmt: skip
+            data = ProceduralStreets(split, None, size, "hard", length=length, seed=seed, cache=args.output / "frames")  # fmt: skip
             print(
                 f"{split}, seed {seed}: {data.fill_cache(args.device)} frames rendered", flush=True
             )
@@ -449,7 +459,9 @@ def run_study(args: argparse.Namespace) -> int:
                 process.terminate()  # saves its step
     codes = [process.wait() for process in processes]
     if all(code == 0 for code in codes):
-        print(f"crosstask table {args.output / 'exchange.json'} --against compute_matched")
+        compared = " --baseline multi_task_matched --against compute_matched"
+        more = compared if args.study == "exchange" else ""
+        print(f"crosstask table {args.output / f'{args.study}.json'}{more}")
     else:
         print(f"processes ended with {codes}; the same command goes on")
     return max(code if code > 0 else 1 for code in codes) if any(codes) else 0
@@ -462,8 +474,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--minutes", type=float, help="at most; 8, or 60 with --study")
     parser.add_argument("--only", choices=("peak", "training", "inference", "rendering"))
-    parser.add_argument("--study", action="store_true", help="train the study of the exchange")
-    parser.add_argument("--processes", type=int, default=4, help="of --study, on one device")
+    parser.add_argument(
+        "--study",
+        nargs="?",
+        const="exchange",
+        choices=sorted(STUDY_ROWS),
+        help="train a study; exchange if none is named",
+    )
+    parser.add_argument("--processes", type=int, default=8, help="of --study, on one device")
     parser.add_argument("--dry-run", action="store_true", help="tiny sizes on a CPU")
     args = parser.parse_args(argv)
     if args.dry_run:

@@ -121,12 +121,23 @@ def test_the_study_in_a_dry_run(
     assert f"crosstask table {tmp_path / 'exchange.json'}" in capsys.readouterr().out
 
 
-def test_the_study_is_five_rows_with_four_seeds(
-    module: ModuleType, tmp_path: Path, capsys: Any
+@pytest.mark.parametrize(("study", "rows"), [("exchange", 5), ("phase", 48), ("fast", 10)])
+def test_a_study_has_all_its_rows_with_four_seeds(
+    study: str, rows: int, module: ModuleType, tmp_path: Path, capsys: Any
 ) -> None:
     parsed = module.argparse.Namespace(
-        output=tmp_path, processes=1, dry_run=False, device="cpu", study=True
+        output=tmp_path, processes=1, dry_run=False, device="cpu", study=study
     )
     assert cli.main([*module.study_command(parsed), "--list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 20 and len({line.split(".")[0] for line in lines}) == 5
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines() if ".seed" in line]
+    assert {name.rpartition(".seed")[2] for name in names} == set("0123")
+    assert len({name.rsplit(".", 2)[0] for name in names}) == rows  # ROW.TASKS.seedN
+
+
+def test_on_a_gpu_a_study_is_replayed(module: ModuleType, tmp_path: Path) -> None:
+    options = {"output": tmp_path, "processes": 1, "dry_run": False, "study": "phase"}
+    commands = [
+        module.study_command(module.argparse.Namespace(device=device, **options))
+        for device in ("cpu", "cuda")
+    ]
+    assert [("--cuda-graphs" in command) for command in commands] == [False, True]
