@@ -17,7 +17,7 @@ from crosstask.engine.callbacks.cuda_graphs import check_cuda_graphs
 from crosstask.engine.class_weights import set_class_weights
 from crosstask.engine.execution import check_freezing, check_processes, prepare_network
 from crosstask.engine.experiment import Experiment
-from crosstask.engine.hardware import choose
+from crosstask.engine.hardware import Hardware, choose
 from crosstask.engine.interruption import Watch
 from crosstask.engine.processes import process_rank, watching
 from crosstask.engine.recording import description, record, trained_range
@@ -83,10 +83,7 @@ def train(
     place = Run(run)
     hardware = choose(accelerator, kept_precision(place, precision) if resume else precision)
     check_processes(devices, num_nodes, strategy, hardware.device.type)
-    check_freezing(experiment, compile, devices * num_nodes)
-    if cuda_graphs:
-        check_cuda_graphs(experiment, hardware.device.type, compile, recompute, devices * num_nodes)
-    prepare_network(experiment.regime, hardware, compile, recompute)
+    _prepare(experiment, hardware, compile, recompute, cuda_graphs, devices * num_nodes)
     settings = whole_paths(json.loads(json.dumps(dict(config or {}), default=str)))
     description(experiment, settings)  # refuses what could not be loaded, before it writes
     rank_zero = process_rank() == 0
@@ -125,6 +122,21 @@ def train(
         metrics = finish(place, experiment, hardware, train_set, scored_set)
         tracked.report(metrics, trainer.global_step, place.path / "panel.png")
         return metrics
+
+
+def _prepare(
+    experiment: Experiment,
+    hardware: Hardware,
+    compile: bool,
+    recompute: bool,
+    cuda_graphs: bool,
+    processes: int,
+) -> None:
+    """Refuses ways of running that exclude each other; makes the network run as asked."""
+    check_freezing(experiment, compile, processes)
+    if cuda_graphs:
+        check_cuda_graphs(experiment, hardware.device.type, compile, recompute, processes)
+    prepare_network(experiment.regime, hardware, compile, recompute)
 
 
 def _tell_the_batch(e: Experiment, processes: int) -> None:
