@@ -12,6 +12,7 @@ from crosstask.engine.runs import Run
 from crosstask.engine.weights import copy_matching, load_weights
 from crosstask.models.companions.correlation_pose import CorrelationPoseNetwork
 from crosstask.models.companions.pose import PoseNetwork
+from crosstask.models.networks.scene_network import SceneNetwork
 from crosstask.models.registry import take_over_input
 from crosstask.regimes.regime import Regime
 
@@ -76,7 +77,7 @@ def initialise_from(regime: Regime, run: Path | str) -> list[str]:
         more = f" and {len(new) - 6} more" if len(new) > 6 else ""
         told = [f"not taken over (other size or absent): {', '.join(new[:6])}{more}"] if new else []
         told += [f"{len(unused)} of its tensors have no place here"] if unused else []
-        told += _other_network(getattr(regime.network, "spec", {}), description["model"])
+        told += _other_network(regime.network, description["model"])
         warnings.warn(
             f"`--init-from {run}`: {only}{len(taken)} of {len(own)} tensors taken over; "
             + "; ".join(told),
@@ -85,8 +86,11 @@ def initialise_from(regime: Regime, run: Path | str) -> list[str]:
     return left_out
 
 
-def _other_network(own: Mapping[str, Any], its: Mapping[str, Any]) -> list[str]:
+def _other_network(network: nn.Module, its: Mapping[str, Any]) -> list[str]:
     """What to ask for to have the network that the weights are of, where this one is another."""
+    if not isinstance(network, SceneNetwork):
+        return []
+    own = network.spec
     names = [
         name for name in ("architecture", "encoder", "width") if own.get(name) != its.get(name)
     ]
