@@ -91,6 +91,12 @@ def test_a_damaged_package_is_refused(package):
         create_encoder(LITE, weights="tiny-lite-model")
 
 
+def test_a_damaged_copy_of_its_file_is_told_from_weights_of_another_network(package, tmp_path):
+    torch.save({weights.RELEASED_NAME: torch.zeros(1)}, tmp_path / "copy.pth")
+    with pytest.raises(ValueError, match=r"tiny-lite-model does, but has the SHA-256 .*damaged"):
+        create_encoder(LITE, weights=tmp_path / "copy.pth")
+
+
 def test_a_package_that_is_missing_or_of_another_encoder_says_what_to_do(monkeypatch):
     known = (WeightsPackage("no-such-model", LITE, "", "Apache-2.0"),)
     monkeypatch.setattr(weights, "PACKAGES", known)

