@@ -48,8 +48,10 @@ ENCODER = "tf_efficientnet_lite0"
 SMALL = {"width": 0.25}
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "fast n": ("fast", {"size": "n"}),
+    "fast n, stride 4": ("fast", {"size": "n", "prediction_stride": 4}),
     "fast s": ("fast", {"size": "s"}),
     "fast s, no exchange": ("fast", {"size": "s", "exchange": None}),
+    "fast s, stride 2": ("fast", {"size": "s", "prediction_stride": 2}),
     "fast m": ("fast", {"size": "m"}),
     "no exchange": ("multi_task_matched", SMALL),
     "padnet": ("padnet", SMALL),

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from crosstask.models import create_model
 from crosstask.models.exchanges.linear import LinearExchange
+from crosstask.models.registry import set_initial_bias
 
 TASKS = {"segmentation": 3, "depth": 1, "normals": 3, "edges": 2}
 
@@ -65,6 +66,65 @@ def test_images_that_no_stride_divides_and_the_context_of_the_whole_image():
     torch.testing.assert_close(decoder.stage(4, None, features), before)
 
 
+@pytest.mark.parametrize(
+    ("size", "asked", "detailed"),
+    [("s", 2, True), ("s", 1, False), ("n", 4, True), ("n", 2, True), ("s", 4, False)],
+)
+@torch.no_grad()
+def test_finer_predictions_are_made_from_the_same_coarse_features(size, asked, detailed):
+    model = fast(size=size, prediction_stride=asked, exchange=None).eval()
+    own = {"s": 4, "n": 8}[size]
+    image = torch.rand(1, 3, 64, 96)
+    features, x = model.encode(image), None
+    decoder = model.decoders["depth"]
+    for level in model.levels:
+        x = decoder.stage(level, x, features)
+    assert x.shape[-2:] == (64 // own, 96 // own)
+    layer = decoder.predictions["0"]
+    assert layer(x).shape == (1, 1, 64 // asked, 96 // asked)
+    assert (decoder.detail is not None) == detailed
+    assert model(image)["depth"][-1].shape == (1, 1, 64, 96)
+    assert model(torch.rand(1, 3, 50, 70))["depth"][-1].shape == (1, 1, 50, 70)
+
+
+@torch.no_grad()
+def test_every_cell_of_the_finer_map_is_read_and_predicted():
+    """One cell of stride 2 changed in the encoder's map changes what is predicted there."""
+    model = fast(prediction_stride=2, exchange=None).eval()
+    features = model.encode(torch.rand(1, 3, 64, 64))
+    decoder = model.decoders["depth"]
+    index = model.encoder.strides.index(2)
+
+    def predicted(maps):
+        x = None
+        for level in model.levels:
+            x = decoder.stage(level, x, maps)
+        return decoder.predictions["0"](x)
+
+    before = predicted(features)
+    for row, column in [(16, 16), (16, 17), (17, 16), (17, 17)]:  # the four of one cell of stride 4
+        changed = list(features)
+        changed[index] = features[index].clone()
+        changed[index][0, :, row, column] += 100
+        difference = (predicted(changed) - before).abs()[0, 0]
+        assert difference[row, column] > 0
+        assert difference.flatten().argmax() in range(32 * 12, 32 * 22), "near the cell"
+    # Each of the four is predicted by weights of its own.
+    weight = decoder.predictions["0"].weight
+    assert weight.shape[-2:] == (2, 2) and len(weight[:, 0].flatten(1).T.unique(dim=0)) == 4
+
+
+def test_the_starting_value_of_finer_predictions_is_one_number_a_channel():
+    model = fast(prediction_stride=2)
+    set_initial_bias(model, "normals", (0.0, 1.0, 2.0))
+    (layer,) = model.prediction_layers("normals")
+    with torch.no_grad():
+        layer.weight.zero_()
+        outputs = model.eval()(torch.rand(1, 3, 64, 64))["normals"][-1]
+    for channel, value in enumerate((0.0, 1.0, 2.0)):
+        torch.testing.assert_close(outputs[:, channel], torch.full((1, 64, 64), value))
+
+
 def test_the_exchange_sits_at_strides_16_and_8_and_can_be_left_out():
     model = fast()
     assert {k: type(m) for k, m in model.exchanges.items()} == {
@@ -96,3 +156,6 @@ def test_wrong_options():
         fast(size="x")
     with pytest.raises(ValueError, match="`levels` is 1"):
         fast(levels=1)
+    for asked in (3, 8, 0, True):
+        with pytest.raises(ValueError, match=f"`prediction_stride` is {asked}; expected a number"):
+            fast(prediction_stride=asked)

@@ -17,6 +17,7 @@ WHOLE: dict[str, Any] = {"width": 1.0}
 def fast(setting: Setting) -> list[Row]:
     """The sizes of `fast` with and without their exchange, beside `densemtl_linear` and four separate networks.
 
+    `fast-s-stride-2` predicts at stride 2 (`prediction_stride`) where `fast-s` predicts at 4.
     `fast-s-apart` are four networks with the same decoder, one a task; `single_task` are four with
     the survey's DeepLab head.
     """
@@ -32,14 +33,16 @@ def fast(setting: Setting) -> list[Row]:
         ),
         *plain(("densemtl_linear",), S_D_N_E),
     ]
-    for size in SIZES:
+    networks: dict[str, dict[str, Any]] = {size: {"size": size} for size in SIZES}
+    networks["s-stride-2"] = {"size": "s", "prediction_stride": 2}
+    for name, options in networks.items():
         for suffix, exchange in (("", {}), ("-no-exchange", {"exchange": "none"})):
             rows.append(
                 Row(
-                    name=f"fast-{size}{suffix}",
+                    name=f"fast-{name}{suffix}",
                     architecture="fast",
                     tasks=S_D_N_E,
-                    options={"size": size, **exchange},
+                    options={**options, **exchange},
                     recipe_options=WHOLE,
                 )
             )

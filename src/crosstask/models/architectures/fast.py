@@ -25,6 +25,7 @@ def fast(
     exchange: Any = "linear",
     levels: int | Sequence[int] = (4, 3),
     exchange_options: Mapping[str, Any] | None = None,
+    prediction_stride: int | None = None,
 ) -> Network:
     """Fast networks n, s, m: separable decoders at stride 4 or 8, a linear exchange at strides 16 and 8.
 
@@ -37,14 +38,20 @@ def fast(
         exchange: ``"linear"``, see `LinearExchange`; None; or one of your own as in `densemtl`.
         levels: that are followed by an exchange: some of 4 (stride 16) and 3 (stride 8).
         exchange_options: of the exchange, for example ``{"attention": None}``.
+        prediction_stride: of the prediction before it is enlarged to the image, by sub-pixel
+            convolution and with the encoder's map of that stride; None is the size's own. 2 keeps
+            poles and edges that are finer than 4 pixels, see `FastDecoder`.
 
     Raises:
-        ValueError: an unknown size, or a level that the decoders do not have.
+        ValueError: an unknown size, a level that the decoders do not have, or a
+            `prediction_stride` that does not divide the size's own.
     """
     if size not in SIZES:
         raise ValueError(f"`size` is {size!r}; expected one of {tuple(SIZES)}.")
     decoders = {
-        task: FastDecoder(encoder.channels, encoder.strides, outputs, SIZES[size], width)
+        task: FastDecoder(
+            encoder.channels, encoder.strides, outputs, SIZES[size], width, prediction_stride
+        )
         for task, outputs in tasks.items()
     }
     names = tuple(tasks)

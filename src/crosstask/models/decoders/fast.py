@@ -43,12 +43,20 @@ class FastDecoder(nn.Module):
     of the deepest map's mean over the image; each finer level adds the projected map of its stride
     to what it enlarges (bilinear). Every level ends in separable blocks, 5x5 at stride 16 and 3x3 else.
 
+    With a finer `prediction_stride` the last level stays where it is and costs little more: it also
+    adds the encoder's map of that stride, whose cells become channels, and each of its cells
+    predicts several (sub-pixel convolution, Shi et al. 2016).
+
     Args:
         channels, strides: of the encoder's maps, fine to coarse; a level without a map of its
             stride has none to add.
         outputs: channels of the prediction.
         size: see `SIZES`.
         width: scales all channel counts.
+        prediction_stride: of the prediction before it is enlarged to the image; None is the size's own.
+
+    Raises:
+        ValueError: a `prediction_stride` that does not divide the size's own.
     """
 
     levels = (4, 3, 0)
@@ -61,8 +69,10 @@ class FastDecoder(nn.Module):
         outputs: int,
         size: FastSize = SIZES["s"],
         width: float = 1.0,
+        prediction_stride: int | None = None,
     ) -> None:
         super().__init__()
+        factor = _factor(size.stride, prediction_stride)
         self.strides = tuple(strides)
         self.stride_of = {4: 16, 3: 8, 0: size.stride}
         sides = {4: size.coarse, 3: size.middle, 0: size.fine}
@@ -96,7 +106,18 @@ class FastDecoder(nn.Module):
                 for level, count in self.widths.items()
             }
         )
-        self.predictions = nn.ModuleDict({"0": nn.Conv2d(self.widths[0], outputs, 1)})
+        fine = self.widths[0]
+        self.detail: nn.Module | None = None
+        self.detail_of = 0
+        if factor > 1 and prediction_stride in self.strides:
+            self.detail_of = self.strides.index(prediction_stride)
+            self.detail = _detail(channels[self.detail_of], fine, factor)
+        layer: nn.Module = (
+            nn.Conv2d(fine, outputs, 1)
+            if factor == 1
+            else nn.ConvTranspose2d(fine, outputs, factor, stride=factor)
+        )
+        self.predictions = nn.ModuleDict({"0": layer})
 
     def stage(self, level: int, x: Tensor | None, features: Sequence[Tensor]) -> Tensor:
         """The features of a level: of stride 16, 8, and the size's own."""
@@ -109,6 +130,8 @@ class FastDecoder(nn.Module):
         x = _enlarged(x, self._size(level, features))
         if level in self.map_of:
             x = x + self.skips[str(level)](features[self.map_of[level]])
+        if level == 0 and self.detail is not None:
+            x = x + self.detail(features[self.detail_of])
         return self.blocks[str(level)](self.activation(x))
 
     def _size(self, level: int, features: Sequence[Tensor]) -> tuple[int, int]:
@@ -122,9 +145,33 @@ class FastDecoder(nn.Module):
         """Raw output at image size (bilinear, align_corners False)."""
         return _enlarged(self.predictions["0"](x), size)
 
-    def prediction_layers(self) -> list[nn.Conv2d]:
+    def prediction_layers(self) -> list[nn.Module]:
         """The layer whose bias is the output's starting value."""
-        return [layer for layer in self.predictions.values() if isinstance(layer, nn.Conv2d)]
+        return list(self.predictions.values())
+
+
+def _factor(own: int, asked: int | None) -> int:
+    """Predictions along each side of a cell of the last level."""
+    if asked is None:
+        return 1
+    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1 or own % asked:
+        raise ValueError(
+            f"`prediction_stride` is {asked!r}; expected a number that divides the size's own {own}."
+        )
+    return own // asked
+
+
+def _detail(channels: int, outputs: int, factor: int) -> nn.Sequential:
+    """A finer map at the stride of the last level: the factor x factor cells of it become channels."""
+    spread = channels * factor**2
+    kernel = 2 * (factor // 2) + 1
+    return nn.Sequential(
+        nn.Conv2d(
+            channels, spread, kernel, factor, padding=kernel // 2, groups=channels, bias=False
+        ),
+        nn.BatchNorm2d(spread),
+        pointwise(spread, outputs),
+    )
 
 
 def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:

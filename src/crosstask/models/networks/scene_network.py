@@ -1,6 +1,6 @@
 """What every network of `create_model` is: an image in, raw outputs of every task out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from jaxtyping import Float
@@ -85,7 +85,7 @@ class SceneNetwork(nn.Module):
         stride = cast(Encoder, self.encoder).strides[0]
         return features[0].shape[-2] * stride, features[0].shape[-1] * stride
 
-    def prediction_layers(self, task: str) -> list[nn.Conv2d]:
+    def prediction_layers(self, task: str) -> Sequence[nn.Module]:
         """The layers of a task whose bias is the output's starting value."""
         return cast(Any, self.decoders[task]).prediction_layers()
 
