@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from crosstask import data
 from crosstask.cli.data import main
 from crosstask.data import transforms
 from crosstask.data.loading import train_loader
-from crosstask.data.sample import DataError
-from crosstask.data.shards import Shards, address, decode, encode, is_packed, open_split
+from crosstask.data.sample import DataError, WrongRoot
+from crosstask.data.shards import Shards, _store, address, decode, encode, is_packed, open_split
 from crosstask.data.tools.pack import pack
+from fakes.object_store import object_store
 
 SIZE = (48, 96)
 
@@ -163,28 +165,50 @@ def test_a_recipe_trains_on_shards_as_on_files(tmp_path: Path) -> None:
     assert [found[0][name] for name in scores] == [found[1][name] for name in scores]
 
 
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An S3 client of nobody: its own keys, and a home of its own for what is fetched."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "nobody")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return monkeypatch
+
+
 @pytest.mark.parametrize("root", ["s3://bucket/shards", Path("s3://bucket/shards")], ids=repr)
-def test_an_address_reaches_the_reader_as_it_is(
-    root: str | Path, packed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+def test_shards_of_an_object_store(
+    root: str | Path, packed: tuple[Path, Path], credentials: pytest.MonkeyPatch
 ) -> None:
-    """The store is a stand-in: each address that is asked for lies in a folder."""
-    import litdata
+    """Over the real protocol: every sample is fetched by itself, and is that of the folder."""
+    with object_store(packed[1].parent) as (endpoint, asked):
+        credentials.setenv("AWS_ENDPOINT_URL", endpoint)
+        name = packed[1].name
+        root = type(root)(str(root).replace("shards", name))
+        found = open_split(data.Cityscapes, root, "val", classes=16, far=80.0)
+        local = open_split(data.Cityscapes, packed[1], "val", classes=16, far=80.0)
+        assert found.address == f"s3://bucket/{name}"  # type: ignore[attr-defined]
+        assert same(found[0], local[0]) and found.describe() == local.describe()
+        assert same(found.of_split("train")[1], local.of_split("train")[1])
+        again = pickle.loads(pickle.dumps(found))
+        assert same(again[0], local[0])
+        chunks = [line for line in asked if "/val/chunk" in line and line.startswith("GET")]
+        assert chunks and all("bytes=" in line for line in chunks), "never a whole chunk"
+        with pytest.raises(
+            WrongRoot, match=r"s3://bucket/nowhere/meta holds no shards.*credential"
+        ):
+            open_split(data.Cityscapes, "s3://bucket/nowhere", "val")
 
-    asked, opened = [], litdata.StreamingDataset
 
-    def store(place: str) -> Any:
-        if "://" in place:
-            asked.append(place)
-        return opened(place.replace("s3://bucket/shards", str(packed[1])))
-
-    monkeypatch.setattr(litdata, "StreamingDataset", store)
-    found = open_split(data.Cityscapes, root, "val", classes=16, far=80.0)
-    local = open_split(data.Cityscapes, packed[1], "val", classes=16, far=80.0)
-    assert same(found[0], local[0]) and found.address == "s3://bucket/shards"
-    assert found.describe() == local.describe() and same(
-        found.of_split("train")[1], local.of_split("train")[1]
-    )
-    assert set(asked) == {f"s3://bucket/shards/{name}" for name in ("meta", "val", "train")}
+def test_a_store_that_does_not_answer_is_told(credentials: pytest.MonkeyPatch) -> None:
+    with socket.socket() as port:  # bound, but nobody listens
+        port.bind(("127.0.0.1", 0))
+        credentials.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port.getsockname()[1]}")
+        retries = _store("s3://bucket/shards")["storage_options"]["config"].retries
+        assert retries == {"max_attempts": 6, "mode": "standard"}
+        credentials.setattr("crosstask.data.shards._ATTEMPTS", 0)
+        with pytest.raises(WrongRoot, match=r"s3://bucket/shards/meta holds no shards.*network"):
+            Shards("s3://bucket/shards", "val")
+    assert _store("gs://bucket/shards") == _store("/folder") == {}
 
 
 @pytest.mark.parametrize("root", ["s3://bucket/shards", "packed"])

@@ -21,6 +21,8 @@ from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError, Sample, WrongRoot
 from crosstask.tasks.classes import ClassTable
 
+# Of a request to an S3 after the first; they take about half a minute.
+_ATTEMPTS = 6
 META, HEADER = "meta", "header"
 # Options that choose among frames or hide labels: they work on shards too.
 _CHOOSING = ("subset", "labelled", "split_file")
@@ -37,6 +39,18 @@ def litdata() -> Any:
     except ImportError as error:
         raise DataError('shards need LitData: `pip install "crosstask[shards]"`') from error
     return litdata
+
+
+def _store(place: str) -> dict[str, Any]:
+    """Options of the store: an S3 that does not answer is an error after half a minute, not after 1,000 attempts."""
+    if not place.startswith("s3://"):
+        return {}
+    from botocore.config import Config  # comes with LitData
+
+    retries = {"max_attempts": _ATTEMPTS, "mode": "standard"}
+    return {
+        "storage_options": {"config": Config(retries=retries, connect_timeout=10, read_timeout=60)}
+    }
 
 
 def encode(sample: Mapping[str, Any]) -> bytes:
@@ -144,10 +158,17 @@ class Shards(SceneDataset):
         if name not in self._open:
             place = f"{self.address.rstrip('/')}/{name}"
             try:
-                self._open[name] = litdata().StreamingDataset(place)
-            except (OSError, ValueError, RuntimeError) as error:
-                raise WrongRoot(f"{place} holds no shards ({error})") from error
+                self._open[name] = litdata().StreamingDataset(place, **_store(place))
+            except Exception as error:  # each store has errors of its own
+                raise WrongRoot(self._unreadable(f"{place} holds no shards", error)) from error
         return self._open[name]
+
+    def _unreadable(self, what: str, error: Exception) -> str:
+        store = "://" in self.address
+        hint = (
+            "; look at the address, the credentials and the network of the store" if store else ""
+        )
+        return f"{what} ({error}){hint}"
 
     def _check_packed(self, asked: Mapping[str, Any]) -> None:
         stored = self._meta["options"]
@@ -191,10 +212,9 @@ class Shards(SceneDataset):
         items = self._items(self.split)
         try:
             sample = decode(bytes(items[frame.info["index"]]))
-        except (OSError, ValueError, RuntimeError) as error:
-            raise DataError(
-                f"sample {frame.name!r} of {self.address} cannot be read: {error}"
-            ) from error
+        except Exception as error:  # each store has errors of its own
+            what = f"sample {frame.name!r} of {self.address} cannot be read"
+            raise DataError(self._unreadable(what, error)) from error
         if sample["name"] != frame.name:
             raise DataError(
                 f"{self.address} holds {sample['name']!r} where {frame.name!r} was packed; its parts are of "

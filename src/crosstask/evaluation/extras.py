@@ -4,10 +4,9 @@ Each is a listener of `crosstask.evaluation.evaluate.evaluate`: called with ever
 predictions and the batch, asked for its scores at the end.
 """
 
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crosstask.data.datasets.bsds500 import find_annotations
-from crosstask.data.loading import start_worker
+from crosstask.data.processes import Processes
 from crosstask.evaluation.evaluate import camera_of
 from crosstask.evaluation.submission import label_ids, write_submission
 from crosstask.geometry.ground_plane import ground_distance, rescale
@@ -62,7 +61,7 @@ class Boundaries:
         self.metric = BoundaryMetric(tolerance, thin_target=True, nms=nms)
         self.annotations = find_annotations(dataset)
         self.processes, self.waiting = processes, deque[Future[Counts]]()
-        self.pool: ProcessPoolExecutor | None = None
+        self.pool: Processes | None = None
 
     def __call__(self, predictions: Predictions, batch: Batch) -> None:
         for place, probability in enumerate(predictions[self.task.name].cpu()):
@@ -80,8 +79,7 @@ class Boundaries:
             self.metric.add(self.metric.counter(probability, truth))
             return
         if self.pool is None:
-            context = multiprocessing.get_context("spawn")
-            self.pool = ProcessPoolExecutor(self.processes, context, start_worker)
+            self.pool = Processes(self.processes)
         self.waiting.append(self.pool.submit(self.metric.counter, probability, truth))
         if len(self.waiting) > 2 * self.processes:  # bounds the memory
             self.metric.add(self.waiting.popleft().result())
@@ -96,13 +94,17 @@ class Boundaries:
         margins = (0, size[1] - width, 0, size[0] - height)
         return functional.pad(resize_edges(truth, (height, width)), margins, value=255)
 
+    def close(self, *error: Any) -> None:
+        """End the processes: at once where an exception is given, as to the end of a `with` block."""
+        pool, self.pool = self.pool, None
+        if pool is not None:
+            pool.__exit__(*(error or (None, None, None)))
+
     def compute(self, progress: Progress = QUIET) -> dict[str, float]:
         number = len(self.waiting)
         for _ in progress.each(range(number), number, "match boundaries"):
             self.metric.add(self.waiting.popleft().result())
-        if self.pool is not None:
-            self.pool.shutdown()
-            self.pool = None
+        self.close()
         scores = self.metric.compute()
         return {f"{self.task.name}/{name}": float(value) for name, value in scores.items()}
 
@@ -166,7 +168,7 @@ class Submission:
 
 
 class Extras:
-    """Those that were asked for, as one.
+    """Those that were asked for, as one; a context manager, whose end is that of their processes.
 
     Args:
         tasks: ordered tasks.
@@ -199,6 +201,14 @@ class Extras:
             self.asked.append(HeightScaledDepth(tasks, camera_height))
         if submission is not None:
             self.asked.append(Submission(tasks, Path(submission)))
+
+    def __enter__(self) -> "Extras":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for extra in self.asked:
+            if isinstance(extra, Boundaries):
+                extra.close(*error)
 
     def __call__(self, predictions: Predictions, batch: Batch) -> None:
         for extra in self.asked:

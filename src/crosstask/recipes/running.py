@@ -164,7 +164,8 @@ def score(
         submission=submission,
         processes=choose_processes("auto", len(val), worth=4),
     )
-    with torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16"):
+    low = hardware.precision == "bf16"
+    with extras, torch.autocast(hardware.device.type, torch.bfloat16, enabled=low):
         metrics = experiment.regime.final_metrics(
             val,
             batch_size=batch_size or experiment.val_batch_size,
@@ -175,7 +176,7 @@ def score(
             wrap=wrap,
             progress=lambda batches: progress.each(batches, len(batches), "evaluate"),
         )
-    metrics |= extras.compute(progress)
+        metrics |= extras.compute(progress)
     train_set = experiment.train_data()
     with progress.during("score the trivial predictors"):
         metrics |= evaluate_constants(experiment.tasks, train_set, val)

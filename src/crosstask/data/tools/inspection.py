@@ -1,8 +1,6 @@
 """Looking through a whole dataset: every file, every value, in several processes."""
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,7 +13,7 @@ from crosstask.data.axes import CONVENTIONS, AxesReport, compare_axes, paired_no
 from crosstask.data.dataset import SceneDataset
 from crosstask.data.derive import close_margins, depth_to_normals, labels_to_edges, smooth_depth
 from crosstask.data.frame import Frame
-from crosstask.data.loading import start_worker
+from crosstask.data.processes import in_processes
 from crosstask.data.sample import DataError
 from crosstask.data.tools.findings import DEPTH_EDGES, POSITIVE, Findings, add_counts
 from crosstask.data.tools.values import away, value_defects
@@ -190,14 +188,9 @@ def compare_normals(dataset: Any, findings: Findings) -> AxesReport | None:
 
 def inspect(dataset: SceneDataset, indices: Sequence[int], workers: int = 0) -> Iterator[Findings]:
     """Findings of these frames, in any order; with `workers` above 0 in as many processes."""
-    if workers < 1:
-        for index in indices:
-            yield inspect_frame(dataset, index)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, start_worker) as pool:
-        chunks = [indices[start : start + 8] for start in range(0, len(indices), 8)]
-        yield from pool.map(partial(_inspect_chunk, dataset), chunks)
+    size = 8 if workers else 1
+    chunks = [indices[start : start + size] for start in range(0, len(indices), size)]
+    return in_processes(partial(_inspect_chunk, dataset), chunks, workers)
 
 
 def _inspect_chunk(dataset: SceneDataset, indices: Sequence[int]) -> Findings:

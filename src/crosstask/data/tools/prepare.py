@@ -6,9 +6,7 @@ a finished one.
 """
 
 import io
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +16,7 @@ from PIL import Image
 
 from crosstask.data.datasets.nyudv2 import CROP, FULL
 from crosstask.data.files import IMAGE_SUFFIXES, read_image, read_mat
-from crosstask.data.loading import start_worker
+from crosstask.data.processes import in_processes
 from crosstask.data.sample import DataError
 from crosstask.media.files import write_bytes
 
@@ -30,13 +28,7 @@ Job = Callable[[], T]
 
 def run_jobs(jobs: Sequence[Job[T]], workers: int) -> Iterator[T]:
     """Do the jobs, in `workers` processes if more than 0; what each returns."""
-    if workers < 1:
-        for job in jobs:
-            yield job()
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, start_worker) as pool:
-        yield from pool.map(_call, jobs, chunksize=4)
+    return in_processes(_call, jobs, workers)
 
 
 def _call(job: Job[T]) -> T:

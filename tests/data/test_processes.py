@@ -1,0 +1,128 @@
+"""Work in several processes: in order, bounded, and over when the program is."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from crosstask.data.processes import Processes, in_processes
+from crosstask.data.sample import DataError
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+def failing(x: int) -> int:
+    if x == 3:
+        raise ValueError("three")
+    return x
+
+
+def dying(x: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for_end(pid: int) -> bool:
+    for _ in range(100):
+        if not alive(pid):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_results_come_in_order_and_errors_as_they_are(number):
+    assert list(in_processes(double, range(9), number)) == [2 * x for x in range(9)]
+    found = in_processes(failing, range(9), number)
+    assert [next(found) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        list(found)
+
+
+def test_a_few_items_are_taken_ahead_and_a_killed_process_is_told():
+    taken = []
+
+    def items():
+        for x in range(100):
+            taken.append(x)
+            yield x
+
+    found = in_processes(double, items(), 1)
+    next(found)
+    assert len(taken) == 3
+    found.close()
+    with pytest.raises(DataError, match=r"ended from outside.*memory.*--workers"):
+        list(in_processes(dying, range(4), 1))
+
+
+def test_an_exception_in_the_block_ends_the_processes_at_once():
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), Processes(1) as pool:
+        pid = pool.submit(os.getpid).result()
+        pool.submit(time.sleep, 300)
+        raise KeyboardInterrupt
+    assert wait_for_end(pid)
+    assert time.monotonic() - begun < 250
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process groups of this kind")
+@pytest.mark.parametrize(("number", "started"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_a_signal_to_the_group_ends_the_program(number, started, tmp_path):
+    """As Ctrl-C in a terminal, `timeout` or a cluster: also while processes are still starting."""
+    script = tmp_path / "work.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import time
+            from crosstask.data.processes import in_processes
+            from crosstask.engine.interruption import Stopped, stopping_at_once
+
+            def slow(x):
+                time.sleep(x)
+                return x
+
+            if __name__ == "__main__":
+                try:
+                    with stopping_at_once():
+                        print("begun", flush=True)
+                        for x in in_processes(slow, [0, 0, 300, 300, 300, 300, 300, 300], 2):
+                            print(x, flush=True)
+                except (KeyboardInterrupt, Stopped):
+                    print("stopped", flush=True)
+                    raise SystemExit(7)
+            """
+        )
+    )
+    program = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "begun\n"
+    if started:
+        assert program.stdout.readline() == "0\n"
+    os.killpg(program.pid, number)
+    try:
+        out, _ = program.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
+        pytest.fail("the program did not end")
+    assert program.returncode == 7 and out.endswith("stopped\n")
