@@ -121,7 +121,7 @@ def test_the_study_in_a_dry_run(
     assert f"crosstask table {tmp_path / 'exchange.json'}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("study", "rows"), [("exchange", 5), ("phase", 48), ("fast", 10)])
+@pytest.mark.parametrize(("study", "rows"), [("exchange", 5), ("phase", 48), ("fast", 12)])
 def test_a_study_has_all_its_rows_with_four_seeds(
     study: str, rows: int, module: ModuleType, tmp_path: Path, capsys: Any
 ) -> None:
