@@ -204,7 +204,7 @@ def test_a_store_that_does_not_answer_is_told(credentials: pytest.MonkeyPatch) -
         port.bind(("127.0.0.1", 0))
         credentials.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port.getsockname()[1]}")
         retries = _store("s3://bucket/shards")["storage_options"]["config"].retries
-        assert retries == {"max_attempts": 6, "mode": "standard"}
+        assert retries == {"max_attempts": 4, "mode": "standard"}
         credentials.setattr("crosstask.data.shards._ATTEMPTS", 0)
         with pytest.raises(WrongRoot, match=r"s3://bucket/shards/meta holds no shards.*network"):
             Shards("s3://bucket/shards", "val")

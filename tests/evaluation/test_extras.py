@@ -1,5 +1,6 @@
 """What an evaluation computes on demand, without a run."""
 
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_boundaries_in_two_processes_are_those_of_one() -> None:
         assert extra.pool is None
     assert found[0][0] == found[1][0] and found[0][0]["edges/ods_f"] > 0
     assert torch.equal(found[0][1], found[1][1]) and torch.equal(found[0][2], found[1][2])
+
+
+def test_an_evaluation_that_ends_early_ends_the_processes() -> None:
+    streets = ProceduralStreets("val", ("edges",), size=(32, 64), length=1)
+    batch = {"source": ["x"], "name": ["y"], "edges": torch.zeros(1, 1, 12, 16)}
+    before = set(multiprocessing.active_children())
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Extras((Edges(),), streets, boundaries=0.05, processes=1) as extras,
+    ):
+        extras({"edges": torch.rand(1, 1, 12, 16)}, batch)
+        assert set(multiprocessing.active_children()) - before
+        raise KeyboardInterrupt
+    assert not set(multiprocessing.active_children()) - before
 
 
 @pytest.mark.parametrize("seen", [1.0, 0.5])

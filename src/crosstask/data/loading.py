@@ -13,6 +13,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, cast
 
 import numpy as np
@@ -204,21 +206,36 @@ def evaluation_loader(
     )
 
 
-class Loader(DataLoader[Batch]):
-    """Forks its workers with SIGTERM blocked, so that every thread of theirs is born so.
-
-    A signal to the process goes to any thread that takes it; numerical libraries start some before
-    `start_worker` is called.
-    """
+class Loader(DataLoader[Any]):
+    """Starts its workers in `shielded`."""
 
     def __iter__(self) -> Any:
-        if sys.platform != "linux":
+        context = self.multiprocessing_context
+        with shielded(fresh=context is not None and context.get_start_method() == "spawn"):
             return super().__iter__()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            return super().__iter__()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def shielded(fresh: bool) -> Iterator[None]:
+    """Processes that start in this block take neither Ctrl-C nor SIGTERM, from their first instruction on.
+
+    `start_worker` says what they do with them later. Every thread of theirs is born so too: a signal to
+    a process goes to any thread that takes it, and numerical libraries start some before `start_worker`
+    is called.
+
+    Args:
+        fresh: they are spawned, not forked.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    if fresh:  # what they need would start it within the block, and that lets both signals through
+        resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def collate(samples: list[Batch]) -> Batch:

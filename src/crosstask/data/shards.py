@@ -21,8 +21,8 @@ from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError, Sample, WrongRoot
 from crosstask.tasks.classes import ClassTable
 
-# Of a request to an S3 after the first; they take about half a minute.
-_ATTEMPTS = 6
+# Of a request to an S3 after the first, and the seconds that each may wait for a connection and for bytes.
+_ATTEMPTS, _CONNECT, _READ = 4, 5, 20
 META, HEADER = "meta", "header"
 # Options that choose among frames or hide labels: they work on shards too.
 _CHOOSING = ("subset", "labelled", "split_file")
@@ -42,15 +42,14 @@ def litdata() -> Any:
 
 
 def _store(place: str) -> dict[str, Any]:
-    """Options of the store: an S3 that does not answer is an error after half a minute, not after 1,000 attempts."""
+    """Options of the store: an S3 that does not answer is an error soon, not after LitData's 1,000 attempts."""
     if not place.startswith("s3://"):
         return {}
     from botocore.config import Config  # comes with LitData
 
     retries = {"max_attempts": _ATTEMPTS, "mode": "standard"}
-    return {
-        "storage_options": {"config": Config(retries=retries, connect_timeout=10, read_timeout=60)}
-    }
+    config = Config(retries=retries, connect_timeout=_CONNECT, read_timeout=_READ)
+    return {"storage_options": {"config": config}}
 
 
 def encode(sample: Mapping[str, Any]) -> bytes:
@@ -156,19 +155,20 @@ class Shards(SceneDataset):
     def _items(self, name: str) -> Any:
         """The chunks of a split, opened once a process."""
         if name not in self._open:
-            place = f"{self.address.rstrip('/')}/{name}"
+            place, package = f"{self.address.rstrip('/')}/{name}", litdata()
             try:
-                self._open[name] = litdata().StreamingDataset(place, **_store(place))
+                self._open[name] = package.StreamingDataset(place, **_store(place))
             except Exception as error:  # each store has errors of its own
                 raise WrongRoot(self._unreadable(f"{place} holds no shards", error)) from error
         return self._open[name]
 
     def _unreadable(self, what: str, error: Exception) -> str:
-        store = "://" in self.address
-        hint = (
-            "; look at the address, the credentials and the network of the store" if store else ""
+        """With what to look at, where it is a store's."""
+        if "://" not in self.address:
+            return f"{what} ({error})"
+        return (
+            f"{what} ({error}); look at the address, the credentials and the network of the store"
         )
-        return f"{what} ({error}){hint}"
 
     def _check_packed(self, asked: Mapping[str, Any]) -> None:
         stored = self._meta["options"]

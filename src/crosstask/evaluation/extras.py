@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crosstask.data.datasets.bsds500 import find_annotations
-from crosstask.data.processes import Processes
+from crosstask.data.worker_pool import WorkerPool
 from crosstask.evaluation.evaluate import camera_of
 from crosstask.evaluation.submission import label_ids, write_submission
 from crosstask.geometry.ground_plane import ground_distance, rescale
@@ -61,7 +61,7 @@ class Boundaries:
         self.metric = BoundaryMetric(tolerance, thin_target=True, nms=nms)
         self.annotations = find_annotations(dataset)
         self.processes, self.waiting = processes, deque[Future[Counts]]()
-        self.pool: Processes | None = None
+        self.pool: WorkerPool | None = None
 
     def __call__(self, predictions: Predictions, batch: Batch) -> None:
         for place, probability in enumerate(predictions[self.task.name].cpu()):
@@ -79,7 +79,7 @@ class Boundaries:
             self.metric.add(self.metric.counter(probability, truth))
             return
         if self.pool is None:
-            self.pool = Processes(self.processes)
+            self.pool = WorkerPool(self.processes)
         self.waiting.append(self.pool.submit(self.metric.counter, probability, truth))
         if len(self.waiting) > 2 * self.processes:  # bounds the memory
             self.metric.add(self.waiting.popleft().result())

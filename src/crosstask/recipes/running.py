@@ -164,18 +164,19 @@ def score(
         submission=submission,
         processes=choose_processes("auto", len(val), worth=4),
     )
-    low = hardware.precision == "bf16"
-    with extras, torch.autocast(hardware.device.type, torch.bfloat16, enabled=low):
-        metrics = experiment.regime.final_metrics(
-            val,
-            batch_size=batch_size or experiment.val_batch_size,
-            workers=choose_workers(experiment.workers, hardware.accelerator),
-            device=hardware.device,
-            flip=flip,
-            listener=extras,
-            wrap=wrap,
-            progress=lambda batches: progress.each(batches, len(batches), "evaluate"),
-        )
+    low = torch.autocast(hardware.device.type, torch.bfloat16, enabled=hardware.precision == "bf16")
+    with extras:
+        with low:
+            metrics = experiment.regime.final_metrics(
+                val,
+                batch_size=batch_size or experiment.val_batch_size,
+                workers=choose_workers(experiment.workers, hardware.accelerator),
+                device=hardware.device,
+                flip=flip,
+                listener=extras,
+                wrap=wrap,
+                progress=lambda batches: progress.each(batches, len(batches), "evaluate"),
+            )
         metrics |= extras.compute(progress)
     train_set = experiment.train_data()
     with progress.during("score the trivial predictors"):

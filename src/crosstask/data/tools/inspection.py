@@ -13,10 +13,10 @@ from crosstask.data.axes import CONVENTIONS, AxesReport, compare_axes, paired_no
 from crosstask.data.dataset import SceneDataset
 from crosstask.data.derive import close_margins, depth_to_normals, labels_to_edges, smooth_depth
 from crosstask.data.frame import Frame
-from crosstask.data.processes import in_processes
 from crosstask.data.sample import DataError
 from crosstask.data.tools.findings import DEPTH_EDGES, POSITIVE, Findings, add_counts
 from crosstask.data.tools.values import away, value_defects
+from crosstask.data.worker_pool import in_workers
 from crosstask.media.value_range import few_levels
 
 _NORMALS_FRAMES, _NORMALS_PIXELS = 60, 2000
@@ -190,7 +190,7 @@ def inspect(dataset: SceneDataset, indices: Sequence[int], workers: int = 0) -> 
     """Findings of these frames, in any order; with `workers` above 0 in as many processes."""
     size = 8 if workers else 1
     chunks = [indices[start : start + size] for start in range(0, len(indices), size)]
-    return in_processes(partial(_inspect_chunk, dataset), chunks, workers)
+    return in_workers(partial(_inspect_chunk, dataset), chunks, workers)
 
 
 def _inspect_chunk(dataset: SceneDataset, indices: Sequence[int]) -> Findings:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from crosstask.data import transforms
 from crosstask.data.dataset import SceneDataset
-from crosstask.data.loading import start_worker
+from crosstask.data.loading import Loader, start_worker
 from crosstask.data.sample import DataError
 from crosstask.data.shards import META, encode, litdata
 from crosstask.media.files import naming_full_disk
@@ -84,8 +84,8 @@ def pack(
             shutil.rmtree(part, ignore_errors=True)
 
 
-def _loader(dataset: SceneDataset, workers: int) -> DataLoader[bytes]:
-    return DataLoader(
+def _loader(dataset: SceneDataset, workers: int) -> Loader:
+    return Loader(
         _Encoded(dataset),
         batch_size=None,
         num_workers=workers,

@@ -16,8 +16,8 @@ from PIL import Image
 
 from crosstask.data.datasets.nyudv2 import CROP, FULL
 from crosstask.data.files import IMAGE_SUFFIXES, read_image, read_mat
-from crosstask.data.processes import in_processes
 from crosstask.data.sample import DataError
+from crosstask.data.worker_pool import in_workers
 from crosstask.media.files import write_bytes
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ Job = Callable[[], T]
 
 def run_jobs(jobs: Sequence[Job[T]], workers: int) -> Iterator[T]:
     """Do the jobs, in `workers` processes if more than 0; what each returns."""
-    return in_processes(_call, jobs, workers)
+    return in_workers(_call, jobs, workers)
 
 
 def _call(job: Job[T]) -> T:

@@ -7,15 +7,37 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from crosstask.data.loading import start_worker
+from crosstask.data.loading import shielded, start_worker
 from crosstask.data.sample import DataError
 
 T = TypeVar("T")
 R = TypeVar("R")
-_CONTEXT = multiprocessing.get_context("spawn")
+_SPAWN = multiprocessing.get_context("spawn")
 
 
-class Processes:
+class _Shielded(_SPAWN.Process):  # type: ignore[name-defined, misc]
+    """A fresh process that is not the one to act on Ctrl-C and SIGTERM."""
+
+    def start(self) -> None:
+        with shielded(fresh=True):
+            super().start()
+
+
+class _Context(type(_SPAWN)):  # type: ignore[misc]
+    """Starts fresh processes and remembers them: before Python 3.14 an executor does not tell its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[Any] = []
+
+    def Process(self, *args: Any, **options: Any) -> Any:
+        """As every context of multiprocessing: a process, not started yet."""
+        process = _Shielded(*args, **options)
+        self.started.append(process)
+        return process
+
+
+class WorkerPool:
     """Fresh processes of one thread each, as a context manager.
 
     The end of the block waits for what was submitted. An exception that leaves the block kills them:
@@ -27,34 +49,37 @@ class Processes:
     """
 
     def __init__(self, number: int) -> None:
-        self.number = number
-        self._others = _running()
-        self._pool = ProcessPoolExecutor(number, _CONTEXT, start_worker)
+        self._context = _Context()
+        self._pool = ProcessPoolExecutor(number, self._context, start_worker)
 
     def submit(self, function: Callable[..., R], *args: Any) -> Future[R]:
         """A call in one of the processes; both have to be picklable."""
         return self._pool.submit(function, *args)
 
-    def __enter__(self) -> "Processes":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """
+        Raises:
+            DataError: one of the processes was ended from outside.
+        """
         if kind is not None:
             self.kill()
         self._pool.shutdown()
         if kind is not None and issubclass(kind, BrokenProcessPool):
             raise DataError(
-                "a process that helped was ended from outside, most often for want of memory; "
-                "give it less to do at a time: fewer `--workers`, or 0 for none."
+                "one of the processes that share the work was ended from outside, most often for want of "
+                "memory; free some, or use fewer processes (`--workers`, where the command has it)."
             )
 
     def kill(self) -> None:
         """End the processes at once; what they had not finished raises BrokenProcessPool."""
-        for process in _running() - self._others:
+        for process in self._context.started:
             process.kill()
 
 
-def in_processes(function: Callable[[T], R], items: Iterable[T], number: int) -> Iterator[R]:
+def in_workers(function: Callable[[T], R], items: Iterable[T], number: int) -> Iterator[R]:
     """`function` of each item, in order; with `number` above 0 in as many processes.
 
     A few items are worked on ahead of what is taken, not all.
@@ -62,7 +87,7 @@ def in_processes(function: Callable[[T], R], items: Iterable[T], number: int) ->
     if number < 1:
         yield from map(function, items)
         return
-    with Processes(number) as pool:
+    with WorkerPool(number) as pool:
         waiting: deque[Future[R]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
@@ -70,10 +95,3 @@ def in_processes(function: Callable[[T], R], items: Iterable[T], number: int) ->
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def _running() -> set[Any]:
-    """Processes started afresh by this one; those of a loader are forked, and not among them."""
-    return {
-        child for child in multiprocessing.active_children() if isinstance(child, _CONTEXT.Process)
-    }
