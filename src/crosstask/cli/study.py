@@ -81,8 +81,8 @@ def main(argv: list[str]) -> int:
     if not others.first:
         running.follow(planned, train, others)
         return 0
-    planning.write_list(listed, study.name, whole, study.baseline, study.varies)
-    result = running.run_study(planned, train, lambda text: print(text, flush=True), others)
+    with planning.listing(listed, study.name, whole, study.baseline, study.varies):
+        result = running.run_study(planned, train, lambda text: print(text, flush=True), others)
     return _told(result, listed)
 
 

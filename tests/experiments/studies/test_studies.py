@@ -16,6 +16,7 @@ from crosstask.experiments.studies.planning import (
     OPEN,
     PARTLY,
     PlannedRun,
+    listing,
     plan,
     write_list,
 )
@@ -317,6 +318,16 @@ def test_the_list_of_a_study_is_what_table_reads(tmp_path: Path) -> None:
     write_json(tmp_path / "other" / "metrics.json", {})
     write_list(tmp_path / "table1.json", "table1", items)
     assert find_runs([tmp_path / "table1.json"]) == [item.place.path for item in items]
+
+
+def test_two_calls_at_once_with_other_rows_list_the_runs_of_both(tmp_path: Path) -> None:
+    items = planned(tmp_path)
+    path = tmp_path / "table1.json"
+    with listing(path, "table1", items[:1]):
+        write_list(path, "table1", items[1:])  # by the other: the first's folders are not there yet
+        for item in items:
+            item.place.path.mkdir(parents=True, exist_ok=True)
+    assert set(read_json(path)["runs"]) == {item.place.path.name for item in items}
 
 
 def test_a_later_call_with_other_rows_or_seeds_adds_to_the_list(tmp_path: Path) -> None:

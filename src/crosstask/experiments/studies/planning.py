@@ -1,7 +1,8 @@
 """The runs of a study before they are trained: where each lies, which are chosen, the list for tables."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,13 @@ def write_list(
     if varies:
         listed["varies"] = list(varies)
     write_json(path, listed)
+
+
+@contextmanager
+def listing(path: Path, *listed: Any) -> Iterator[None]:
+    """`write_list` before the runs and after them: another call, with other rows, may have written meanwhile."""
+    write_list(path, *listed)
+    try:
+        yield
+    finally:
+        write_list(path, *listed)
