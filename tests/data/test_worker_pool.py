@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 
 import pytest
 
@@ -78,6 +79,25 @@ def test_an_exception_in_the_block_ends_the_processes_at_once():
     assert time.monotonic() - begun < 250
 
 
+class Interrupted(Future):
+    """A call that is done, and while that is asked Ctrl-C comes."""
+
+    passed = False
+
+    def done(self) -> bool:
+        signal.raise_signal(signal.SIGINT)
+        self.passed = True  # not reached where the signal takes effect at once
+        return True
+
+
+def test_a_signal_waits_for_what_the_executor_does():
+    call, before = Interrupted(), signal.getsignal(signal.SIGINT)
+    call.set_result(0)
+    with pytest.raises(KeyboardInterrupt), WorkerPool(1) as pool:
+        pool.result(call)
+    assert call.passed and signal.getsignal(signal.SIGINT) is before
+
+
 STOPPED = """
 import time
 from crosstask.data.worker_pool import in_workers
@@ -123,8 +143,7 @@ def test_a_signal_to_the_group_ends_the_program(number, started, tmp_path):
         out, errors = program.communicate(timeout=120)
     except subprocess.TimeoutExpired:
         os.killpg(program.pid, signal.SIGKILL)
-        program.communicate()
-        pytest.fail("the program did not end")
+        pytest.fail(f"the program did not end: {program.communicate()}")
     assert program.returncode == 7 and out.endswith("stopped\n"), errors
     assert "Traceback" not in errors, errors
 

@@ -1,10 +1,14 @@
 """Work in several processes, that ends with the program: on an error, Ctrl-C or SIGTERM nobody is waited for."""
 
 import multiprocessing
+import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from crosstask.data.loading import shielded, start_worker
@@ -13,6 +17,7 @@ from crosstask.data.sample import DataError
 T = TypeVar("T")
 R = TypeVar("R")
 _SPAWN = multiprocessing.get_context("spawn")
+_POLL = 0.01  # seconds; calls are worked on ahead, so that none waits for this
 
 
 class _Shielded(_SPAWN.Process):  # type: ignore[name-defined, misc]
@@ -54,7 +59,20 @@ class WorkerPool:
 
     def submit(self, function: Callable[..., R], *args: Any) -> Future[R]:
         """A call in one of the processes; both have to be picklable."""
-        return self._pool.submit(function, *args)
+        with _deferred():
+            return self._pool.submit(function, *args)
+
+    def result(self, future: Future[R]) -> R:
+        """Waits for a call, and gives what it gave or raises what it raised.
+
+        Instead of `future.result()`, which holds a lock where an interruption could leave it locked
+        for ever.
+        """
+        while True:
+            with _deferred():
+                if future.done():
+                    return future.result()
+            time.sleep(_POLL)
 
     def __enter__(self) -> "WorkerPool":
         return self
@@ -64,9 +82,10 @@ class WorkerPool:
         Raises:
             DataError: one of the processes was ended from outside.
         """
-        if kind is not None:
-            self.kill()
-        self._pool.shutdown()
+        with _deferred():
+            if kind is not None:
+                self.kill()
+            self._pool.shutdown()
         if kind is not None and issubclass(kind, BrokenProcessPool):
             raise DataError(
                 "one of the processes that share the work was ended from outside, most often for want of "
@@ -92,6 +111,26 @@ def in_workers(function: Callable[[T], R], items: Iterable[T], number: int) -> I
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > 2 * number:
-                yield waiting.popleft().result()
+                yield pool.result(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield pool.result(waiting.popleft())
+
+
+@contextmanager
+def _deferred() -> Iterator[None]:
+    """Ctrl-C and SIGTERM take effect after the block; an executor that they interrupt may never end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python tells signals to the main thread alone
+        return
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for came in received:
+            signal.raise_signal(came)

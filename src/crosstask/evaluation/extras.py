@@ -82,7 +82,7 @@ class Boundaries:
             self.pool = WorkerPool(self.processes)
         self.waiting.append(self.pool.submit(self.metric.counter, probability, truth))
         if len(self.waiting) > 2 * self.processes:  # bounds the memory
-            self.metric.add(self.waiting.popleft().result())
+            self.metric.add(self.pool.result(self.waiting.popleft()))
 
     def _moved(self, truth: Tensor, size: tuple[int, int], batch: Batch) -> Tensor:
         """Annotators' edges where the target lies; void beside the image."""
@@ -103,7 +103,8 @@ class Boundaries:
     def compute(self, progress: Progress = QUIET) -> dict[str, float]:
         number = len(self.waiting)
         for _ in progress.each(range(number), number, "match boundaries"):
-            self.metric.add(self.waiting.popleft().result())
+            assert self.pool is not None  # that has what waits
+            self.metric.add(self.pool.result(self.waiting.popleft()))
         self.close()
         scores = self.metric.compute()
         return {f"{self.task.name}/{name}": float(value) for name, value in scores.items()}
