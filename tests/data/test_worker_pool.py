@@ -91,7 +91,9 @@ class Interrupted(Future):
 
 
 def test_a_signal_waits_for_what_the_executor_does():
-    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under `nohup` or `&`
+    inherited = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored under `nohup` or `&`
     try:
         call = Interrupted()
         call.set_result(0)

@@ -51,6 +51,7 @@ def main(argv: list[str]) -> int:
         dataset=dataset,
         seeds=_seeds(settings.seeds),
         size=parse_size(options["size"]),
+        tasks=parse_names(options["tasks"]) if "tasks" in given else None,
         probe=settings.with_probe,
     )
     runs = study(setting)
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> int:
     if settings.figures and not settings.estimate:
         raise ValueError("`--figures` belongs to `--estimate`; add it, or leave `--figures` out")
     if settings.rows:
-        runs = planning.choose_rows(runs, parse_names(settings.rows))
+        runs = planning.choose_rows(runs, parse_names(settings.rows, "rows"))
     share_cores(settings.processes)
     folder = "quick" if quick else f"{dataset}-{options['optimizer']}"
     output = settings.output or Path("runs") / folder
@@ -195,7 +196,7 @@ def _dataset(rest: list[str]) -> tuple[str, list[str]]:
 def _seeds(text: str) -> tuple[int, ...]:
     from crosstask.recipes.options import parse_names
 
-    seeds = tuple(_seed(name) for name in parse_names(text))
+    seeds = tuple(_seed(name) for name in parse_names(text, "seeds"))
     if not seeds:
         raise ValueError("`seeds` names none; expected whole numbers, for example 0,1,2")
     return seeds
@@ -219,6 +220,7 @@ def _help(studies: Any) -> str:
         "Your own: study path/to/file.py:NAME. A study resumes: finished runs are not run again, and several processes may work on one:\n"
         "start the command N times with `--processes N`, and each takes its share of the cores.\n"
         "`--quick` takes sizes that show in minutes whether it runs.\n"
-        "`study NAME --dataset D --help` lists the options of the dataset's recipe; architecture,\n"
-        "tasks and seed are the study's own."
+        "`--tasks a,b` puts every row on these tasks, in place of the study's own sets.\n"
+        "`study NAME --dataset D --help` lists the options of the dataset's recipe; architecture\n"
+        "and seed are the study's own."
     )

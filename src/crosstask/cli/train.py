@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
             devices=namespace.devices,
             num_nodes=namespace.num_nodes,
             strategy=namespace.strategy,
-            trackers=parse_names(namespace.trackers),
+            trackers=parse_names(namespace.trackers, "trackers"),
             progress=not namespace.quiet,
             compile=namespace.compile,
             recompute=namespace.recompute,

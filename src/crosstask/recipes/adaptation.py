@@ -71,7 +71,7 @@ def adaptation_experiment(
         create_balancer(training.balancing, tasks),
         adaptation_optimizer(training.optimizer, name, training.lr, training.encoder_lr),
         levels=levels_of(supervision, name),  # type: ignore[arg-type]
-        freeze=parse_names(training.freeze or ""),
+        freeze=parse_names(training.freeze or "", "freeze"),
         **regime_options(training),
         **_regime_options(adaptation),
     )

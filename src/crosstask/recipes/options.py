@@ -24,13 +24,17 @@ def parse_size(size: str | Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
-def parse_names(names: str | Sequence[str]) -> tuple[str, ...]:
-    """ "segmentation,depth" -> ("segmentation", "depth"), order kept."""
+def parse_names(names: str | Sequence[str], option: str = "tasks") -> tuple[str, ...]:
+    """ "segmentation,depth" -> ("segmentation", "depth"), order kept.
+
+    Raises:
+        ValueError: one stands twice; `option` is what the message calls them.
+    """
     parts = names.split(",") if isinstance(names, str) else list(names)
     cleaned = tuple(p.strip() for p in parts if p.strip())
     repeated = [n for i, n in enumerate(cleaned) if n in cleaned[:i]]
     if repeated:
-        raise ValueError(f"`tasks` names {', '.join(repeated)} twice; name every task once")
+        raise ValueError(f"`{option}` names {', '.join(repeated)} twice; name each once")
     return cleaned
 
 

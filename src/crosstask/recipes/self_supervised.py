@@ -70,7 +70,7 @@ def self_supervised_experiment(
         create_balancer(training.balancing, tasks),
         optimizer_settings(training.optimizer, name, training.lr, training.encoder_lr),
     )
-    parts, shared = parse_names(training.freeze or ""), regime_options(training)
+    parts, shared = parse_names(training.freeze or "", "freeze"), regime_options(training)
     regime: Regime
     if any(task.learns_from_video for task in tasks):
         regime = SelfSupervised(

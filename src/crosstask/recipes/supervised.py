@@ -60,7 +60,7 @@ def supervised_experiment(
         create_balancer(training.balancing, tasks),
         optimizer_settings(training.optimizer, name, training.lr, training.encoder_lr),
         levels=levels_of(supervision, name),  # type: ignore[arg-type]
-        freeze=parse_names(training.freeze or ""),
+        freeze=parse_names(training.freeze or "", "freeze"),
         **regime_options(training),
     )
     return make_experiment(

@@ -139,6 +139,14 @@ def test_the_command_and_what_a_run_leaves_on_disk(
     assert float(row.split()[-1]) == pytest.approx(left / 1e9, rel=0.1)
 
 
+def test_a_method_that_keeps_more_than_tensors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["study", "balancing", "--quick", "--seeds", "0", "--output", str(tmp_path)]
+    assert cli.main([*command, "--rows", "densemtl-balancing=dwa", "--estimate"]) == 0
+    assert "densemtl-balancing=dwa" in capsys.readouterr().out
+
+
 def test_figures_belong_to_an_estimate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*QUICK, "--figures", str(tmp_path / "f.json")]) == 2
     assert "`--figures` belongs to `--estimate`" in capsys.readouterr().err

@@ -37,6 +37,16 @@ def test_fields_decide() -> None:
     assert find_study(study) is study
 
 
+def test_rows_that_are_about_their_own_tasks_fall_away() -> None:
+    """Two of `phase`'s cells change the number of tasks; a grid of weights belongs to its tasks."""
+    on = Setting(seeds=(0,), tasks=("depth", "edges"))
+    runs = STUDIES["phase"](on)
+    assert {run.tasks for run in runs} == {on.tasks} and len(runs) == 40
+    assert not [run.row for run in runs if "tasks=" in run.row]
+    with pytest.raises(ValueError, match="about tasks of its own"):
+        STUDIES["task_weights"](on)
+
+
 def test_the_studies_of_the_package_declare_what_lists_said() -> None:
     matched = [name for name, study in STUDIES.items() if study.optimizer == "matched"]
     first = ["balancing", "sca_ablation", "architectures", "linear_designs"]

@@ -219,7 +219,8 @@ def _validation_images(experiment: Experiment) -> int | None:
 def _disk(experiment: Experiment) -> float:
     """Bytes of last.ckpt (weights and states of the optimiser), best.ckpt and what is logged."""
     regime = experiment.regime
-    weights = sum(t.numel() * t.element_size() for t in regime.state_dict().values())
+    state = [value for value in regime.state_dict().values() if isinstance(value, torch.Tensor)]
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in state)
     trained = sum(p.numel() for p in regime.parameters() if p.requires_grad)
     return 2 * weights + 4 * _SLOTS.get(regime.settings.name, 2) * trained + _LOGS
 

@@ -87,6 +87,7 @@ def _cell(
             name=f"{row}-{name}",
             architecture=architecture,
             tasks=tasks,
+            varies_tasks=name.startswith("tasks="),
             options=own,
             recipe_options=options,
         )

@@ -115,6 +115,7 @@ def _weights(tasks: tuple[str, ...], weights: tuple[int, ...]) -> Row:
         name=f"multi_task-weights={short}",
         architecture="multi_task",
         tasks=tasks,
+        varies_tasks=True,
         recipe_options={"balancing": f"fixed:{text}"},
     )
 

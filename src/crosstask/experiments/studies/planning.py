@@ -120,7 +120,7 @@ def check_tasks(planned: Sequence[PlannedRun]) -> None:
         lines = "\n".join(f"  {error} (rows {', '.join(names)})" for error, names in rows.items())
         raise ValueError(
             f"recipe {planned[0].run.recipe} cannot run all of this study:\n{lines}\n"
-            "Choose rows with `--rows a,b`, another study, or another `--dataset`"
+            "Choose tasks with `--tasks a,b`, rows with `--rows a,b`, another study, or another `--dataset`"
         )
 
 
@@ -148,7 +148,7 @@ def check_given(given: Sequence[str], runs: Sequence[StudyRun], study: str) -> N
     """
     own = ["seed", *(key for key in given if all(key in run.options for run in runs))]
     for key in given:
-        if key in own and key != "options":
+        if key in own and key not in ("options", "tasks"):
             raise ValueError(
                 f"`--{key.replace('_', '-')}` is set by every row of the study {study}; choose rows "
                 "with `--rows a,b` and seeds with `--seeds 0,1`, take another study, or train one "

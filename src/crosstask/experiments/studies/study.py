@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crosstask.plugins.files import parse
@@ -16,12 +16,14 @@ class Setting:
         dataset: the recipes are `<dataset>.<regime>`.
         seeds: one run each.
         size: (height, width) of training images, to which the compute-matched control is fitted.
+        tasks: of every row, in place of the study's own sets; rows that vary the tasks fall away.
         probe: add the linear probe where a study has none.
     """
 
     dataset: str = "procedural"
     seeds: tuple[int, ...] = (0, 1, 2)
     size: tuple[int, int] = (128, 256)
+    tasks: tuple[str, ...] | None = None
     probe: bool = False
 
 
@@ -76,6 +78,7 @@ class Row:
         options: of the architecture.
         recipe_options: further options of the recipe.
         apart: one run for each task, with a network of its own.
+        varies_tasks: it means something on its own tasks alone; `Setting.tasks` leaves it out.
         start, length: see `StudyRun`.
     """
 
@@ -85,6 +88,7 @@ class Row:
     options: Mapping[str, Any] = field(default_factory=dict)
     recipe_options: Mapping[str, Any] = field(default_factory=dict)
     apart: bool = False
+    varies_tasks: bool = False
     start: str | None = None
     length: float = 1.0
 
@@ -129,9 +133,21 @@ class Study:
         return self.regime if parse(self.regime) else f"{dataset}.{self.regime}"
 
     def __call__(self, setting: Setting) -> list[StudyRun]:
-        """Every row with every seed, seed by seed: an unfinished study compares all rows."""
+        """Every row with every seed, seed by seed: an unfinished study compares all rows.
+
+        Raises:
+            ValueError: `setting.tasks` is empty, or every row is about tasks of its own.
+        """
         found: dict[str, StudyRun] = {}
         rows = list(self.rows(setting))
+        if setting.tasks is not None:
+            rows = [replace(row, tasks=setting.tasks) for row in rows if not row.varies_tasks]
+            if not setting.tasks:
+                raise ValueError("`tasks` names none; expected for example segmentation,depth")
+            if all(row.apart for row in rows):
+                raise ValueError(
+                    f"every row of {self.name} is about tasks of its own; leave out `--tasks`"
+                )
         if self.probe or setting.probe:
             rows += missing_probes(rows)
         for seed in setting.seeds:
