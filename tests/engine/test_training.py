@@ -281,6 +281,30 @@ def test_frozen_parts_do_not_move(experiment: Make, tmp_path: Path) -> None:
     assert any(not torch.equal(decoder[k], moved[f"network.decoders.depth.{k}"]) for k in decoder)
 
 
+@pytest.mark.parametrize(
+    ("options", "settings", "told"),
+    [
+        ({"freeze": "encoder"}, {"pretrained": False}, True),
+        ({"architecture": "linear_probe"}, {"pretrained": True, "encoder_weights": "none"}, True),
+        ({"freeze": "encoder"}, {"pretrained": False, "init_from": "runs/a"}, False),
+        ({"freeze": "encoder"}, {"pretrained": False, "encoder_weights": "auto"}, False),
+        ({"freeze": "encoder", "unfreeze_at": 1}, {"pretrained": False}, False),
+        ({"freeze": "norms"}, {"pretrained": False}, False),
+    ],
+)
+def test_features_that_stay_random_are_told(
+    experiment: Make,
+    options: dict[str, Any],
+    settings: dict[str, Any],
+    told: bool,
+    tmp_path: Path,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    made = experiment(steps=2, **options)
+    train(made, tmp_path / "r", config={**CONFIG, **settings}, progress=False)
+    assert any("`--pretrained` or `--init-from`" in str(w.message) for w in recwarn) == told
+
+
 def test_the_last_step_is_a_candidate_for_the_best(experiment: Make, tmp_path: Path) -> None:
     """Six steps, validation every four: the end is scored, too."""
     train(experiment(steps=6, val_every=4), tmp_path / "r", config=CONFIG, progress=False)

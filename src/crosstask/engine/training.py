@@ -150,6 +150,19 @@ def _tell_the_batch(e: Experiment, processes: int) -> None:
     )
 
 
+def _tell_random_features(experiment: Experiment, settings: Mapping[str, Any]) -> None:
+    """A frozen encoder without weights is a control at best, and else a forgotten option."""
+    regime, weights = experiment.regime, settings.get("encoder_weights")
+    random = weights == "none" or (not weights and settings.get("pretrained") is False)
+    stays = regime.encoder_is_frozen() and regime.unfreeze_at is None
+    if random and stays and not settings.get("init_from"):
+        warnings.warn(
+            "the encoder stays at its random weights, which know nothing of images; give it weights with "
+            "`--pretrained` or `--init-from`, or train it (no `--freeze encoder`, not the linear probe)",
+            stacklevel=3,
+        )
+
+
 def _set_out(
     place: Run,
     experiment: Experiment,
@@ -161,6 +174,8 @@ def _set_out(
     """Tells the regime what it has to know of its data and its past; returns the run's model.json."""
     regime = experiment.regime
     before = read_json(place.path / "model.json") if start.checkpoint else None
+    if before is None:
+        _tell_random_features(experiment, settings)
     if before is not None:  # as when it began, whatever is the default now
         take_over_inputs(regime, regime.companions(), before)
     set_class_weights(experiment, train_set, before, choose_workers(experiment.workers))
