@@ -376,6 +376,36 @@ def test_any_row_may_be_the_baseline(tmp_path: Path) -> None:
     assert [row.name for row in listed.rows if row.baseline] == ["source"]
 
 
+def test_a_row_on_two_task_sets_is_compared_on_each(tmp_path: Path) -> None:
+    """As table 3 has them: neither the baseline nor a pair may come from the other set."""
+    for tasks, plain, ours in (((S, D), 0.2, 0.3), ((S, D, N), 0.4, 0.5)):
+        for seed in range(2):
+            for name, miou in (("plain", plain + 0.01 * seed), ("ours", ours + 0.01 * seed)):
+                numbers = {S: miou, D: 2.0, N: 20.0}
+                make_run(
+                    tmp_path / f"{name}-{len(tasks)}-{seed}",
+                    "densemtl",
+                    {task: numbers[task] for task in tasks},
+                    seed=seed,
+                    row=name,
+                    method=name,
+                )
+    table = make_table([tmp_path], baseline="plain", cost=False)
+    gains = {
+        (row.name, table.set_of(row)): list(row.deltas[table.set_of(row)].values())
+        for row in table.rows
+    }
+    assert gains["plain", "S-D"] == pytest.approx([-1.2195, 1.2195], abs=1e-3)
+    assert gains["plain", "S-D-N"] == pytest.approx([-0.4115, 0.4115], abs=1e-3)
+    assert gains["ours", "S-D"] == pytest.approx([23.1707, 25.6098], abs=1e-3)
+    section = against(table.rows, table.metrics, "plain")
+    pairs = {name: cells[0].mean for name, cells in section.lines if cells[0]}
+    assert pairs == pytest.approx({"ours S-D": 10.0, "ours S-D-N": 10.0})
+    assert "over 2 rows" in section.title
+    gap = gap_closed(table.rows, table.metrics, "plain", "ours")
+    assert gap.lines == ()
+
+
 def test_the_csv_has_the_spreads_and_intervals_of_every_section(tmp_path: Path) -> None:
     for seed, (plain, ours) in enumerate(((0.3, 0.4), (0.4, 0.6))):
         make_run(tmp_path / f"a{seed}", "multi_task_matched", {S: plain, D: 2.0}, seed=seed)

@@ -14,6 +14,7 @@ from crosstask.experiments.comparison.statistics import (
     paired,
     summarise,
 )
+from crosstask.experiments.studies.study import letters
 from crosstask.metrics.delta import Compared, delta
 from crosstask.metrics.domain_gap import share_closed
 from crosstask.suggest import nearest
@@ -67,7 +68,7 @@ def per_class(rows: Sequence[Row]) -> Section:
         for key, prefix in found.items()
     )
     lines = [
-        (row.name, tuple(summarise(_percent(row, key)) for key in found))
+        (_told(row, rows), tuple(summarise(_percent(row, key)) for key in found))
         for row in rows
         if any(key in m for m in row.metrics.values() for key in found)
     ]
@@ -83,23 +84,31 @@ def _percent(row: Row, key: str) -> list[float]:
 def against(rows: Sequence[Row], metrics: Sequence[tuple[str, str]], name: str) -> Section:
     """Differences of every headline to the row `name`, pairs of the same seed.
 
-    Fractions in points of a percent; metres and degrees as they are. The last column is
-    the mean relative gain over all tasks that both have, in percent: `delta` with that row of
-    the same seed as its baseline.
+    Of several rows of that name, the one on the same tasks. Fractions in points of a percent; metres
+    and degrees as they are. The last column is the mean relative gain over all tasks that both have, in
+    percent: `delta` with that row of the same seed as its baseline.
     """
-    other = _row(rows, name, "--against")
+    others = _rows(rows, name, "--against")
     tasks = {task.name: task for row in rows for task in row.tasks}
     factors = {f"{name}/{key}": tasks[name].measure(key).factor for name, key in metrics}
-    compared = [row for row in rows if row is not other and row.encoder != "-"]
+    compared = [
+        (row, other)
+        for row in rows
+        if row.name != name and row.encoder != "-" and (other := _of_same_tasks(row, others))
+    ]
     columns: list[dict[int, Interval]] = []
     for key, factor in factors.items():
-        own = _seeds(other, key, factor)
-        columns.append(_filled(paired(_seeds(row, key, factor), own) for row in compared))
-    columns.append(_filled(_interval(_gains(row, other)) for row in compared))
+        columns.append(
+            _filled(
+                paired(_seeds(row, key, factor), _seeds(other, key, factor))
+                for row, other in compared
+            )
+        )
+    columns.append(_filled(_interval(_gains(row, other)) for row, other in compared))
     columns = [adjusted(column) for column in columns]
     lines = [
-        (row.name, tuple(column.get(index) for column in columns))
-        for index, row in enumerate(compared)
+        (_told(row, rows), tuple(column.get(index) for column in columns))
+        for index, (row, _) in enumerate(compared)
     ]
     title = (
         f"minus {name}: pairs of the same seed, Student's 95 % interval, p of the paired test after "
@@ -120,20 +129,22 @@ def gap_closed(
     See `crosstask.metrics.domain_gap.share_closed`; a seed without a gap has none. The last column is the
     share of the mean relative gain over all tasks, with Student's 95 % interval.
     """
-    low, high = _row(rows, source, "--gap"), _row(rows, oracle, "--gap")
+    starts, ends = _rows(rows, source, "--gap"), _rows(rows, oracle, "--gap")
     beside = [
         _Beside(task.name, metric, task.higher_is_better)
-        for task in high.tasks
+        for end in ends
+        for task in end.tasks
         for metric in task.further_headlines
     ]
-    compared: tuple[Compared, ...] = (*high.tasks, *beside)
+    compared: tuple[Compared, ...] = (*(task for end in ends for task in end.tasks), *beside)
     measured = {f"{task.name}/{task.headline}": task for task in compared}
-    shown = {key for m in high.metrics.values() for key in m}
+    shown = {key for end in ends for m in end.metrics.values() for key in m}
     keys = [f"{task}/{headline}" for task, headline in metrics]
     keys += [key for key in measured if key in shown and key not in keys]
     lines = []
     for row in rows:
-        if row is low or row is high or row.encoder == "-":
+        low, high = _of_same_tasks(row, starts), _of_same_tasks(row, ends)
+        if row.name in (source, oracle) or row.encoder == "-" or low is None or high is None:
             continue
         own, whole = _gains(row, low), _gains(high, low)
         shares = {s: 100.0 * own[s] / whole[s] for s in own if whole.get(s)}
@@ -142,7 +153,7 @@ def gap_closed(
             summarise(_shares(row, low, high, measured[key])) if key in measured else None
             for key in keys
         ]
-        lines.append((row.name, (*cells, _interval(shares) if every else None)))
+        lines.append((_told(row, rows), (*cells, _interval(shares) if every else None)))
     title = f"share of the gap from {source} to {oracle} that is closed, %"
     return Section(title, (*keys, "all tasks"), tuple(lines))
 
@@ -179,8 +190,27 @@ def _seeds(row: Row, key: str, factor: float = 1.0) -> Mapping[int, float]:
     return {seed: factor * m[key] for seed, m in row.metrics.items() if key in m}
 
 
-def _row(rows: Sequence[Row], name: str, option: str) -> Row:
-    for row in rows:
-        if row.name == name:
-            return row
-    raise RunError(f"`{option}`: {nearest(name, [row.name for row in rows], 'row')}")
+def _rows(rows: Sequence[Row], name: str, option: str) -> list[Row]:
+    """The rows of a name, one a task set."""
+    found = [row for row in rows if row.name == name]
+    if not found:
+        raise RunError(f"`{option}`: {nearest(name, [row.name for row in rows], 'row')}")
+    return found
+
+
+def _of_same_tasks(row: Row, others: Sequence[Row]) -> Row | None:
+    """What a row is compared with: the one on its tasks; where there is only one, that."""
+    if len(others) == 1:
+        return others[0]
+    own = _set(row)
+    return next((other for other in others if _set(other) == own), None)
+
+
+def _set(row: Row) -> str:
+    return letters(task.name for task in row.tasks)
+
+
+def _told(row: Row, rows: Sequence[Row]) -> str:
+    """Its name, with its tasks where another row of that name has others."""
+    several = sum(other.name == row.name for other in rows) > 1
+    return f"{row.name} {_set(row)}" if several else row.name

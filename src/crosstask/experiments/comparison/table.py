@@ -133,8 +133,7 @@ def make_table(
     rows.sort(key=lambda row: (not row.baseline, len(row.tasks), row.encoder))
     table = ComparisonTable([*trivial, *rows], _columns(rows), _sets(rows), notes=notes)
     for row in table.rows:
-        only = next(iter(reference.values()), {}) if len(reference) == 1 else {}
-        fill_deltas(row, reference.get(row.encoder, only), table.sets)
+        fill_deltas(row, _measured_against(row, reference, rows), table.sets)
     _pair(table)
     _note(table, records, kind)
     return table
@@ -162,6 +161,18 @@ def _reference(
     found = baseline_of(records, kind)
     _check_baseline(rows, found, kind)
     return found
+
+
+def _measured_against(
+    row: Row, reference: dict[str, dict[str, float]], rows: Sequence[Row]
+) -> dict[str, float]:
+    """The baseline of a row: on its encoder and, where one of several has them, on its tasks."""
+    own = (row.encoder, [task.name for task in row.tasks])
+    mates = [r for r in rows if r.baseline and (r.encoder, [t.name for t in r.tasks]) == own]
+    if len(mates) == 1:
+        return means(mates[0])
+    only = next(iter(reference.values()), {}) if len(reference) == 1 else {}
+    return reference.get(row.encoder, only)
 
 
 def _single_task_kind(records: Sequence[Record]) -> str:
