@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,31 @@ def test_a_few_items_are_taken_ahead_and_a_killed_process_is_told():
     found.close()
     with pytest.raises(DataError, match=r"ended from outside.*memory.*--workers"):
         list(in_workers(dying, range(4), 1))
+
+
+class Opened:
+    """As a reader of a store: opening it takes long, and is not pickled."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def __setstate__(self, state: dict[str, Path]) -> None:
+        self.__dict__ = state
+        if self.log.name == "none":
+            raise DataError("the store is gone")
+        with self.log.open("a") as file:
+            file.write("opened\n")
+
+    def __call__(self, x: int) -> int:
+        return x
+
+
+def test_what_a_function_holds_is_opened_once_a_process(tmp_path):
+    log = tmp_path / "log"
+    assert list(in_workers(Opened(log), range(12), 2)) == [*range(12)]
+    assert 1 <= len(log.read_text().splitlines()) <= 2
+    with pytest.raises(DataError, match="the store is gone"):
+        list(in_workers(Opened(tmp_path / "none"), range(3), 1))
 
 
 def test_an_exception_in_the_block_ends_the_processes_at_once():

@@ -1,6 +1,7 @@
 """Work in several processes, that ends with the program: on an error, Ctrl-C or SIGTERM nobody is waited for."""
 
 import multiprocessing
+import pickle
 import signal
 import threading
 import time
@@ -42,6 +43,24 @@ class _Context(type(_SPAWN)):  # type: ignore[misc]
         return process
 
 
+_packed: bytes = b""
+_unpacked: list[Callable[..., Any]] = []
+
+
+def _begin(common: bytes) -> None:
+    """What a process does first; unpacking waits for the first call, whose error is then told."""
+    global _packed
+    _packed = common
+    start_worker()
+
+
+def _common(*args: Any) -> Any:
+    """A call of the pool's common function, in one of its processes."""
+    if not _unpacked:
+        _unpacked.append(pickle.loads(_packed))
+    return _unpacked[0](*args)
+
+
 class WorkerPool:
     """Fresh processes of one thread each, as a context manager.
 
@@ -51,11 +70,12 @@ class WorkerPool:
 
     Args:
         number: of processes, at least 1.
+        common: for `_common`, unpacked once a process.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, common: Callable[..., Any] | None = None) -> None:
         self._context = _Context()
-        self._pool = ProcessPoolExecutor(number, self._context, start_worker)
+        self._pool = ProcessPoolExecutor(number, self._context, _begin, (pickle.dumps(common),))
 
     def submit(self, function: Callable[..., R], *args: Any) -> Future[R]:
         """A call in one of the processes; both have to be picklable."""
@@ -101,15 +121,16 @@ class WorkerPool:
 def in_workers(function: Callable[[T], R], items: Iterable[T], number: int) -> Iterator[R]:
     """`function` of each item, in order; with `number` above 0 in as many processes.
 
-    A few items are worked on ahead of what is taken, not all.
+    A few items are worked on ahead of what is taken, not all. Each process unpacks the function once, so
+    that what it holds, such as an opened dataset, stays open from item to item.
     """
     if number < 1:
         yield from map(function, items)
         return
-    with WorkerPool(number) as pool:
+    with WorkerPool(number, function) as pool:
         waiting: deque[Future[R]] = deque()
         for item in items:
-            waiting.append(pool.submit(function, item))
+            waiting.append(pool.submit(_common, item))
             if len(waiting) > 2 * number:
                 yield pool.result(waiting.popleft())
         while waiting:
