@@ -342,7 +342,8 @@ def test_the_scored_checkpoint_is_the_last_or_the_best_of_another_split(
         _, weights = places.find(tmp_path / select)
         scored = Run(tmp_path / select).checkpoint()
         assert scored.stem == select
-        assert all(torch.equal(v, places.find(scored)[1][k]) for k, v in weights.items())
+        _, expected = places.find(scored)
+        assert all(torch.equal(v, expected[k]) for k, v in weights.items())
 
 
 def test_a_run_of_before_the_rule_was_scored_by_its_best(experiment: Make, tmp_path: Path) -> None:
