@@ -49,6 +49,17 @@ def test_boundaries_in_two_processes_are_those_of_one() -> None:
     assert torch.equal(found[0][1], found[1][1]) and torch.equal(found[0][2], found[1][2])
 
 
+def test_annotations_lie_where_their_own_image_does(tmp_path: Path) -> None:
+    """A portrait and a landscape of one batch, each with a margin of its own."""
+    extra = Boundaries((Edges(),), BSDS500(fakes.bsds500.write(tmp_path)), 0.01)
+    batch = {"image": torch.zeros(2, 3, 8, 8), "placed": torch.tensor([[8, 4], [4, 8]])}
+    for place, beside in enumerate(((slice(0, 8), slice(4, 8)), (slice(4, 8), slice(0, 8)))):
+        moved = extra._moved(torch.zeros(1, 16, 16), (8, 8), batch, place)
+        void = torch.zeros(8, 8, dtype=torch.bool)
+        void[beside] = True
+        assert torch.equal(moved[0] == 255, void)
+
+
 def test_an_evaluation_that_ends_early_ends_the_processes() -> None:
     streets = ProceduralStreets("val", ("edges",), size=(32, 64), length=1)
     batch = {"source": ["x"], "name": ["y"], "edges": torch.zeros(1, 1, 12, 16)}

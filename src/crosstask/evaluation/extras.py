@@ -69,7 +69,7 @@ class Boundaries:
             if truth is None:
                 truth = batch[self.task.name][place].cpu()
             else:
-                truth = self._moved(truth, (probability.shape[-2], probability.shape[-1]), batch)
+                truth = self._moved(truth, probability.shape[-2:], batch, place)
             pair = self.metric.prepared(probability, truth)
             if pair is not None:
                 self._count(*pair)
@@ -84,13 +84,14 @@ class Boundaries:
         if len(self.waiting) > 2 * self.processes:  # bounds the memory
             self.metric.add(self.pool.result(self.waiting.popleft()))
 
-    def _moved(self, truth: Tensor, size: tuple[int, int], batch: Batch) -> Tensor:
-        """Annotators' edges where the target lies; void beside the image."""
+    def _moved(self, truth: Tensor, shape: Sequence[int], batch: Batch, place: int) -> Tensor:
+        """Annotators' edges where the target of this sample of the batch lies; void beside the image."""
+        size = (int(shape[0]), int(shape[1]))
         placed = batch.get("placed")
         within = placed is not None and size == tuple(batch["image"].shape[-2:])
         if not within:
             return resize_edges(truth, size)
-        height, width = (int(side) for side in placed[0])  # type: ignore[index]
+        height, width = (int(side) for side in placed[place])  # type: ignore[index]
         margins = (0, size[1] - width, 0, size[0] - height)
         return functional.pad(resize_edges(truth, (height, width)), margins, value=255)
 

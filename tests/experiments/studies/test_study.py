@@ -47,6 +47,22 @@ def test_rows_that_are_about_their_own_tasks_fall_away() -> None:
         STUDIES["task_weights"](on)
 
 
+def test_two_rows_of_one_folder_are_refused() -> None:
+    """Names that become the same folder, or options under one name; the same row twice is one."""
+
+    def lines(*names: str) -> Study:
+        made = [
+            Row(name=name, architecture="densemtl", tasks=TASKS, options={"levels": [index // 2]})
+            for index, name in enumerate(names)
+        ]
+        return Study(name="mine", rows=lambda setting: made)
+
+    assert len(lines("a", "a")(Setting(seeds=(0,)))) == 1
+    for names in (("a b", "c", "a-b"), ("a", "b", "a")):
+        with pytest.raises(ValueError, match=r"two rows for the folder a.*name of its own"):
+            lines(*names)(Setting(seeds=(0,)))
+
+
 def test_the_studies_of_the_package_declare_what_lists_said() -> None:
     matched = [name for name, study in STUDIES.items() if study.optimizer == "matched"]
     first = ["balancing", "sca_ablation", "architectures", "linear_designs"]

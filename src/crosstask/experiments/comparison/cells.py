@@ -22,13 +22,17 @@ class Column:
         title: with unit and direction.
         texts: one a row of the table.
         tasks: those that the numbers are about; None where they are about the network.
-        places: {row: 1 (best) or 2 (second)} among the rows of the same tasks, as far as ranked.
+        values: {row: number as shown}, as far as rows are ranked.
+        higher: whether a higher number is better.
+        places: {row: 1 (best) or 2 (second)} among the rows of the same tasks.
         paired: whether it is a difference to a control.
     """
 
     title: str
     texts: list[str]
     tasks: tuple[str, ...] | None = None
+    values: Mapping[int, float] = field(default_factory=dict)
+    higher: bool = True
     places: Mapping[int, int] = field(default_factory=dict)
     paired: bool = False
 
@@ -88,40 +92,53 @@ def _headline(table: ComparisonTable, title: str, name: str, headline: str) -> C
         for row, summary in zip(table.rows, found, strict=True)
     ]
     values = {
-        index: round(measure.factor * summary.mean, measure.digits)
-        for index, summary in enumerate(found)
-        if summary is not None and summary.mean == summary.mean
+        index: round(measure.factor * mean, measure.digits)
+        for index, mean in _means(table, found).items()
     }
-    return Column(title, texts, (name,), _places(table, values, task.higher_is_better))
+    higher = task.higher_is_better
+    return Column(title, texts, (name,), values, higher, _places(table, values, higher))
 
 
 def _gains(table: ComparisonTable, tasks: tuple[str, ...]) -> Column:
-    texts, values = [], {}
-    for index, row in enumerate(table.rows):
-        summary = summarise(list(row.deltas.get(letters(tasks), {}).values()))
-        text = show(summary, 1.0, 2, "+")
-        texts.append("0 (baseline)" if row.baseline and summary else text)
-        if summary is not None and not row.baseline:
-            values[index] = round(summary.mean, 2)
-    return Column(f"Δ {letters(tasks)} % ↑", texts, tasks, _places(table, values, True))
+    key = letters(tasks)
+    found = [summarise(list(row.deltas.get(key, {}).values())) for row in table.rows]
+    zero = [key in row.baseline_of and bool(found[i]) for i, row in enumerate(table.rows)]
+    texts = [
+        "0 (baseline)" if baseline else show(summary, 1.0, 2, "+")
+        for baseline, summary in zip(zero, found, strict=True)
+    ]
+    values = {i: round(mean, 2) for i, mean in _means(table, found).items() if not zero[i]}
+    return Column(f"Δ {key} % ↑", texts, tasks, values, places=_places(table, values, True))
+
+
+def _means(table: ComparisonTable, found: Sequence[Summary | None]) -> dict[int, float]:
+    """{row: mean} of those that can be the best of a column: trained, and with a number."""
+    return {
+        index: summary.mean
+        for index, summary in enumerate(found)
+        if summary is not None and summary.mean == summary.mean and table.rows[index].encoder != "-"
+    }
 
 
 def _places(table: ComparisonTable, values: Mapping[int, float], higher: bool) -> dict[int, int]:
-    """Best and second among the trained rows of each task set; equal texts share a place.
+    """Best and second among the rows of each task set."""
+    groups: dict[str, dict[int, float]] = {}
+    for index, value in values.items():
+        groups.setdefault(table.set_of(table.rows[index]), {})[index] = value
+    return {
+        index: place for group in groups.values() for index, place in ranks(group, higher).items()
+    }
+
+
+def ranks(values: Mapping[int, float], higher: bool) -> dict[int, int]:
+    """{row: 1 (best) or 2 (second)}; equal texts share a place.
 
     Alone nothing is best, and the second of two is none.
     """
-    groups: dict[str, dict[int, float]] = {}
-    for index, value in values.items():
-        if table.rows[index].encoder != "-":
-            groups.setdefault(table.set_of(table.rows[index]), {})[index] = value
-    found: dict[int, int] = {}
-    for group in groups.values():
-        if len(group) < 2:
-            continue
-        ranked = sorted(set(group.values()), reverse=higher)[: 2 if len(group) > 2 else 1]
-        found |= {i: ranked.index(value) + 1 for i, value in group.items() if value in ranked}
-    return found
+    if len(values) < 2:
+        return {}
+    ranked = sorted(set(values.values()), reverse=higher)[: 2 if len(values) > 2 else 1]
+    return {i: ranked.index(value) + 1 for i, value in values.items() if value in ranked}
 
 
 def show(summary: Summary | None, factor: float, digits: int, sign: str = "") -> str:

@@ -3,11 +3,13 @@ task sets, the best number of each column in bold and the second underlined."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from crosstask.experiments.comparison.cells import (
     Cells,
     Column,
     columns,
+    ranks,
     section_cells,
     shown_name,
     task_sets,
@@ -59,12 +61,16 @@ def to_latex(table: ComparisonTable) -> str:
 def _main(table: ComparisonTable) -> str:
     sets = task_sets(table.rows)
     found = [column for column in columns(table) if not column.paired]
-    groups = [[c for c in found if c.tasks is None or set(c.tasks) <= set(tasks)] for tasks in sets]
+    methods, groups = _methods(table), []
+    shown = [[_of_set(table, members, tasks) for members in methods.values()] for tasks in sets]
+    for tasks, indices in zip(sets, shown, strict=True):
+        own = [c for c in found if c.tasks is None or set(c.tasks) <= set(tasks)]
+        groups.append([_ranked_among(column, indices) for column in own])
     lines = []
-    for name, members in _methods(table).items():
+    for number, name in enumerate(methods):
         cells = [_escaped(name)]
-        for tasks, group in zip(sets, groups, strict=True):
-            index = _of_set(table, members, tasks)
+        for indices, group in zip(shown, groups, strict=True):
+            index = indices[number]
             cells += ["--" if index is None else _cell(c, index) for c in group]
         lines.append(" & ".join(cells) + r" \\")
     titles = ["method", *(column.title for group in groups for column in group)]
@@ -76,6 +82,12 @@ def _main(table: ComparisonTable) -> str:
     above = len({row.name for row in table.rows[:above]})
     body = [*lines[:above], r"\midrule", *lines[above:]] if 0 < above < len(lines) else lines
     return _tabular(spec, head, body)
+
+
+def _ranked_among(column: Column, indices: Sequence[int | None]) -> Column:
+    """The column with the best of the rows that stand below each other."""
+    values = {index: value for index, value in column.values.items() if index in indices}
+    return replace(column, places=ranks(values, column.higher))
 
 
 def _over(sets: Sequence[tuple[str, ...]], groups: Sequence[Sequence[Column]]) -> list[str]:

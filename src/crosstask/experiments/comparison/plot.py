@@ -4,6 +4,7 @@ from pathlib import Path
 
 from crosstask.drawing.figures import save_figure
 from crosstask.engine.runs import RunError
+from crosstask.experiments.comparison.records import SINGLE_TASK
 from crosstask.experiments.comparison.rows import Row
 from crosstask.experiments.comparison.statistics import summarise
 from crosstask.experiments.comparison.table import ComparisonTable
@@ -39,7 +40,8 @@ def plot(table: ComparisonTable, file: Path, tasks: str | None = None) -> tuple[
         axis.set_xlabel(label)
         axis.grid(True, color="0.93")
         axis.margins(x=0.2, y=0.12)
-    figure.axes[0].set_ylabel(f"Δ {chosen} over single-task networks (%)")
+    over = "single-task networks" if table.kind in SINGLE_TASK else table.kind
+    figure.axes[0].set_ylabel(f"Δ {chosen} over {over} (%)")
     written = (file.with_suffix(".png"), file.with_suffix(".svg"))
     for path in written:
         save_figure(figure, path)

@@ -29,7 +29,10 @@ _NOT_THE_SPLIT = ("modalities", "classes", "offsets", "root")
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A finished run: what was asked, where it ran, what came out, and of which checkpoint (`Run.rule`)."""
+    """A finished run: what was asked, where it ran, what came out, and of which checkpoint (`Run.rule`).
+
+    `config` has the number of processes too: each sees a batch of its own at every step.
+    """
 
     path: Path
     config: Mapping[str, Any]
@@ -39,6 +42,7 @@ class Record:
     tasks: tuple[Task, ...]
     row: str | None = None
     rule: str = "last"
+    precision: str | None = None
 
     @property
     def architecture(self) -> str:
@@ -110,6 +114,10 @@ class Record:
 
     def _without(self, *left_out: str) -> str:
         kept = {k: v for k, v in self.config.items() if k not in (*NOT_A_SETTING, *left_out)}
+        if "tasks" in kept:
+            kept["tasks"] = sorted(str(kept["tasks"]).split(","))
+        if self.rule != "last":  # validations are the candidates
+            kept["val_every"] = self.config.get("val_every")
         if self.start is not None:  # each row from its own start: the same setting
             kept["init_from"] = "the row's own" if "architecture" in left_out else self.start
         return json.dumps([self.encoder, kept], sort_keys=True, default=str)
@@ -151,20 +159,22 @@ def read_record(path: Path, trust: Trust = False) -> Record:
     metrics = run.read_metrics()
     env, model = run.read_environment(), read_json(path / "model.json")
     model = cleared(model, path, trust)
-    study = path / "study.json"
+    study, machine = path / "study.json", run.read_machine()
+    processes = int(machine.get("devices", 1)) * int(machine.get("num_nodes", 1))
     try:
         tasks = tuple(from_spec(spec) for spec in model["tasks"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path / 'model.json'} is damaged: {error!r}") from error
     return Record(
         path=path,
-        config=config,
+        config={**config, "processes": processes},
         env=env,
         model=model,
         metrics=metrics,
         tasks=tasks,
         row=read_json(study).get("row") if study.is_file() else None,
         rule=run.rule(),
+        precision=machine.get("precision"),
     )
 
 

@@ -1,10 +1,10 @@
 """From runs to the rows of a table: one row for all seeds of one architecture and setting."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crosstask.engine.runs import RunError
-from crosstask.experiments.comparison.records import SINGLE_TASK, Record
+from crosstask.experiments.comparison.records import Record
 from crosstask.experiments.comparison.statistics import Summary, summarise
 from crosstask.experiments.studies.study import letters
 from crosstask.metrics.delta import delta
@@ -20,12 +20,14 @@ class Row:
     Attributes:
         name: what is shown.
         tasks: in order.
-        metrics: {seed: {metric: value}}, only seeds that have every task.
+        metrics: {seed: {metric: value}}, only seeds that have every task; all where none has.
         cost: {"parameters": ..., "macs": ...} of one image; None for a trivial predictor.
         deltas: {task set ("S-D"): {seed: percent}}.
         control: which control it is, see `Record.control`.
         setting, probed: see `Record`.
+        baseline_of: the task sets whose deltas are measured against it.
         left_out: seeds without a run for every task.
+        incomplete: no seed has a run for every task.
         below: tasks in which it is worse than the linear probe, see `probe.fill_below`.
     """
 
@@ -39,7 +41,9 @@ class Row:
     control: str | None = None
     setting: str = ""
     probed: str = ""
+    baseline_of: tuple[str, ...] = ()
     left_out: tuple[int, ...] = ()
+    incomplete: bool = False
     below: tuple[str, ...] = ()
 
     def summary(self, metric: str) -> Summary | None:
@@ -90,71 +94,54 @@ def row_of(records: Sequence[Record], name: str, cost: bool = True) -> Row:
         setting=records[0].setting(),
         probed=records[0].probed(),
         left_out=tuple(seed for seed in sorted(joined) if complete and seed not in complete),
+        incomplete=not complete,
     )
 
 
 def trivial_row(records: Sequence[Record]) -> Row | None:
-    """What is reached without looking at the image: the tasks' `constant` predictors."""
+    """What is reached without looking at the image: the tasks' `constant` predictors.
+
+    Of every seed where each has scenes of its own, else of the first run.
+    """
     tasks: dict[str, Task] = {}
-    values: dict[str, float] = {}
+    found: dict[int, dict[str, float]] = {}
     for record in records:
         for task in record.tasks:
             key = f"trivial/{_headline(task)}"
-            if key in record.metrics and task.name not in tasks:
-                tasks[task.name] = task
-                values[_headline(task)] = record.metrics[key]
+            if key in record.metrics:
+                tasks.setdefault(task.name, task)
+                values = found.setdefault(record.seed if record.own_scenes else 0, {})
+                values.setdefault(_headline(task), record.metrics[key])
     if not tasks:
         return None
     ordered = in_table_order(tasks.values())
-    return Row(name="trivial predictor", encoder="-", tasks=ordered, metrics={0: values})
+    return Row(name="trivial predictor", encoder="-", tasks=ordered, metrics=found)
 
 
-def baseline_of(
-    records: Sequence[Record], architecture: str | None = None
-) -> dict[str, dict[str, float]]:
-    """{encoder: {metric: mean over the seeds of the single-task runs}}, of seeds with every task.
+def fill_deltas(
+    row: Row, baseline: Callable[[Row, tuple[str, ...]], Metrics], sets: Sequence[tuple[str, ...]]
+) -> None:
+    """Full and partial deltas: every task set that both the row and the baseline cover.
 
     Args:
-        architecture: "single_task" or "single_task_matched"; by default the first that has runs.
-
-    Raises:
-        RunError: single-task runs of one architecture that differ in more than task and seed.
+        baseline: (row, task set) -> what the column of that set is measured against.
     """
-    kinds = (architecture,) if architecture else SINGLE_TASK
-    found: dict[str, dict[str, float]] = {}
-    for kind in kinds:
-        runs = [r for r in records if r.architecture == kind]
-        for encoder in dict.fromkeys(r.encoder for r in runs):
-            if encoder in found:
-                continue
-            mine = [r for r in runs if r.encoder == encoder]
-            if len({r.key() for r in mine}) > 1:
-                raise RunError(
-                    f"the {kind} runs on {encoder} differ in more than task and seed: "
-                    f"{', '.join(r.path.name for r in mine)}; give those of one setting, or name "
-                    "the row of the table to measure against: `--baseline ROW`"
-                )
-            found[encoder] = means(row_of(mine, kind, cost=False))
-    return found
-
-
-def fill_deltas(row: Row, baseline: Metrics, sets: Sequence[tuple[str, ...]]) -> None:
-    """Full and partial deltas: every task set that both the row and the baseline cover."""
-    # A relative change from 0 is not defined.
-    own = [task.name for task in row.tasks if baseline.get(_headline(task))]
     for wanted in sets:
+        metrics = baseline(row, wanted)
+        # A relative change from 0 is not defined.
+        own = [task.name for task in row.tasks if metrics.get(_headline(task))]
         if any(name not in own for name in wanted):
             continue
         tasks = [task for task in row.tasks if task.name in wanted]
         row.deltas[letters(wanted)] = {
-            seed: delta(values, baseline, tasks)
+            seed: delta(values, metrics, tasks)
             for seed, values in row.metrics.items()
             if all(_headline(task) in values for task in tasks)
         }
 
 
-def missing_baseline(row: Row, baseline: Metrics) -> list[str]:
-    """Tasks of a row without a recorded single-task run."""
+def missing(row: Row, baseline: Metrics) -> list[str]:
+    """Tasks of a row that a baseline lacks."""
     return [task.name for task in row.tasks if _headline(task) not in baseline]
 
 

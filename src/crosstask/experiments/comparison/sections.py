@@ -1,7 +1,7 @@
 """Further tables below the first: classes, paired differences to one row, the domain gap."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -111,7 +111,7 @@ def against(rows: Sequence[Row], metrics: Sequence[tuple[str, str]], name: str) 
         for index, (row, _) in enumerate(compared)
     ]
     title = (
-        f"minus {name}: pairs of the same seed, Student's 95 % interval, p of the paired test after "
+        f"minus {name}{_without(rows, others, name)}: pairs of the same seed, Student's 95 % interval, p of the paired test after "
         f"Holm over {len(compared)} rows, column by column"
     )
     return Section(title, (*factors, "mean gain %"), tuple(lines))
@@ -146,21 +146,23 @@ def gap_closed(
         low, high = _of_same_tasks(row, starts), _of_same_tasks(row, ends)
         if row.name in (source, oracle) or row.encoder == "-" or low is None or high is None:
             continue
-        own, whole = _gains(row, low), _gains(high, low)
-        shares = {s: 100.0 * own[s] / whole[s] for s in own if whole.get(s)}
-        every = {task.name for task in row.tasks} >= {task.name for task in high.tasks}
+        common = _names(row) & _names(low) & _names(high)
+        own, whole = _gains(row, low, common), _gains(high, low, common)
+        shares = {s: 100.0 * own[s] / whole[s] for s in own if whole.get(s, 0.0) > 0}
+        every = common >= _names(high)
         cells: list[Cell] = [
             summarise(_shares(row, low, high, measured[key])) if key in measured else None
             for key in keys
         ]
         lines.append((_told(row, rows), (*cells, _interval(shares) if every else None)))
-    title = f"share of the gap from {source} to {oracle} that is closed, %"
+    left = _without(rows, starts, source, oracle) or _without(rows, ends, source, oracle)
+    title = f"share of the gap from {source} to {oracle} that is closed{left}, %"
     return Section(title, (*keys, "all tasks"), tuple(lines))
 
 
-def _gains(row: Row, other: Row) -> dict[int, float]:
-    """Mean relative gain over `other` of the same seed, percent, over the tasks of both."""
-    names = {task.name for task in other.tasks}
+def _gains(row: Row, other: Row, names: Collection[str] | None = None) -> dict[int, float]:
+    """Mean relative gain over `other` of the same seed, percent, over these tasks or those of both."""
+    names = _names(other) if names is None else names
     tasks = [task for task in row.tasks if task.name in names]
     keys = [f"{task.name}/{task.headline}" for task in tasks]
     return {
@@ -202,15 +204,24 @@ def _of_same_tasks(row: Row, others: Sequence[Row]) -> Row | None:
     """What a row is compared with: the one on its tasks; where there is only one, that."""
     if len(others) == 1:
         return others[0]
-    own = _set(row)
-    return next((other for other in others if _set(other) == own), None)
+    return next((other for other in others if _names(other) == _names(row)), None)
 
 
-def _set(row: Row) -> str:
-    return letters(task.name for task in row.tasks)
+def _names(row: Row) -> set[str]:
+    return {task.name for task in row.tasks}
 
 
 def _told(row: Row, rows: Sequence[Row]) -> str:
     """Its name, with its tasks where another row of that name has others."""
     several = sum(other.name == row.name for other in rows) > 1
-    return f"{row.name} {_set(row)}" if several else row.name
+    return f"{row.name} {letters(t.name for t in row.tasks)}" if several else row.name
+
+
+def _without(rows: Sequence[Row], others: Sequence[Row], *names: str) -> str:
+    """Which rows are left out, as no row of these names has their tasks."""
+    left = [
+        _told(row, rows)
+        for row in rows
+        if row.name not in names and row.encoder != "-" and _of_same_tasks(row, others) is None
+    ]
+    return f" (not of {', '.join(left)}, whose tasks it has in no row)" if left else ""

@@ -53,10 +53,11 @@ def summarise(values: Sequence[float]) -> Summary | None:
 def paired(values: Mapping[int, float], others: Mapping[int, float]) -> Interval | None:
     """Mean difference over the seeds that both have, with Student's 95 % interval.
 
-    mean(d) +- t(0.975, n-1) sd(d) / sqrt(n) for d = value - other of the same seed.
+    mean(d) +- t(0.975, n-1) sd(d) / sqrt(n) for d = value - other of the same seed. A seed in which one
+    of them is not a number (a task without labels) is no pair.
     """
-    seeds = [seed for seed in values if seed in others]
-    summary = summarise([values[s] - others[s] for s in seeds])
+    differences = [value - others[seed] for seed, value in values.items() if seed in others]
+    summary = summarise([d for d in differences if not math.isnan(d)])
     if summary is None:
         return None
     if summary.spread is None:

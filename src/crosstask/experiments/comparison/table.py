@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crosstask.engine.runs import RunError
+from crosstask.experiments.comparison.baseline import Baseline, find_baseline
 from crosstask.experiments.comparison.probe import fill_below
 from crosstask.experiments.comparison.records import (
     MATCHED_COMPUTE,
     NO_EXCHANGE,
     NOT_A_SETTING,
     PROBE,
-    SINGLE_TASK,
     Record,
     allowed_to_vary,
     conflicts,
@@ -21,12 +21,9 @@ from crosstask.experiments.comparison.records import (
 )
 from crosstask.experiments.comparison.rows import (
     Row,
-    baseline_of,
     fill_deltas,
     group,
     in_table_order,
-    means,
-    missing_baseline,
     row_of,
     trivial_row,
 )
@@ -35,16 +32,7 @@ from crosstask.experiments.comparison.statistics import Interval, adjusted, pair
 from crosstask.experiments.studies.study import letters
 from crosstask.plugins.find import short
 from crosstask.plugins.trust import Trust
-from crosstask.suggest import nearest
 from crosstask.tasks import Task
-
-# What a reader must know of a baseline.
-_BASELINES = {
-    "single_task": " single_task is the paper's baseline, whose head predicts at a sixteenth of the "
-    "image: a part of Δ is DenseMTL's decoder.",
-    "single_task_matched": " single_task_matched has DenseMTL's decoder, so that Δ is not the "
-    "decoder's.",
-}
 
 
 class ConflictError(RunError):
@@ -58,6 +46,7 @@ class ComparisonTable:
     Attributes:
         metrics: (task, headline) of the columns.
         sets: task sets that have a delta column, for example ("segmentation", "depth").
+        kind: what delta is measured against, see `Baseline.kind`.
         paired: {control: {row index: interval}} of the row's largest delta minus the control's.
         notes: what a reader must know.
         sections: further tables, see `crosstask.experiments.comparison.sections`.
@@ -66,6 +55,7 @@ class ComparisonTable:
     rows: list[Row]
     metrics: list[tuple[str, str]]
     sets: list[tuple[str, ...]]
+    kind: str = "none"
     paired: dict[str, dict[int, Interval]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
@@ -127,70 +117,18 @@ def make_table(
     rows = [
         row_of(members, name, cost) for members, name in zip(groups, _names(groups), strict=True)
     ]
-    kind = baseline or listed_baseline(places) or _single_task_kind(records)
-    reference = _reference(rows, groups, records, kind)
+    measured = find_baseline(rows, groups, baseline or listed_baseline(places))
     trivial = [row for row in [trivial_row(records)] if row is not None]
     rows.sort(key=lambda row: (not row.baseline, len(row.tasks), row.encoder))
-    table = ComparisonTable([*trivial, *rows], _columns(rows), _sets(rows), notes=notes)
+    table = ComparisonTable(
+        [*trivial, *rows], _columns(rows), _sets(rows), measured.kind, notes=notes
+    )
+    measured.mark(rows, table.sets)
     for row in table.rows:
-        fill_deltas(row, _measured_against(row, reference, rows), table.sets)
+        fill_deltas(row, measured.of, table.sets)
     _pair(table)
-    _note(table, records, kind)
+    _note(table, records, measured)
     return table
-
-
-def _reference(
-    rows: Sequence[Row], groups: Sequence[Sequence[Record]], records: Sequence[Record], kind: str
-) -> dict[str, dict[str, float]]:
-    """{encoder: {metric: value}} that delta is measured against; marks the rows it comes from."""
-    if kind == "none":
-        return {}
-    if kind not in SINGLE_TASK:
-        named = [row for row in rows if row.name == kind]
-        if not named:
-            names = dict.fromkeys([*(row.name for row in rows), *SINGLE_TASK, "none"])
-            raise RunError(nearest(kind, list(names), "baseline"))
-        for row in named:
-            row.baseline = True
-        found: dict[str, dict[str, float]] = {}
-        for row in sorted(named, key=lambda row: len(row.tasks)):
-            found.setdefault(row.encoder, {}).update(means(row))
-        return found
-    for row, members in zip(rows, groups, strict=True):
-        row.baseline = members[0].architecture == kind
-    found = baseline_of(records, kind)
-    _check_baseline(rows, found, kind)
-    return found
-
-
-def _measured_against(
-    row: Row, reference: dict[str, dict[str, float]], rows: Sequence[Row]
-) -> dict[str, float]:
-    """The baseline of a row: on its encoder and, where one of several has them, on its tasks."""
-    own = (row.encoder, [task.name for task in row.tasks])
-    mates = [r for r in rows if r.baseline and (r.encoder, [t.name for t in r.tasks]) == own]
-    if len(mates) == 1:
-        return means(mates[0])
-    only = next(iter(reference.values()), {}) if len(reference) == 1 else {}
-    return reference.get(row.encoder, only)
-
-
-def _single_task_kind(records: Sequence[Record]) -> str:
-    """The single-task architecture that delta is measured against unless one is named."""
-    found = [record.architecture for record in records]
-    return next((kind for kind in SINGLE_TASK if kind in found), SINGLE_TASK[0])
-
-
-def _check_baseline(rows: Sequence[Row], means: dict[str, dict[str, float]], kind: str) -> None:
-    for row in rows:
-        missing = missing_baseline(row, means.get(row.encoder, {}))
-        if missing:
-            raise RunError(
-                f"the baseline of {row.name} is missing: no {kind} run of {', '.join(missing)} "
-                f"on {row.encoder} among these runs; train it (`--architecture {kind} --tasks "
-                f"{missing[0]} --encoder {row.encoder}`, or `crosstask study`) and give it too, "
-                "or measure the gain against another row (`--baseline ROW`)"
-            )
 
 
 def _names(groups: Sequence[Sequence[Record]]) -> list[str]:
@@ -198,7 +136,8 @@ def _names(groups: Sequence[Sequence[Record]]) -> list[str]:
     names = [members[0].row or _own_name(members[0]) for members in groups]
     first = ("method", "encoder", "optimizer", "balancing", "width", "steps", "size")
     others = dict.fromkeys(key for members in groups for key in members[0].config)
-    for key in (*first, *(k for k in others if k not in (*first, *NOT_A_SETTING, "tasks"))):
+    further = (k for k in others if k not in (*first, *NOT_A_SETTING, "tasks"))
+    for key in (*first, *further, "val_every"):
         labels = _labels(names, groups)
         values = [_setting(members[0], key) for members in groups]
         if len(set(zip(labels, values, strict=True))) > len(set(labels)):
@@ -279,14 +218,9 @@ def _costs_more(row: Row, control: Row) -> bool:
     return row.cost["macs"] > 1.05 * control.cost["macs"]
 
 
-def _note(table: ComparisonTable, records: Sequence[Record], kind: str) -> None:
-    table.notes += filter(None, [fill_below(table.rows)])
-    if kind != "none":
-        table.notes.append(
-            f"Δ: mean relative gain in percent over the recorded {kind} runs (mean over their "
-            "seeds) of the same dataset, encoder and protocol "
-            f"({', '.join(dict.fromkeys(r.protocol for r in records))}).{_BASELINES.get(kind, '')}"
-        )
+def _note(table: ComparisonTable, records: Sequence[Record], measured: Baseline) -> None:
+    told = measured.told(table.rows, [record.protocol for record in records])
+    table.notes += filter(None, [fill_below(table.rows), told])
     numbers = [len(row.metrics) for row in table.rows if row.encoder != "-"]
     if max(numbers) > 1:
         table.notes.append("± is the sample standard deviation over seeds; one seed has none.")
@@ -302,6 +236,10 @@ def _note(table: ComparisonTable, records: Sequence[Record], kind: str) -> None:
         if row.left_out:
             seeds = ", ".join(map(str, row.left_out))
             table.notes.append(f"{row.name}: seeds without a run for every task left out: {seeds}.")
+        if row.incomplete:
+            table.notes.append(
+                f"{row.name}: no seed has a run for every task, its numbers are of different seeds."
+            )
     fewer = [r.name for r in table.rows if r.encoder != "-" and len(r.metrics) < max(numbers)]
     if fewer:
         table.notes.append(f"Fewer seeds than the others: {', '.join(dict.fromkeys(fewer))}.")
@@ -328,4 +266,7 @@ def _differing_settings(records: Sequence[Record]) -> list[str]:
         values = sorted({str(config.get(key)) for config in asked})
         if key not in expected and len(values) > 1 and all(key in config for config in asked):
             lines.append(f"{key} ({', '.join(values)})")
+    precisions = sorted({record.precision for record in records if record.precision})
+    if len(precisions) > 1:
+        lines.append(f"precision ({', '.join(precisions)})")
     return [f"Mind: runs differ in {'; '.join(lines)}."] if lines else []

@@ -136,7 +136,8 @@ class Study:
         """Every row with every seed, seed by seed: an unfinished study compares all rows.
 
         Raises:
-            ValueError: `setting.tasks` is empty, or every row is about tasks of its own.
+            ValueError: `setting.tasks` is empty, or every row is about tasks of its own; two rows of one
+                name and task set that are not the same.
         """
         found: dict[str, StudyRun] = {}
         rows = list(self.rows(setting))
@@ -166,7 +167,11 @@ class Study:
                         start=row.start,
                         length=row.length,
                     )
-                    found.setdefault(run.name, run)
+                    if found.setdefault(run.name, run) != run:
+                        raise ValueError(
+                            f"{self.name} has two rows for the folder {run.name}, with other settings "
+                            f"({found[run.name].row!r}, {row.name!r}); give each a name of its own"
+                        )
         return list(found.values())
 
 

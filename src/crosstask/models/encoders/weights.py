@@ -232,5 +232,6 @@ def _ways_out(encoder: str, error: Exception) -> str:
     return (
         f"no pretrained weights of {encoder!r}: {error}. Three ways: (1) {install}; (2) give a file, "
         "encoder_weights=FILE (--encoder-weights FILE), .pth or .safetensors; (3) connect once, so "
-        "that timm keeps them in its cache. Random weights: pretrained=False (--no-pretrained)."
+        "that timm keeps them in its cache. Random weights, also where `--init-from` brings the encoder's: "
+        "pretrained=False (--no-pretrained)."
     )
