@@ -191,6 +191,14 @@ class TestPredict:
         inside = (near > 1.01) & (far < 79)  # not clamped to the range
         assert inside.any()
         assert far[inside] / near[inside] == pytest.approx(2.0, rel=1e-3)
+        file = tmp_path / "camera.yaml"  # of images of twice the size: half its focal length
+        size = "image_width: 180\nimage_height: 100\n"
+        file.write_text(size + "K: [240, 0, 89.5, 0, 240, 49.5, 0, 0, 1]\n")
+        assert main([*command, str(tmp_path / "file"), "--intrinsics", str(file)]) == 0
+        assert np.allclose(np.load(tmp_path / "file/a_depth.npy"), far, rtol=1e-3)
+        file.write_text(file.read_text() + "distortion_model: equidistant\nD: [1, 0, 0, 0]\n")
+        assert main([*command, str(tmp_path / "fish"), "--intrinsics", str(file)]) == 2
+        assert not (tmp_path / "fish/a_depth.npy").exists()
         assert main([*command, str(tmp_path / "unknown")]) == 0
         assert (tmp_path / "unknown/a_depth_up_to_scale.npy").is_file()
 

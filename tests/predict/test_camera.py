@@ -1,5 +1,6 @@
 """Where the camera of an image to predict comes from."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ from crosstask_runtime.camera import focal_of_image
 from crosstask_runtime.images import to_image as to_runtime_image
 from PIL import Image
 
+from crosstask.geometry.camera import CameraError
+from crosstask.geometry.camera_files import CameraFile
 from crosstask.media.images import StoredImage
 from crosstask.predict.camera import camera_of_image, check_focal
 from crosstask.predict.images import to_image
+from crosstask.predict.streams import Settings, SizeCheck
 from crosstask.tasks.camera import focal_lengths
 
 PIXELS = torch.zeros(3, 30, 40)
@@ -29,6 +33,33 @@ def test_what_is_given_comes_before_the_image() -> None:
     for image, exif in ((PHONE, False), (StoredImage(PIXELS, 1), True)):
         nothing = camera_of_image(image, exif=exif)
         assert nothing.matrix is None and nothing.source == ""
+
+
+def test_a_file_that_names_its_size_is_scaled_to_the_image_as_stored(tmp_path: Path) -> None:
+    matrix = torch.tensor([[200.0, 0, 79.5], [0, 220, 59.5], [0, 0, 1]])
+    camera = CameraFile(tmp_path / "camera.yaml", matrix, (120, 160))
+    upright = camera_of_image(StoredImage(PIXELS, 1), camera).matrix
+    assert upright is not None
+    assert upright.tolist() == [[50.0, 0.0, 19.5], [0.0, 55.0, 14.5], [0.0, 0.0, 1.0]]
+    turned = camera_of_image(StoredImage(torch.zeros(3, 40, 30), 6), camera).matrix
+    assert turned is not None
+    assert turned.tolist() == [[55.0, 0.0, 14.5], [0.0, 50.0, 19.5], [0.0, 0.0, 1.0]]
+    with pytest.raises(CameraError, match="another aspect"):
+        camera_of_image(StoredImage(torch.zeros(3, 40, 40), 1), camera)
+    with pytest.raises(CameraError, match="not supported"):
+        camera_of_image(StoredImage(PIXELS, 1), replace(camera, lens="equidistant"))
+
+
+def test_images_of_several_sizes_have_one_camera_file(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Whose size is named; the same numbers without one cannot fit both."""
+    matrix = torch.tensor([[200.0, 0, 79.5], [0, 200, 59.5], [0, 0, 1]])
+    for size, warned in (((120, 160), False), (None, True)):
+        check = SizeCheck(Settings(CameraFile(tmp_path / "camera.yaml", matrix, size)))
+        for height in (60, 120):
+            check.see(tmp_path, StoredImage(torch.zeros(3, height, height * 4 // 3), 1))
+        assert bool(recwarn.list) == warned
 
 
 def test_a_field_of_view_is_across_the_image_as_the_sensor_lies() -> None:

@@ -11,13 +11,16 @@ from torch import Tensor, nn
 
 from crosstask.cli import main
 from crosstask.engine.interruption import Stopped
+from crosstask.media.images import StoredImage
 from crosstask.media.live import is_live, open_source
 from crosstask.media.reading import DataError
-from crosstask.media.video import load_av, write_video
+from crosstask.media.video import load_av, stream_frames, write_video
 from crosstask.predict import live
 from crosstask.predict.live import LiveSettings, watch
 from crosstask.predict.model import SceneModel
+from crosstask.predict.streams import Settings, _predict
 from fakes.scenes import scene_tasks
+from media.test_video import halves, turn
 
 pytest.importorskip("av")
 NUMBER = 6
@@ -67,6 +70,25 @@ def test_a_video_is_predicted_frame_by_frame(model: SceneModel, clip: str, tmp_p
     assert facts["focal"] == "focal length 50 pixels from fx"
     with load_av().open(str(tmp_path / "out/stream_side_by_side.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == NUMBER
+
+
+def test_a_telephones_field_of_view_is_across_the_stored_frames(
+    model: SceneModel, tmp_path: Path
+) -> None:
+    """As `crosstask predict` has it: 90 degrees across 48 pixels, also of a video that is turned."""
+    path = tmp_path / "clip.mp4"
+    write_video(path, halves(3))
+    turn(path)
+    settings = LiveSettings(keep_all=True, fov=90.0, frames=1)
+    found = watch(model, str(path), settings)
+    (prediction,) = [
+        found
+        for _, found in _predict(
+            model, [(0, StoredImage(next(stream_frames(path))[1], 6))], Settings(fov=90.0)
+        )
+    ]
+    assert found.focal == prediction.focal_told
+    assert found.focal.startswith("focal length 24 pixels")
 
 
 def test_frames_keep_their_time_where_others_were_dropped(

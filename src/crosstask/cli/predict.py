@@ -154,12 +154,11 @@ def _settings(args: argparse.Namespace) -> tuple[Any, tuple[int, int] | None]:
     given = given_camera(args.intrinsics) if args.intrinsics else None
     if given is not None and given.note:
         print(f"note: {given.note}", file=sys.stderr)
-    intrinsics = None if given is None else given.matrix
-    check_focal(intrinsics, args.fx, args.fov)
+    check_focal(given, args.fx, args.fov)
     if args.fx is not None:  # of an image of one pixel: also normalised numbers are refused
         camera_matrix((args.fx, args.fx, 0, 0), "`fx`")
     settings = Settings(
-        intrinsics,
+        given,
         args.fx,
         size,
         args.flip,
@@ -194,7 +193,8 @@ def _facts(model: Any, settings: Any, window: tuple[int, int] | None) -> dict[st
         "flip": settings.flip,
         "fx": settings.fx,
         "fov": settings.fov,
-        "intrinsics": None if camera is None else camera.tolist(),
+        "intrinsics": None if camera is None else camera.matrix.tolist(),
+        **({} if camera is None or camera.size is None else {"intrinsics_size": list(camera.size)}),
         "camera_height": settings.camera_height,
         "channels": {name: str(path) for name, path in settings.channels.items()},
         "every": settings.every,

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from crosstask import geometry
-from crosstask.geometry.camera import check_camera
+from crosstask.geometry.camera import NORMALISED, check_camera
+from crosstask.geometry.camera_files import CameraFile
 from crosstask.geometry.focal import focal_of_film, focal_of_view
 from crosstask.media.images import StoredImage
 from crosstask.media.orientation import stored_size
@@ -38,13 +39,18 @@ def check_focal(intrinsics: object, fx: float | None, fov: float | None) -> None
             raise ValueError(f"`{name}` is {value!r}; expected a number")
     if fx is not None and not (math.isfinite(fx) and fx > 0):
         raise ValueError(f"`fx` is {fx}; expected a focal length in pixels, above 0")
+    if fx is not None and fx < NORMALISED:
+        raise ValueError(
+            f"`fx` is {fx:g}: it looks divided by the size of the image; expected a focal length in "
+            f"pixels, {NORMALISED:g} or more: multiply it by the width"
+        )
     if fov is not None:
         focal_of_view(fov, 1)
 
 
 def camera_of_image(
     image: StoredImage,
-    intrinsics: Tensor | None = None,
+    intrinsics: Tensor | CameraFile | None = None,
     fx: float | None = None,
     fov: float | None = None,
     exif: bool = True,
@@ -52,16 +58,19 @@ def camera_of_image(
     """The camera in pixels of the upright image.
 
     Args:
-        intrinsics: (3,3) in pixels of the image as stored; turned upright as the image was.
+        intrinsics: (3,3) in pixels of the image as stored; turned upright as the image was. A file
+            that names the size of its images is scaled to this one.
         fx: focal length in pixels.
         fov: degrees across the image as stored.
         exif: take the focal length of the EXIF data where nothing is given.
 
     Raises:
-        ValueError: see `check_focal`.
+        ValueError: see `check_focal`; a camera file of other images, or of a fisheye.
     """
     check_focal(intrinsics, fx, fov)
     height, width = image.size
+    if isinstance(intrinsics, CameraFile):
+        intrinsics = intrinsics.for_image(stored_size((height, width), image.orientation))
     if intrinsics is not None:
         return KnownCamera(_turned(intrinsics, image), "intrinsics")
     source = "fx"

@@ -14,7 +14,8 @@ from jaxtyping import UInt8
 from crosstask.engine.interruption import Stopped
 from crosstask.media.files import write_json
 from crosstask.media.images import StoredImage
-from crosstask.media.live import open_source
+from crosstask.media.live import is_live, open_source
+from crosstask.media.video import video_orientation
 from crosstask.predict.camera import camera_of_image, check_focal
 from crosstask.predict.engine import load_runtime
 from crosstask.predict.model import SceneModel
@@ -110,12 +111,15 @@ def watch(
     """
     runtime = load_runtime()
     rate, frames = open_source(source, settings.stall, paced=not settings.keep_all)
+    turned = 1 if is_live(source) else video_orientation(Path(source))
     found = Watched()
     stop: BaseException | None = None
     with ExitStack() as stack:
         sink = _sink(model, settings, rate, stack)
         try:
-            for number, prediction in _predictions(model, frames, settings, found, tell, runtime):
+            for number, prediction in _predictions(
+                model, frames, turned, settings, found, tell, runtime
+            ):
                 if sink is not None:
                     sink.write(number, prediction)
                 _cloud(model, number, prediction, settings, found)
@@ -145,19 +149,24 @@ def _sink(model: SceneModel, settings: LiveSettings, rate: float, stack: ExitSta
 def _predictions(
     model: SceneModel,
     frames: Iterator[UInt8[np.ndarray, "h w 3"]],
+    turned: int,
     settings: LiveSettings,
     found: Watched,
     tell: Callable[[dict[str, float]], None],
     runtime: Any,
 ) -> Iterator[tuple[int, Prediction]]:
-    """(number of the frame, its prediction), counted in `found`."""
+    """(number of the upright frame, its prediction), counted in `found`.
+
+    Args:
+        turned: how the stored frames were turned; a field of view is across them.
+    """
     pace = runtime.live.Pace()
     arrivals = runtime.live.newest(
         frames, waiting=settings.waiting, stall=settings.stall, keep_all=settings.keep_all
     )
     for arrival in arrivals:
         image = torch.from_numpy(arrival.frame).permute(2, 0, 1)[None]
-        known = camera_of_image(StoredImage(image[0], 1), None, settings.fx, settings.fov)
+        known = camera_of_image(StoredImage(image[0], turned), None, settings.fx, settings.fov)
         (prediction,) = model.predict_batch(
             image, known.matrix, source=known.source, size=settings.size
         )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from crosstask.data.feeding import RGB
+from crosstask.geometry.camera_files import CameraFile
 from crosstask.media.files import write_json
 from crosstask.media.images import ImageError, StoredImage
 from crosstask.media.orientation import stored_size
@@ -34,7 +35,8 @@ class Settings:
     """How inputs go through the model and what is written.
 
     Attributes:
-        intrinsics, fx, fov, size, flip, camera_height: as for `SceneModel.predict`.
+        intrinsics, fx, fov, size, flip, camera_height: as for `SceneModel.predict`; intrinsics also as a
+            camera file.
         batch_size: frames, or images of one size in a row, that go through together.
         every: only every so manieth frame or image.
         resume: leave out what an earlier call has finished.
@@ -43,7 +45,7 @@ class Settings:
             files of their own.
     """
 
-    intrinsics: Tensor | None = None
+    intrinsics: Tensor | CameraFile | None = None
     fx: float | None = None
     size: tuple[int, int] | str | None = None
     flip: bool = False
@@ -158,6 +160,7 @@ def predict_images(
                 image = model.open(file, beside(file, settings.channels))
                 warned = warned or _warn(file, image, model)
                 sizes.see(file, image)
+                camera_of_image(image, settings.intrinsics, settings.fx, settings.fov)
                 yield (name, file), image
             except ValueError as error:  # unreadable, or of other channels
                 bad.append((file, Outcome(defect=str(error))))
@@ -253,8 +256,9 @@ class SizeCheck:
     """Warns once where one focal length in pixels is given for images of several sizes."""
 
     def __init__(self, settings: Settings) -> None:
-        self.given = "fx" if settings.fx is not None else "intrinsics"
-        self.waiting = settings.fx is not None or settings.intrinsics is not None
+        self.given, camera = "fx" if settings.fx is not None else "intrinsics", settings.intrinsics
+        scaled = isinstance(camera, CameraFile) and camera.size is not None
+        self.waiting = settings.fx is not None or (camera is not None and not scaled)
         self.first: tuple[int, int] | None = None
 
     def see(self, file: Path, image: StoredImage) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from crosstask.cli import main
 from crosstask.data import FolderDataset, transforms
 from crosstask.data.sample import DataError
+from crosstask.geometry import scale_intrinsics
 from crosstask.media.colormap import VOID_COLOR
 
 FRAMES = 6
@@ -133,6 +134,30 @@ def test_smaller_depth_is_enlarged_and_told(tmp_path: Path, capsys: Any) -> None
     depths(tmp_path, np.ones((2, 4), np.float32))
     with pytest.raises(DataError, match="must agree"):
         FolderDataset(tmp_path, "all")[0]
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_normals_of_a_smaller_depth_are_those_of_its_planes(tmp_path: Path, factor: int) -> None:
+    """A slanted plane: plateaus, one a stored pixel, would face the camera and jump at their borders."""
+    size = (96, 128)
+    Image.new("RGB", size[::-1]).save(tmp_path / "a.png")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "images" / "a.png")
+    matrix = torch.tensor([[100.0, 0, 63.5], [0, 100, 47.5], [0, 0, 1]])
+    (tmp_path / "intrinsics.txt").write_text("100 100 63.5 47.5")
+    small = scale_intrinsics(matrix, 1 / factor, 1 / factor)
+    rows, columns = (torch.arange(side // factor, dtype=torch.float64) for side in size)
+    across = (columns - small[0, 2]) / small[0, 0]
+    down = (rows[:, None] - small[1, 2]) / small[1, 1]
+    normal = torch.tensor([0.3, -0.5, -0.8], dtype=torch.float64)
+    depth = 5 / -(normal[0] * across + normal[1] * down + normal[2])
+    (tmp_path / "depth").mkdir()
+    np.save(tmp_path / "depth" / "a.npy", depth.numpy().astype(np.float32))
+    inside = slice(factor, -factor)  # half a stored pixel from the border nothing lies beside it
+    found = FolderDataset(tmp_path, "all")[0]["normals"].double()[:, inside, inside]
+    known = found.norm(dim=0) > 0.5
+    cosine = (found * (normal / normal.norm())[:, None, None]).sum(0)[known].clamp(-1, 1)
+    assert known.double().mean() > 0.9 and cosine.acos().rad2deg().mean() < 1
 
 
 def test_wrong_units_and_empty_files_are_defects(tmp_path: Path, capsys: Any) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crosstask.data.folder.binary_maps import read_binary
 from crosstask.data.folder.classes import declared_classes
 from crosstask.data.folder.mask_detection import find_rule
 from crosstask.data.folder.masks import MaskRule
@@ -102,6 +103,41 @@ def test_a_palette_holds_ids_or_colours_and_never_a_guess(tmp_path: Path) -> Non
         find_rule([turned], TABLE, True)
     assert (find_rule([turned], TABLE, True, "ids").read(turned) == IDS % 255).all()
     assert (find_rule([turned], TABLE, True, "colors").read(turned) == 2 - IDS % 255).all()
+
+
+def test_palettes_that_differ_from_file_to_file_hold_no_ids(tmp_path: Path) -> None:
+    """As tools make them that choose the colours of each image: its first colour is index 0."""
+    black, red, green = (0, 0, 0), (200, 0, 0), (0, 200, 0)
+    for number, colors in enumerate(([black, red, green], [red, black, green])):
+        save_palette(tmp_path / f"{number}.png", np.array([[0, 0, 1, 1]], np.uint8), colors)
+    files = sorted(tmp_path.glob("*.png"))
+    with pytest.raises(DataError, match=r"1.png gives the index 0 another colour.*masks: ids"):
+        find_rule(files, TABLE, False)
+    assert find_rule(files, TABLE, False, "ids").read(files[1]).tolist() == [[0, 0, 1, 1]]
+    table = ClassTable(("black", "red", "green"), (black, red, green))
+    assert find_rule(files, table, True, "colors").read(files[1]).tolist() == [[1, 1, 0, 0]]
+    same = [save_palette(tmp_path / f"same{n}.png", IDS % 255, [red, green, black]) for n in "ab"]
+    assert find_rule(same, TABLE, False).kind == "ids"
+
+
+@pytest.mark.parametrize("masks", ["ids", "binary", "colors", "auto"])
+@pytest.mark.parametrize("grey", [0, 255])
+def test_what_is_transparent_is_read_by_no_rule(tmp_path: Path, masks: str, grey: int) -> None:
+    """An object drawn in alpha alone: everything was one class."""
+    alpha = np.array([[0, 0, 255]], np.uint8)
+    for planes in (2, 4):
+        color = np.full((1, 3, planes), grey, np.uint8)
+        color[..., -1] = alpha
+        path = tmp_path / f"{planes}.png"
+        Image.fromarray(color).save(path)
+        table = ClassTable(("background", "object"), ((0, 0, 0), (255, 255, 255)))
+        with pytest.raises(DataError, match="transparent pixels"):
+            find_rule([path], table, True, masks).read(path)
+        with pytest.raises(DataError, match="transparent pixels"):
+            read_binary(path, unknown=False)
+        color[..., -1] = 255
+        Image.fromarray(color).save(path)
+        assert (read_binary(path, unknown=False) == (grey > 0)).all()
 
 
 def test_a_colour_that_is_no_class_is_named(tmp_path: Path) -> None:

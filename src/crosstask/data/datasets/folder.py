@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from crosstask.data import lookups
@@ -29,6 +28,7 @@ from crosstask.geometry.camera_files import CameraFile, read_camera
 from crosstask.geometry.lens import ray_lengths, undistort
 from crosstask.media.orientation import INVERSE, upright
 from crosstask.tasks.classes import ClassTable
+from crosstask.tasks.resample import resize_depth
 
 # Options of how values are stored, which `folder.yaml` may give.
 _USUAL: dict[str, Any] = {
@@ -259,12 +259,12 @@ Only images/ must be there.
         return as_map(read_depth(frame.files["depth"], self.unit).metres)
 
     def fitted(self, name: str, value: Tensor, size: tuple[int, int]) -> Tensor:
-        """Depth of fewer pixels and the same aspect is enlarged: each pixel takes the nearest one."""
+        """Depth of fewer pixels and the same aspect is enlarged, planes as planes (see `resize_depth`)."""
         height, width = value.shape[-2:]
         smaller = height < size[0] and width < size[1]
         if name != "depth" or not smaller or abs(width * size[0] / (height * size[1]) - 1) > 0.01:
             return value
-        return F.interpolate(value[None], size=size, mode="nearest-exact")[0]
+        return resize_depth(value, size)
 
     def load_normals(self, frame: Frame) -> Tensor:
         """(3,H,W) unit vectors, 0 where unknown."""

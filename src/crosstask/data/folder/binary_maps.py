@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from crosstask.data.files import read_npy
+from crosstask.data.folder.transparency import opaque
 from crosstask.data.sample import DataError
 from crosstask.media.images import read_map
 
@@ -74,8 +75,7 @@ def _one_channel(path: Path) -> np.ndarray:
         if array.ndim not in (2, 3) or array.size != np.prod(array.shape[:2]):
             raise DataError(f"{path} has the shape {array.shape}; expected (H, W)")
         return array.reshape(array.shape[:2])
-    planes = read_map(path)
-    planes = planes[:3] if len(planes) == 4 else planes[:1] if len(planes) == 2 else planes
+    planes = opaque(read_map(path), path)
     if (planes != planes[:1]).any():
         raise DataError(
             f"{path} has {len(planes)} channels that differ; expected one: 0 and 1, or 0 and 255"

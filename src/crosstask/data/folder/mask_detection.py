@@ -100,6 +100,8 @@ class _Seen:
         self.table, self.declared, self.void = table, colored, void
         self.files, self.values, self.differ = 0, set[int](), False
         self.colors = set[tuple[int, ...]]()
+        self.entries = dict[int, tuple[int, ...]]()
+        self.repainted: tuple[Path, int] | None = None
         self.colorful: Path | None = None
         self.example = Path()
 
@@ -115,6 +117,10 @@ class _Seen:
             v: (v, v, v) if palette is None else tuple(int(c) for c in palette[v]) for v in values
         }
         self.colors.update(found.values())
+        if palette is not None:
+            changed = [v for v, c in found.items() if self.entries.setdefault(v, c) != c]
+            if changed and self.repainted is None:
+                self.repainted = (path, changed[0])
         if palette is not None or len(stored.values) >= 3:
             names = dict(enumerate(self.table.colors))
             self.differ |= any(names.get(v) != c for v, c in found.items() if v != self.void)
@@ -142,7 +148,16 @@ class _Seen:
                 f"{self.example} and the other masks can be read as class ids and as the colours of "
                 "classes.txt, and these differ; say which with the option `masks`: ids or colors"
             )
-        return "colors" if colors and not ids else "ids"
+        if colors and not ids:
+            return "colors"
+        if self.repainted is not None:
+            path, index = self.repainted
+            raise DataError(
+                f"{path} gives the index {index} another colour than masks before it: where a palette is "
+                "made for each file, an index is no class id. Give the classes' colours in classes.txt "
+                "(`name red green blue`), or say with the option `masks: ids` that they are ids"
+            )
+        return "ids"
 
 
 def _no_colors(what: str) -> DataError:

@@ -13,6 +13,7 @@ import numpy as np
 
 from crosstask.data import lookups
 from crosstask.data.files import read_npy
+from crosstask.data.folder.transparency import opaque
 from crosstask.data.sample import DataError
 from crosstask.media.images import read_map, read_palette
 from crosstask.media.label_range import void_label
@@ -122,8 +123,6 @@ class StoredMask:
             planes = self.palette[self.values[0]].transpose(2, 0, 1)
         if planes.dtype != np.uint8:
             raise DataError(f"{path} holds {planes.dtype}; expected colours of 8 bits a channel")
-        if len(planes) in (2, 4) and (planes[-1] < 255).any():
-            raise DataError(f"{path} has transparent pixels; save it without transparency")
         return planes[0], planes[min(1, len(planes) // 3)], planes[len(planes) // 3 * 2]
 
 
@@ -134,7 +133,7 @@ def read_stored(path: Path, palette: bool = True) -> StoredMask:
             raise DataError(f"{path} has the shape {array.shape}; expected (H, W) or (H, W, 3)")
         values = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
         return StoredMask(values.astype(np.uint8) if values.dtype == bool else values)
-    return StoredMask(read_map(path), read_palette(path) if palette else None)
+    return StoredMask(opaque(read_map(path), path), read_palette(path) if palette else None)
 
 
 def _one_channel(stored: StoredMask, path: Path) -> np.ndarray:

@@ -15,10 +15,7 @@ def depth_remark(path: Path, image: Path, depth_scale: float | None) -> str | No
     size, found = image_size(image), stored.metres.shape
     texts = [stored.note] if stored.note else []
     if found != size:
-        texts.append(
-            f"it is {found[0]}x{found[1]} and enlarged to its image's {size[0]}x{size[1]}, each "
-            "pixel from the nearest one"
-        )
+        texts.append(f"it is {found[0]}x{found[1]} and enlarged to its image's {size[0]}x{size[1]}")
     return f"{path}: {'; '.join(texts)}" if texts else None
 
 
