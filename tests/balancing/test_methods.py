@@ -174,6 +174,47 @@ def test_state_survives_a_resume(name: str) -> None:
         torch.testing.assert_close(advance(after, number), advance(before, number), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(("name", "packages"), [("nashmtl", SOLVERS["nashmtl"]), ("excessmtl", ())])
+def test_history_beside_a_solver_or_a_device_survives_a_resume(
+    name: str, packages: tuple[str, ...]
+) -> None:
+    for package in packages:
+        pytest.importorskip(package)
+    test_state_survives_a_resume(name)
+
+
+def test_uncertainty_counts_a_task_once_a_step_however_rare_its_labels() -> None:
+    """Two labels in four batches, each task's in another: as in one batch of the same images."""
+    whole, split = unweighted("uncertainty"), unweighted("uncertainty")
+    toy = Toy([[1.0, 0.0], [0.0, 1.0]])
+    losses = toy.losses()
+    whole.backward(whole.combine(losses), losses, [toy.x])
+    whole.finish([toy.x])
+    for part in range(4):
+        losses = toy.losses()
+        shown = {t: 4.0 * loss * (part == i) for i, (t, loss) in enumerate(losses.items())}
+        split.backward(split.combine(shown), shown, [toy.x], 1 / 4)
+    split.finish([toy.x])
+    torch.testing.assert_close(split.log_variance.grad, whole.log_variance.grad)
+    split.log_variance.grad = None
+    losses = {"segmentation": toy.losses()["segmentation"] * 0, "depth": toy.losses()["depth"]}
+    split.backward(split.combine(losses), losses, [toy.x])
+    split.finish([toy.x])
+    assert split.log_variance.grad.tolist() == [0.0, -10.5]  # nothing is left of the step before
+
+
+def test_the_geometric_mean_is_of_the_tasks_with_labels() -> None:
+    balancer = unweighted("geometricmean")
+    toy = Toy([[1.0, 0.0], [0.0, 1.0]])
+    losses = {"segmentation": toy.losses()["segmentation"] * 0, "depth": toy.losses()["depth"]}
+    total = balancer.combine(losses)
+    balancer.backward(total, losses, [toy.x])
+    assert float(total.detach()) == pytest.approx(11.0)
+    torch.testing.assert_close(toy.x.grad[0], torch.tensor([0.0, 1.0]))
+    nothing = {task: loss * 0 for task, loss in toy.losses().items()}
+    assert float(balancer.combine(nothing).detach()) == 0.0
+
+
 def test_dwa_differs_once_its_history_is_lost() -> None:
     """The promise above can fail: a fresh DWA weighs differently."""
     toy = Toy([[1.0, 0.5], [-1.0, 1.0]])

@@ -107,5 +107,10 @@ def test_networks_that_share_nothing_are_refused_gradient_balancing(balancing: s
     options: dict[str, Any] = {"architecture": "single_task", "width": 0.125}
     with pytest.raises(ValueError, match="share nothing; take paper, equal"):
         supervised(tasks="segmentation,depth", balancing=balancing, **options)
+    for frozen in ({"freeze": "encoder"}, {"architecture": "linear_probe"}):
+        with pytest.raises(ValueError, match=r"frozen and has none.*no `--freeze encoder`"):
+            supervised(tasks="segmentation,depth", width=0.125, balancing=balancing, **frozen)
+    later = {"freeze": "encoder", "unfreeze_at": 5, "width": 0.125}
+    assert supervised(tasks="segmentation,depth", balancing=balancing, **later).regime is not None
     assert supervised(tasks="depth", balancing=balancing, **options).regime is not None
     assert supervised(tasks="segmentation,depth", balancing="dwa", **options).regime is not None

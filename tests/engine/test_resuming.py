@@ -138,7 +138,7 @@ def test_more_steps_are_kept_in_the_config(tmp_path: Path) -> None:
     write_json(tmp_path / "metrics.json", {"score": 0.5})
     with pytest.warns(UserWarning, match="goes on to step 8 instead of 6: from step 3 on"):
         start = prepare(run, CONFIG | {"steps": 8}, MACHINE, resume=True)
-    assert start == Start(3, run.last, [{"at": 3, "from": 6, "to": 8}], longer=True)
+    assert start == Start(3, run.last, [{"at": 3, "from": 6, "to": 8}])
     assert run.read_config()["steps"] == 8 and run.read_machine() == MACHINE
     assert not (tmp_path / "metrics.json").exists()  # of the shorter run
     assert json.loads((tmp_path / "metrics-step6.json").read_text()) == {"score": 0.5}
@@ -179,9 +179,11 @@ def test_a_longer_run_is_the_long_run_where_the_schedules_agree(
     assert env["lengths"] == [{"at": 3, "from": 3, "to": 8}]
 
 
+@pytest.mark.parametrize("cut_off", [False, True])
 def test_the_rate_of_a_longer_run_follows_the_longer_schedule(
-    experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off: bool
 ) -> None:
+    """Also where the longer run was killed before it saved: config.yaml has its length already."""
     from crosstask.regimes.regime import Regime
 
     rates: dict[int, float] = {}
@@ -194,6 +196,17 @@ def test_the_rate_of_a_longer_run_follows_the_longer_schedule(
     monkeypatch.setattr(Regime, "training_step", remember)
     train(experiment(steps=2), tmp_path / "r", config={"steps": 2}, progress=False)
     with pytest.warns(UserWarning, match="goes on"):
+        if cut_off:
+            prepare(Run(tmp_path / "r"), {"steps": 4}, Run(tmp_path / "r").read_machine(), True)
+        else:
+            train(
+                experiment(steps=4),
+                tmp_path / "r",
+                config={"steps": 4},
+                resume=True,
+                progress=False,
+            )
+    if cut_off:
         train(experiment(steps=4), tmp_path / "r", config={"steps": 4}, resume=True, progress=False)
     base = 2e-3 / 25  # of "matched", whose warm-up has 25 steps
     for at, steps in ((0, 2), (1, 2), (2, 4), (3, 4)):

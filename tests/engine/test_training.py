@@ -151,6 +151,20 @@ def test_a_loaded_model_says_what_the_run_said(experiment: Make, tmp_path: Path)
     assert torch.allclose(load(alone)(image)["depth"][-1], found["depth"][-1], atol=1e-5)
 
 
+def test_the_moving_average_keeps_positions_in_tables(experiment: Make) -> None:
+    """`window` looks biases up by integer positions, which an average would round down."""
+    for decay in (0.9, 0.9999):
+        regime = experiment(architecture="window", ema=decay).regime
+        average = regime.ema
+        assert average is not None
+        before = {k: v.clone() for k, v in average.module.named_buffers()}
+        for _ in range(3):
+            average.update_parameters(regime.network)
+        whole = {k: v for k, v in average.module.named_buffers() if not v.is_floating_point()}
+        assert any("index" in name for name in whole)
+        assert all(torch.equal(before[name], value) for name, value in whole.items())
+
+
 def test_training_learns(experiment: Make, tmp_path: Path) -> None:
     metrics = train(
         experiment(steps=60, val_every=60, width=0.125), tmp_path / "run", config={}, progress=False

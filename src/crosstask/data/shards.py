@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from crosstask.data.dataset import SceneDataset
+from crosstask.data.feeding import Feeding
 from crosstask.data.frame import Frame
 from crosstask.data.sample import DataError, Sample, WrongRoot
 from crosstask.tasks.classes import ClassTable
@@ -24,6 +25,8 @@ from crosstask.tasks.classes import ClassTable
 # Of a request to an S3 after the first, and the seconds that each may wait for a connection and for bytes.
 _ATTEMPTS, _CONNECT, _READ = 4, 5, 20
 META, HEADER = "meta", "header"
+# Entries of the record `feeding` that say how files of images are read; the others are of the transform.
+OF_FILES = ("channels", "ranges", "depth_scale")
 # Options that choose among frames or hide labels: they work on shards too.
 _CHOOSING = ("subset", "labelled", "split_file")
 
@@ -143,6 +146,7 @@ class Shards(SceneDataset):
         for key in ("far", "protocol"):
             if key in self._meta["options"]:
                 options.setdefault(key, self._meta["options"][key])
+        options.setdefault("value_range", self._meta.get("value_range") or "auto")
         super().__init__(root, split, modalities, transform, **options)
 
     def _check_root(self) -> None:
@@ -189,6 +193,13 @@ class Shards(SceneDataset):
     @property
     def channels(self) -> tuple[str, ...]:
         return tuple(self._meta["channels"])
+
+    def feeding(self) -> Feeding | None:
+        """As of the files that were packed, where the shards say how those were read."""
+        found, packed = super().feeding(), self._meta.get("feeding")
+        if found is None or packed is None:
+            return found
+        return Feeding.from_spec(found.to_spec() | packed)
 
     def requirement(self, modality: str) -> str:
         return f"shards with it ({self.address} holds {', '.join(self.supported)})"

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from crosstask.deploy.graph import Graph
+from crosstask.evaluation.evaluate import content_of
 from crosstask.tasks import Task
 from crosstask.tasks.camera import focal_lengths
 
@@ -141,14 +142,35 @@ def inputs_of(sample: Mapping[str, Any], graph: Graph) -> tuple[Tensor, ...]:
     return (image, focal) if graph.takes_focal else (image,)
 
 
-def _fitted(value: Tensor, target: Tensor) -> Tensor:
-    """A decoded output as a metric takes it, at the label's size."""
+def _fitted(value: Tensor, target: Tensor, sample: Mapping[str, Any]) -> Tensor:
+    """A decoded output as a metric takes it, at the label's size.
+
+    A label as stored shows the image alone: the output is cut to the part that the image fills.
+    """
     value = value if value.is_floating_point() else value.long()
+    value = _within(value, target, sample)
     if value.shape[-2:] == target.shape[-2:]:
         return value
     maps = value if value.ndim == 4 else value[:, None]
-    sized = torch.nn.functional.interpolate(maps.float(), size=target.shape[-2:]).to(value.dtype)
+    sized = torch.nn.functional.interpolate(
+        maps.float(), size=target.shape[-2:], mode="nearest-exact"
+    ).to(value.dtype)
     return sized if value.ndim == 4 else sized[:, 0]
+
+
+def _within(value: Tensor, target: Tensor, sample: Mapping[str, Any]) -> Tensor:
+    """What an output says of the image, without what filled the input around it, as in evaluation.
+
+    Outputs may have another size than the sample's image, which `inputs_of` resizes.
+    """
+    batch = {key: sample[key][None] for key in ("image", "placed") if key in sample}
+    height, width = target.shape[-2:]
+    content = content_of(batch, (int(height), int(width)))
+    if content is None:
+        return value
+    sizes = zip(content, value.shape[-2:], sample["image"].shape[-2:], strict=True)
+    rows, columns = (max(1, round(side * size / whole)) for side, size, whole in sizes)
+    return value[..., :rows, :columns]
 
 
 class _Scores:
@@ -165,7 +187,7 @@ class _Scores:
             place = self.names.index(self.outputs[task.name][0])
             for metric, outputs in zip(self.metrics[task.name], (expected, got), strict=True):
                 target = cast(Tensor, sample[task.name])[None]
-                cast(Metric, metric).update(_fitted(outputs[place], target), target)
+                cast(Metric, metric).update(_fitted(outputs[place], target, sample), target)
 
     def compute(self) -> dict[str, tuple[float, float]]:
         found = {}

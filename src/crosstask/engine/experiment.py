@@ -141,3 +141,9 @@ def _check_balancing(regime: "Regime") -> None:
             "has one network per task, which share nothing; take paper, equal, fixed or "
             "uncertainty, or an architecture with one encoder"
         )
+    stays = regime.encoder_is_frozen() and regime.unfreeze_at is None
+    if regime.balancer.compares_gradients and stays:
+        raise ValueError(
+            "`balancing` compares the tasks' gradients of the encoder, which is frozen and has none; take "
+            "paper, equal, fixed, uncertainty or dwa, or train the encoder (no `--freeze encoder`)"
+        )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from torch.optim.lr_scheduler import LambdaLR
 
 from crosstask.engine import checkpoints
 from crosstask.engine.runs import RESUME_MAY_CHANGE, Run, RunError, read_json
@@ -43,13 +44,11 @@ class Start:
         step: optimiser steps that are done.
         checkpoint: what they left, or None.
         lengths: [{"at": step, "from": steps, "to": steps}] of every time the run got longer.
-        longer: whether it does now.
     """
 
     step: int = 0
     checkpoint: Path | None = None
     lengths: list[dict[str, int]] = field(default_factory=list)
-    longer: bool = False
 
 
 def prepare(
@@ -148,7 +147,7 @@ def _continue(place: Run, config: Mapping[str, Any], machine: Mapping[str, Any])
     metrics = place.path / "metrics.json"
     if metrics.is_file():  # of the shorter run, which is not what this directory holds any more
         metrics.replace(metrics.with_name(f"metrics-step{old}.json"))
-    return Start(step, place.last, [*lengths, {"at": step, "from": old, "to": new}], longer=True)
+    return Start(step, place.last, [*lengths, {"at": step, "from": old, "to": new}])
 
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,6 +220,8 @@ class FollowSchedule(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for entry in trainer.lr_scheduler_configs:
             scheduler: Any = entry.scheduler
+            if not isinstance(scheduler, LambdaLR):  # of a regime of one's own
+                continue
             for group, base, factor in zip(
                 scheduler.optimizer.param_groups,
                 scheduler.base_lrs,

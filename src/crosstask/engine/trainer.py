@@ -56,7 +56,7 @@ def create_trainer(
             *trackers.open(config),
         ]
     callbacks: list[pl.Callback] = [Checkpoints(place, e, watch), Panels(e, val_set)]
-    if start.longer:
+    if start.checkpoint is not None:  # a run that got longer may have been cut off before it saved
         callbacks.append(FollowSchedule())
     if cuda_graphs:
         callbacks.append(CudaGraphs())

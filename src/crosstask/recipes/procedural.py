@@ -164,11 +164,13 @@ def randomized(
         grounds=(Street.ROAD, Street.SIDEWALK),
         sky=Street.SKY,
     )
+    protocol = supervision.protocol
+    wide = replace(streets, size=rendered)
     return supervised_experiment(
         tasks=chosen,
-        train_data=lambda: looks(replace(streets, size=rendered), "train", needed, transform),
-        val_data=lambda: looks(streets, "val", modalities),
-        reported_data=(lambda: looks(streets, "test", modalities))
+        train_data=lambda: looks(wide, "train", needed, protocol, transform),
+        val_data=lambda: looks(streets, "val", modalities, protocol),
+        reported_data=(lambda: looks(streets, "test", modalities, protocol))
         if streets.reports_test(training.select)
         else None,
         size=streets.size,
@@ -179,7 +181,11 @@ def randomized(
 
 
 def looks(
-    streets: StreetSettings, split: str, modalities: tuple[str, ...], transform: Any = None
+    streets: StreetSettings,
+    split: str,
+    modalities: tuple[str, ...],
+    protocol: str,
+    transform: Any = None,
 ) -> "Mixture":
     """Streets of every look, in equal parts."""
     from crosstask.data import Mixture
@@ -194,7 +200,7 @@ def looks(
     parts = []
     for number, (domain, gap) in enumerate(_LOOKS):
         scenes = replace(share, scene_seed=count * int(streets.scene_seed) + number)
-        options = {"domain": domain, "gap": gap, "transform": transform}
+        options = {"domain": domain, "gap": gap, "protocol": protocol, "transform": transform}
         parts.append(open_streets(scenes, split, modalities, **options))
     return Mixture([(part, 1.0) for part in parts])
 
@@ -292,7 +298,8 @@ def adaptation(
     streets = streets.of_seed(training.seed)
 
     def domain(name: str, split: str, modalities: tuple[str, ...]) -> "ProceduralStreets":
-        return open_streets(streets, split, modalities, domain=name, gap=gap)
+        options = {"domain": name, "gap": gap, "protocol": supervision.protocol}
+        return open_streets(streets, split, modalities, **options)
 
     return adaptation_experiment(
         tasks=chosen,

@@ -9,11 +9,12 @@ from typing import Any, ClassVar, cast
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from crosstask.balancing import Balancer
 from crosstask.data.loading import mix_seed
 from crosstask.evaluation.evaluate import Evaluator, evaluate, of_one_size
+from crosstask.regimes.averaging import moving_average
 from crosstask.regimes.freezing import check_freezing, pretrained_parts
 from crosstask.regimes.loss_watch import LossWatch
 from crosstask.regimes.optimization import (
@@ -89,7 +90,7 @@ class Regime(pl.LightningModule):
         for module in Regime.frozen_modules(self):  # a subclass freezes its own networks
             module.requires_grad_(False)
         self.ema = (
-            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
+            AveragedModel(network, multi_avg_fn=moving_average(ema), use_buffers=True)
             if ema
             else None
         )

@@ -40,6 +40,8 @@ class TorchJDMethod(Balancer):
         weights: constant weights applied before.
     """
 
+    place: Tensor
+
     def __init__(
         self, method: nn.Module, tasks: Sequence[str], weights: Mapping[str, float]
     ) -> None:
@@ -48,6 +50,7 @@ class TorchJDMethod(Balancer):
         self.weights = check_weights(weights)
         self.learned = nn.ParameterList(method.parameters())
         self._method = [method]  # in a list: its buffers come and go, so they are extra state
+        self.register_buffer("place", torch.empty(0), persistent=False)
 
     @property
     def method(self) -> nn.Module:
@@ -72,11 +75,12 @@ class TorchJDMethod(Balancer):
         return {name: _plain(state) for name, state in _states(self.method).items()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        device = next(iter(self.learned), torch.empty(0)).device
         modules = dict(self.method.named_modules())
         for name, values in state.items():
             for key, value in values.items():
-                setattr(modules[name], key, _living(value, device))
+                setattr(modules[name], key, _living(value, self.place.device))
+            if type(modules[name]).__name__ == "_NashMTLWeighting" and values.get("step"):
+                cast(Any, modules[name])._init_optim_problem()  # which it does at step 0 alone
 
     def _apply(self, fn: Any, recurse: bool = True) -> "TorchJDMethod":
         super()._apply(fn, recurse)
@@ -84,6 +88,8 @@ class TorchJDMethod(Balancer):
             for key, value in _state(module).items():
                 if isinstance(value, Tensor):
                     setattr(module, key, fn(value))
+                elif isinstance(value, tuple):
+                    setattr(module, key, _living(_plain(value), self.place.device))
                 elif isinstance(value, list) and value and isinstance(value[0], Tensor):
                     setattr(module, key, [fn(entry) for entry in value])
         return self
@@ -127,6 +133,11 @@ class TorchJDScalarizer(TorchJDMethod):
 
     def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
         values = torch.stack(list(self.rows(synchronised(losses)).values()))
+        if type(self.method).__name__ == "GeometricMean":  # of what is not 0: of tasks with labels
+            labelled = values.detach() > 0
+            if not bool(labelled.any()):
+                return values.sum()
+            values = values[labelled]
         total = cast(Tensor, self.method(values))
         self.batches: Tensor = self.batches + 1
         epoch = self.epoch

@@ -24,7 +24,7 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(_is_plain(entry) for entry in value)
     is_array = type(value).__module__ == "numpy"
-    kinds = bool | int | float | str | Tensor | torch.dtype
+    kinds = bool | int | float | str | Tensor | torch.dtype | torch.device
     return value is None or is_array or isinstance(value, kinds)
 
 
@@ -36,6 +36,8 @@ def _plain(value: Any) -> Any:
         return {"array": torch.as_tensor(value)}
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}
+    if isinstance(value, torch.device):
+        return {"device": str(value)}
     if isinstance(value, tuple):
         return {"tuple": [_plain(entry) for entry in value]}
     if isinstance(value, list):
@@ -47,6 +49,8 @@ def _living(value: Any, device: torch.device) -> Any:
     if isinstance(value, dict):
         if "dtype" in value:
             return getattr(torch, value["dtype"])  # by its name, from a checkpoint
+        if "device" in value:  # what was elsewhere is here now
+            return device
         if "tuple" in value:
             return tuple(_living(entry, device) for entry in value["tuple"])
         return value["array"].numpy()

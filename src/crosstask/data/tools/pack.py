@@ -1,5 +1,6 @@
 """`crosstask data pack`: a dataset as shards, see `crosstask.data.shards`."""
 
+import copy
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from crosstask.data import transforms
 from crosstask.data.dataset import SceneDataset
 from crosstask.data.loading import Loader, start_worker
 from crosstask.data.sample import DataError
-from crosstask.data.shards import META, encode, litdata
+from crosstask.data.shards import META, OF_FILES, encode, litdata
 from crosstask.media.files import naming_full_disk
 
 CHUNK = "64MB"
@@ -105,11 +106,24 @@ def _facts(
         "sizes": {k: [d.stored_size(i) for i in range(len(d))] for k, d in datasets.items()},
         "modalities": list(first.modalities),
         "channels": list(first.channels),
+        "value_range": first.value_range,
+        "feeding": _read_as(first),
         "classes": _table(first),
         "official": {split: d.official_size(split) for split, d in datasets.items()},
         "size": size,
         "options": dict(options),
     }
+
+
+def _read_as(dataset: SceneDataset) -> dict[str, Any] | None:
+    """What the record `feeding` of a model says of the files of its images, whatever their size."""
+    seen = copy.copy(dataset)
+    seen.transform = transforms.evaluation((1, 1))
+    feeding = seen.feeding()
+    if feeding is None:  # of a reader that says nothing
+        return None
+    spec = feeding.to_spec()
+    return {key: spec[key] for key in OF_FILES}
 
 
 def _write(folder: Path, items: Any, size: int) -> Iterator[int]:
