@@ -50,6 +50,14 @@ def test_a_file_that_names_its_size_is_scaled_to_the_image_as_stored(tmp_path: P
         camera_of_image(StoredImage(PIXELS, 1), replace(camera, lens="equidistant"))
 
 
+def test_a_matrix_is_held_against_the_image_as_stored() -> None:
+    normalised = torch.tensor([[0.9, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])
+    turned = StoredImage(torch.zeros(3, 40, 30), 6)
+    for image in (StoredImage(PIXELS, 1), turned):
+        with pytest.raises(CameraError, match="divided by the size"):
+            camera_of_image(image, normalised)
+
+
 def test_images_of_several_sizes_have_one_camera_file(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:

@@ -5,19 +5,25 @@ package does without; the tests of crosstask hold both against each other.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crosstask_runtime.intrinsics import (
+    NORMALISED,
+    Matrix,
+    camera_matrix,
+    centred,
+    focal_of_matrix,
+    turned_upright,
+)
+
 if TYPE_CHECKING:
     from PIL import Image
 
     from crosstask_runtime.images import StoredImage
-
-Matrix = Sequence[Sequence[float]] | np.ndarray
 
 _FILM = math.hypot(36.0, 24.0)  # millimetres: the diagonal of 35 mm film
 _EXIF = 0x8769  # the directory of the camera's settings
@@ -27,14 +33,24 @@ _SAME_SHAPE = 0.02
 
 @dataclass(frozen=True)
 class KnownFocal:
-    """A focal length in pixels, or None, and where it is from, in words."""
+    """A focal length in pixels, or None, where it is from, in words, and the camera (3,3) of the
+    upright image: the one given, else one with the principal point in the middle."""
 
     pixels: float | None = None
     source: str = ""
+    matrix: np.ndarray | None = None
 
 
-def check_focal(intrinsics: Matrix | None, fx: float | None, fov: float | None) -> None:
-    """Holds what was given against itself.
+def check_focal(
+    intrinsics: Matrix | None,
+    fx: float | None,
+    fov: float | None,
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Holds what was given against itself, and against the image.
+
+    Args:
+        size: height and width of the image as stored, where known.
 
     Raises:
         ValueError: several ways at once, no camera, no number, no focal length, or no field of view.
@@ -47,9 +63,14 @@ def check_focal(intrinsics: Matrix | None, fx: float | None, fov: float | None) 
         if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
             raise ValueError(f"`{name}` is {value!r}; expected a number")
     if intrinsics is not None:
-        focal_of_matrix(intrinsics)
+        camera_matrix(intrinsics, size)
     if fx is not None and not (math.isfinite(fx) and fx > 0):
         raise ValueError(f"`fx` is {fx}; expected a focal length in pixels, above 0")
+    if fx is not None and fx < NORMALISED:
+        raise ValueError(
+            f"`fx` is {fx:g}: it looks divided by the size of the image; expected a focal length in "
+            f"pixels, {NORMALISED:g} or more: multiply it by the width"
+        )
     if fov is not None:
         focal_of_view(fov, 1)
 
@@ -61,10 +82,10 @@ def focal_of_image(
     fov: float | None = None,
     exif: bool = True,
 ) -> KnownFocal:
-    """The focal length in pixels of the image.
+    """The focal length in pixels of the image, and its camera.
 
     Args:
-        intrinsics: (3,3) in pixels.
+        intrinsics: (3,3) in pixels of the image as stored; turned upright as the image was.
         fx: focal length in pixels.
         fov: degrees across the image as stored.
         exif: take the focal length of the EXIF data where nothing is given.
@@ -72,36 +93,19 @@ def focal_of_image(
     Raises:
         ValueError: see `check_focal`.
     """
-    check_focal(intrinsics, fx, fov)
     height, width = image.pixels.shape[:2]
+    stored = (width, height) if image.orientation in (5, 6, 7, 8) else (height, width)
+    check_focal(intrinsics, fx, fov, stored)
     if intrinsics is not None:
-        return KnownFocal(focal_of_matrix(intrinsics), "intrinsics")
-    if fx is not None:
-        return KnownFocal(fx, "fx")
+        matrix = turned_upright(camera_matrix(intrinsics, stored), image.orientation, *stored)
+        return KnownFocal(focal_of_matrix(matrix), "intrinsics", matrix)
+    source = "fx"
     if fov is not None:
-        across = height if image.orientation in (5, 6, 7, 8) else width
-        return KnownFocal(focal_of_view(fov, across), f"a field of view of {fov:g} degrees")
-    if exif and image.film_focal is not None:
-        pixels = image.film_focal * math.hypot(height, width) / _FILM
-        return KnownFocal(pixels, f"EXIF ({image.film_focal:g} mm on 35 mm film)")
-    return KnownFocal()
-
-
-def focal_of_matrix(intrinsics: Matrix) -> float:
-    """Geometric mean of both axes' focal lengths of a (3,3) matrix.
-
-    Raises:
-        ValueError: no camera.
-    """
-    matrix = np.asarray(intrinsics, np.float64)
-    if matrix.shape != (3, 3):
-        raise ValueError(f"`intrinsics` has the shape {matrix.shape}; expected (3, 3)")
-    fx, fy = float(matrix[0, 0]), float(matrix[1, 1])
-    if not (np.isfinite(matrix).all() and fx > 0 and fy > 0):
-        raise ValueError(
-            f"`intrinsics` is {matrix.tolist()}; expected finite numbers, focal lengths in pixels above 0"
-        )
-    return math.sqrt(fx * fy)
+        fx, source = focal_of_view(fov, stored[1]), f"a field of view of {fov:g} degrees"
+    elif fx is None and exif and image.film_focal is not None:
+        fx = image.film_focal * math.hypot(height, width) / _FILM
+        source = f"EXIF ({image.film_focal:g} mm on 35 mm film)"
+    return KnownFocal() if fx is None else KnownFocal(fx, source, centred(fx, height, width))
 
 
 def focal_of_view(degrees: float, width: int) -> float:

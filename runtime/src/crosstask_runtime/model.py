@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from crosstask_runtime.camera import KnownFocal, Matrix, focal_of_image
+from crosstask_runtime.camera import KnownFocal, focal_of_image
 from crosstask_runtime.images import as_bytes, as_floats, to_image
+from crosstask_runtime.intrinsics import Matrix, centred
 from crosstask_runtime.scene import Scene, kind_of
 
 VERSION = 2
@@ -68,7 +69,8 @@ class Model:
             image: path, Pillow image, (H,W,3) uint8 RGB array, (3,H,W) float array in [0,1], or a
                 list.
             fx: focal length in pixels of the image.
-            intrinsics: (3,3) of the image in pixels, in place of `fx`.
+            intrinsics: (3,3) in pixels of the image as stored, in place of `fx`; where EXIF turns the
+                image upright, the camera is turned along.
             fov: horizontal field of view in degrees of the image as stored, in place of it. Without any
                 of these the focal length of a file's or Pillow image's EXIF data is taken, where it
                 has one and the file is not for one camera.
@@ -86,7 +88,8 @@ class Model:
         focal = focal_of_image(stored, intrinsics, fx, fov, exif=self.own_focal is None)
         values = self.run(stored.pixels[None], focal.pixels)
         if focal.pixels is None and self.own_focal is not None:
-            focal = KnownFocal(self.own_focal, "the model, which is for one camera")
+            matrix = centred(self.own_focal, *stored.pixels.shape[:2])
+            focal = KnownFocal(self.own_focal, "the model, which is for one camera", matrix)
         found = {name: value[0] for name, value in values.items()}
         return self._scene(stored.pixels, found, focal)
 
@@ -153,6 +156,7 @@ class Model:
             focal.pixels,
             self.quantities,
             camera_source=focal.source,
+            intrinsics=focal.matrix,
         )
 
     def _check_focal(self, focal: float | None) -> None:

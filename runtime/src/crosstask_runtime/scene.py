@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crosstask_runtime.intrinsics import centred, unproject
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -37,6 +39,8 @@ class Scene:
         facts: of live frames: `latency_ms`, `fps`, `dropped`.
         camera_source: where the focal length is from: "fx", "intrinsics", a field of view, EXIF, the
             model; empty without one.
+        intrinsics: (3,3) of the upright image in pixels: the matrix given, else one of `focal` with
+            the principal point in the middle; None without a focal length.
     """
 
     image: np.ndarray
@@ -48,6 +52,7 @@ class Scene:
     quantities: Mapping[str, Mapping[str, Any]]
     facts: Mapping[str, float] = field(default_factory=dict)
     camera_source: str = ""
+    intrinsics: np.ndarray | None = None
 
     def __getitem__(self, task: str) -> np.ndarray:
         return self.values[task]
@@ -86,7 +91,8 @@ class Scene:
         """(N,3) points (x right, y down, z forward; metres, or up to scale) and (N,3) colours.
 
         Args:
-            focal: in pixels of the image; the scene's own, or that of 60 degrees across.
+            focal: in pixels of the image, of a camera with the principal point in the middle; the
+                scene's own camera if left out, and without one that of 60 degrees across.
 
         Raises:
             ValueError: no task measures depth.
@@ -95,13 +101,16 @@ class Scene:
         if not depths:
             raise ValueError(f"`tasks` are {list(self.values)}; a point cloud needs one of depth")
         depth = self.values[depths[0]].reshape(self.image.shape[:2]).astype(np.float32)
-        height, width = depth.shape
-        pixels = focal or self.focal or 0.5 * width / math.tan(math.radians(30))
-        x = (np.arange(width, dtype=np.float32) - (width - 1) / 2) / np.float32(pixels)
-        y = (np.arange(height, dtype=np.float32) - (height - 1) / 2) / np.float32(pixels)
-        points = np.stack([x[None] * depth, y[:, None] * depth, depth], axis=-1)
         valid = np.isfinite(depth) & (depth > 0)
-        return points[valid].astype(np.float32), self.image[valid]
+        return unproject(depth, self._camera(focal))[valid], self.image[valid]
+
+    def _camera(self, focal: float | None) -> np.ndarray:
+        """The camera (3,3) of a point cloud."""
+        if not focal and self.intrinsics is not None:
+            return self.intrinsics
+        height, width = self.image.shape[:2]
+        pixels = focal or self.focal or 0.5 * width / math.tan(math.radians(30))
+        return centred(pixels, height, width)
 
     def save_points(self, path: Path | str, focal: float | None = None) -> int:
         """Writes a binary .ply (x right, y down, z forward); returns the number of points."""

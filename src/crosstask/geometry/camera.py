@@ -9,7 +9,7 @@ from torch import Tensor
 from crosstask.media.reading import DataError
 
 FARTHEST = 1.0  # principal point, in sides of the image to either side of its middle
-_NORMALISED = 4.0  # focal lengths in sides of the image stay below this
+NORMALISED = 4.0  # focal lengths in sides of the image stay below this, those in pixels do not
 
 
 class CameraError(DataError):
@@ -70,7 +70,7 @@ def check_camera(matrix: Tensor, name: str, size: tuple[int, int] | None = None)
         )
     if fx <= 0 or fy <= 0:
         raise CameraError(f"{shown}; expected focal lengths in pixels, above 0")
-    if fx < _NORMALISED and fy < _NORMALISED and abs(cx) <= 2 and abs(cy) <= 2:
+    if fx < NORMALISED and fy < NORMALISED and abs(cx) <= 2 and abs(cy) <= 2:
         scaled = ""
         if size is not None:
             height, width = size

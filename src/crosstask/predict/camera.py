@@ -99,6 +99,9 @@ def _turned(intrinsics: Tensor, image: StoredImage) -> Tensor:
         return intrinsics  # a wrong shape is named where it is used
     height, width = image.pixels.shape[-2:]
     stored = stored_size((height, width), image.orientation)
+    check_camera(
+        intrinsics.float(), "`intrinsics`", stored
+    )  # as given: turned, advice would not fit
     return geometry.turn_intrinsics(intrinsics.float(), image.orientation, *stored)
 
 
