@@ -68,7 +68,7 @@ def supervised(
         far: largest depth in metres; labels beyond are void.
         depth_scale: units a metre of depth PNGs: 1000 for millimetres.
         depth_kind: z for depth along the optical axis, ray for distances from the camera.
-        masks: how segmentation/ is stored: ids, colors (those of classes.txt), binary (0 and 255 of
+        masks: how segmentation/ is stored: ids, ids_from_1 (0 is unlabelled), colors (those of classes.txt), binary (0 and 255 of
             two classes), or auto, which looks; `data check` tells what it found.
         void: stored id of unlabelled pixels of segmentation/.
         channels: what images consist of, such as thermal, or red,green,blue,depth with depth_input/;

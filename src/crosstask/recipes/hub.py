@@ -54,7 +54,7 @@ def supervised(
         far: largest depth in metres; labels beyond are void.
         depth_scale: units a metre of depth stored as integers: 1000 for millimetres; needed for them.
         depth_kind: z for depth along the optical axis, ray for distances from the camera.
-        masks: how segmentation is stored: ids, colors (of a file of classes), binary (0 and 255 of two
+        masks: how segmentation is stored: ids, ids_from_1 (0 is unlabelled), colors (of a file of classes), binary (0 and 255 of two
             classes), or auto, which looks; `data check` tells what it found.
         void: stored id of unlabelled pixels of segmentation.
         channels: what images consist of, such as thermal, or red,green,blue,depth with a column

@@ -160,6 +160,28 @@ def test_another_void_and_what_cannot_be_one(tmp_path: Path) -> None:
         find_rule([path], TABLE, True, "colours")
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_ids_from_1_leave_0_unlabelled(tmp_path: Path, dtype: type) -> None:
+    """As ADE20K has them: what was class 0 by mistake, or an error at the last class."""
+    path = save(tmp_path / "a.png", np.array([[0, 1, 2, 3]], dtype))
+    rule = find_rule([path], TABLE, True, "ids_from_1")
+    assert rule.read(path).tolist() == [[255, 0, 1, 2]]
+    assert str(rule) == "class ids 1 to 3; 0 and 255 are void"
+    with pytest.raises(
+        DataError, match=r"label value 3.*classes are 1 to 3, say `masks: ids_from_1`"
+    ):
+        find_rule([path], TABLE, True).read(path)
+    with pytest.raises(
+        DataError, match="classes are 1 to 3, leave it out and say `masks: ids_from_1`"
+    ):
+        find_rule([path], TABLE, True, void=0)
+    with pytest.raises(DataError, match="`void` is 3; expected an id that is not a class: 4 to"):
+        find_rule([path], TABLE, True, "ids_from_1", void=3)
+    save(path, np.array([[4]], dtype))
+    with pytest.raises(DataError, match="label value 4"):
+        rule.read(path)
+
+
 def test_labelmes_ignore_is_no_class(tmp_path: Path) -> None:
     listing = tmp_path / "classes.txt"
     listing.write_text("__ignore__\n_background_\nfloor\n")

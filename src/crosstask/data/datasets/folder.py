@@ -47,8 +47,8 @@ class FolderDataset(SceneDataset):
     Args:
         classes: Class table, names, number of classes, or None for `classes.txt` (one class a line:
             name, and red green blue if you like).
-        masks: How `segmentation/` is stored: "ids", "colors" (those of classes.txt), "binary" (0 and
-            255 of two classes), or "auto" (usual), which looks; see `crosstask.data.folder.masks`.
+        masks: How `segmentation/` is stored: "ids", "ids_from_1" (0 is unlabelled), "colors" (those of
+            classes.txt), "binary" (0 and 255 of two classes), or "auto" (usual), which looks; see `crosstask.data.folder.masks`.
         void: Stored id of unlabelled pixels; usually 255.
         depth_scale: Units a metre of depth stored as integers: 1000 (usual) for millimetres, 256 for
             KITTI's.
@@ -88,7 +88,7 @@ root/
   intrinsics.txt          fx fy cx cy in pixels (or 3x3, 3x4), or intrinsics/NAME.txt per image; also
                           camera_info.yaml (ROS), .json (RealSense, Open3D), cameras.txt (COLMAP)
   classes.txt             one class a line: name [red green blue]
-  folder.yaml             how values are stored, where it is not as usual: `void: 0`, `depth_kind: ray`
+  folder.yaml             how values are stored, where it is not as usual: `void: 11`, `depth_kind: ray`
   splits/train.txt, val.txt, test.txt   one NAME a line; a fixed random split without them
 Only images/ must be there.
 """

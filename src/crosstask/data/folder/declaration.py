@@ -61,7 +61,7 @@ def written_options(root: Path) -> Mapping[str, Any]:
         first = str(error).split("\n")[0]
         raise DataError(f"{path} is not a sound YAML file ({first})") from error
     if found is not None and not isinstance(found, dict):
-        raise DataError(f"{path} holds no names with values; expected lines such as `void: 0`")
+        raise DataError(f"{path} holds no names with values; expected lines such as `void: 11`")
     return found or {}
 
 

@@ -71,9 +71,15 @@ def find_rule(
         raise DataError(
             f"`masks` is {reprlib.repr(masks)}, `void` {void!r}; expected one of {', '.join(RULES)} and an id"
         )
-    if not len(table) <= void <= DEEP_VOID and masks != "colors":
+    least = len(table) + (masks == "ids_from_1")
+    if not least <= void <= DEEP_VOID and masks != "colors":
+        zero = (
+            f"; where 0 is unlabelled and the classes are 1 to {len(table)}, leave it out and say `masks: ids_from_1`"
+            if void == 0
+            else ""
+        )
         raise DataError(
-            f"`void` is {void}; expected an id that is not a class: {len(table)} to {DEEP_VOID}"
+            f"`void` is {void}; expected an id that is not a class: {least} to {DEEP_VOID}{zero}"
         )
     if masks == "binary" and len(table) != 2:
         raise DataError(f"`masks` is 'binary', but there are {len(table)} classes; expected 2")

@@ -1,8 +1,8 @@
 """Label images as annotation tools write them: which rule turns a file's values into classes.
 
 A folder's masks follow one rule, found once from its files (`find_rule`) and then held by every
-file: class ids of 8 or 16 bits (also as a palette, or as three equal channels), the colours that
-classes.txt gives, or 0 and 255 of two classes. A file that does not follow it is an error.
+file: class ids of 8 or 16 bits (also as a palette, or as three equal channels) from 0 or from 1, the colours
+that classes.txt gives, or 0 and 255 of two classes. A file that does not follow it is an error.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from crosstask.media.images import read_map, read_palette
 from crosstask.media.label_range import void_label
 from crosstask.tasks.classes import ClassTable
 
-RULES = ("auto", "ids", "colors", "binary")
+RULES = ("auto", "ids", "ids_from_1", "colors", "binary")
 SUFFIXES = (".png", ".npy", ".tif", ".tiff", ".bmp", ".gif")
 UNLABELLED_COLORS = ((0, 0, 0), (224, 224, 192))  # black, and PASCAL VOC's border, unless declared
 DEEP_VOID = 65535  # what 255 is in files of 16 bits
@@ -30,7 +30,7 @@ class MaskRule:
     """How stored values become classes.
 
     Args:
-        kind: "ids", "colors" or "binary".
+        kind: "ids", "ids_from_1" (0 is void, 1 the first class), "colors" or "binary".
         table: the classes; their colours count for "colors" alone.
         void: stored id of unlabelled pixels; 65535 is void in deeper files as well.
     """
@@ -47,7 +47,14 @@ class MaskRule:
             undeclared = [c for c in UNLABELLED_COLORS if c not in self.table.colors]
             void = " and ".join("/".join(map(str, color)) for color in undeclared)
             return "RGB colours of classes.txt" + (f"; {void} are void" if void else "")
-        return f"class ids 0 to {len(self.table) - 1}; {self.void} is void"
+        last = self.first + len(self.table) - 1
+        void = f"0 and {self.void} are" if self.first else f"{self.void} is"
+        return f"class ids {self.first} to {last}; {void} void"
+
+    @property
+    def first(self) -> int:
+        """Id of the first class."""
+        return int(self.kind == "ids_from_1")
 
     @property
     def result_void(self) -> int:
@@ -67,7 +74,8 @@ class MaskRule:
             ids = _one_channel(stored, path)
             return self._from_binary(ids, path) if self.kind == "binary" else self._ids(ids, path)
         except DataError as error:
-            void = "if it marks unlabelled pixels, give it as the option `void`; "
+            void = "if it marks unlabelled pixels, give it as the option `void`; if 0 does and classes are 1 to "
+            void += f"{len(self.table)}, say `masks: ids_from_1`; "
             raise DataError(
                 f"{error} (the masks of this folder are read as {self}; "
                 f"{void if self.kind == 'ids' else ''}another reading is given "
@@ -82,8 +90,8 @@ class MaskRule:
     @cached_property
     def _table(self) -> np.ndarray:
         """Class index of every id of 16 bits."""
-        known = [*range(len(self.table)), self.void, DEEP_VOID]
-        index = {i: i for i in range(len(self.table))}
+        index = {i + self.first: i for i in range(len(self.table))}
+        known = [0, *index, self.void, DEEP_VOID]
         return lookups.lookup(index, known, 1 << 16, self.result_void)
 
     def _ids(self, ids: np.ndarray, path: Path) -> np.ndarray:
