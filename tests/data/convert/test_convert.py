@@ -12,8 +12,16 @@ from PIL import Image
 
 from crosstask.cli import main
 from crosstask.data import FolderDataset
-from crosstask.data.convert.annotations import find_image, frame_name
+from crosstask.data.convert.annotations import (
+    AnnotatedImage,
+    Annotations,
+    find_image,
+    frame_name,
+)
+from crosstask.data.convert.cvat import image_of
+from crosstask.data.convert.writing import Plan, divide, frame_jobs
 from crosstask.data.sample import DataError
+from crosstask.tasks.classes import ClassTable
 
 pytest.importorskip("pycocotools")
 SIZE = (12, 20)
@@ -88,6 +96,10 @@ def runs(mask: np.ndarray) -> dict[str, Any]:
             value, length = pixel, 0
         length += 1
     return {"size": list(mask.shape), "counts": [*counts, length]}
+
+
+def no_drawing(size: tuple[int, int]) -> np.ndarray:
+    raise AssertionError("drawn")
 
 
 def inner_mask() -> np.ndarray:
@@ -313,6 +325,88 @@ def test_label_studio_brush_files(tmp_path: Path, capsys: Any) -> None:
     prepare(capsys, *command, tmp_path / "out")
     assert (labels(tmp_path / "out", "photo_1") == expected(0, 1, 2)).all()
     clean(capsys, tmp_path / "out")
+
+
+def test_label_studio_takes_the_strokes_of_the_first_annotation_alone(
+    tmp_path: Path, capsys: Any
+) -> None:
+    """A cancelled one and another annotator's lie beside it; JSON-MIN has a record for each."""
+    size = {"original_width": SIZE[1], "original_height": SIZE[0]}
+    for minimal in (False, True):
+        tasks: list[dict[str, Any]] = []
+        folder = tmp_path / f"{minimal}"
+        for number, name in enumerate(pictures(folder / "images")):
+            brush = {**size, "value": {"format": "rle", "brushlabels": ["a"]}}
+            made = [
+                {"id": 9, "was_cancelled": True, "result": [brush]},
+                {"id": 10, "result": [brush]},
+                {"id": 11, "result": [brush]},
+            ]
+            task: dict[str, Any] = {"id": number, "data": {"image": f"{name}.png"}}
+            if minimal:
+                flat = {**size, "format": "rle", "brushlabels": ["a"]}
+                common = {"id": number, "image": f"{name}.png", "label": [flat]}
+                tasks += [{**common, "annotation_id": one} for one in (10, 11)]
+            else:
+                tasks.append({**task, "annotations": made})
+            for one, label in ((9, "b"), (10, "a"), (11, "b")):
+                stem = f"task-{number}-annotation-{one}-by-me@x.org-tag-{label}-0.png"
+                mask = expected(0, 1, 1) > 0 if label == "a" else inner_mask()
+                Image.fromarray(mask.astype(np.uint8) * 255).save(folder / stem)
+        (folder / "export.json").write_text(json.dumps(tasks))
+        command = ["labelstudio", folder, "--images", folder / "images", "--output"]
+        prepare(capsys, *command, folder / "out")
+        assert (labels(folder / "out", "photo_1") == expected(0, 1, 1)).all(), minimal
+
+
+def test_a_source_that_names_no_training_frames_leaks_none_into_it() -> None:
+    names = [f"{n:02d}" for n in range(12)]
+    images = [AnnotatedImage(n, Path(n), draw=no_drawing, sources=()) for n in names]
+
+    def parts(**given: list[str]) -> dict[str, list[str]]:
+        found = Annotations(("a",), images, (), None, frozenset(), given, "order", [])
+        return divide(found, None, 0.25, 0.25)
+
+    held = parts(val=names[:3], test=names[3:6])
+    assert held == {"train": names[6:], "val": names[:3], "test": names[3:6]}
+    for given in ({"test": names[:4]}, {"val": names[:4]}, {"train": names[2:]}, {}):
+        found = parts(**given)
+        every = [name for part in found.values() for name in part]
+        assert len(every) == len(set(every)) and all(found.values())
+        assert all(found[part] == given[part] for part in given if part != "train")
+    with pytest.raises(DataError, match=r"none is left for training.*--splits"):
+        parts(val=names[:6], test=names[6:])
+
+
+def test_two_entries_or_two_names_of_one_image_are_told(tmp_path: Path) -> None:
+    def jobs(*images: tuple[str, str]) -> None:
+        made = [
+            AnnotatedImage(name, Path(file), draw=no_drawing, sources=(Path("a.json"),))
+            for name, file in images
+        ]
+        frame_jobs(
+            Annotations(("a",), made, (), None, frozenset(), {}, "order", []),
+            tmp_path,
+            Plan(ClassTable(("a", "b")), (0, 1)),
+        )
+
+    jobs(("a", "a.png"), ("b", "b.png"))
+    with pytest.raises(DataError, match=r"a.json has two entries of the image a.png; merge"):
+        jobs(("a", "a.png"), ("a", "a.png"))
+    with pytest.raises(DataError, match="would both be images/a"):
+        jobs(("a", "a.png"), ("a", "a.jpg"))
+    with pytest.raises(DataError, match=r"only file found for s1/a and for s2/a.*--images"):
+        jobs(("s1/a", "s1/a.png"), ("s2/a", "s1/a.png"))
+
+
+def test_the_image_of_a_mask_has_its_whole_name(tmp_path: Path) -> None:
+    """Frames that are named by their time: 1.* finds 1.5.png, too."""
+    for name in ("1.5.png", "1.png", "2.5.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    assert image_of("1", [tmp_path], tmp_path / "m.png") == tmp_path / "1.png"
+    assert image_of("1.5", [tmp_path], tmp_path / "m.png") == tmp_path / "1.5.png"
+    with pytest.raises(DataError, match="has no image 2"):
+        image_of("2", [tmp_path], tmp_path / "m.png")
 
 
 def test_a_mask_on_the_image_as_stored_is_turned_with_it(tmp_path: Path, capsys: Any) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -100,7 +100,9 @@ def image_of(name: str, folders: list[Path], mask: Path) -> Path:
     """The image of this name (no suffix) in one of the folders."""
     for folder in folders:
         for path in folder.glob(f"{_escaped(name)}.*") if folder.is_dir() else ():
-            if path != mask and path in list_images(path.parent):
+            # `1.*` finds 1.5.png too, the image of another moment.
+            mine = path.with_suffix("").name == PurePosixPath(name).name
+            if mine and path != mask and path in list_images(path.parent):
                 return path
     raise DataError(
         f"{mask} has no image {name}.* in {', '.join(map(str, folders))}; export with `Save images`, "

@@ -30,6 +30,8 @@ from crosstask.media.reading import read_lines
 
 _STROKE = re.compile(r"task-(\d+)-annotation-(\d+)-by-.*?-tag-(.+)-(\d+)\.png$", re.IGNORECASE)
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what an upload puts before a file's name
+# Brush PNG files with their labels, by task and annotation.
+Strokes = dict[tuple[str, str], list[tuple[Path, str]]]
 _KINDS = ("polygonlabels", "rectanglelabels", "ellipselabels", "brushlabels")
 
 
@@ -55,8 +57,16 @@ def read_labelstudio(
     if not isinstance(tasks, list):
         raise DataError(f"{path} holds no list of tasks; export the project as JSON or JSON-MIN")
     results, notes, several = [], list[str](), 0
+    records = set[Any]()
     for place, task in enumerate(tasks):
         try:
+            if (
+                "annotations" not in task and task.get("id") is not None
+            ):  # JSON-MIN: one record each
+                if task["id"] in records:
+                    several += 1
+                    continue
+                records.add(task["id"])
             regions, more = _results(task)
             results.append((task, [*_labelled(regions)]))
             several += more
@@ -68,7 +78,7 @@ def read_labelstudio(
     drawn: set[str] = set()
     found = []
     for place, (task, regions) in enumerate(results):
-        own = strokes.get(str(task.get("id")), [])
+        own = _strokes_of(task, strokes)
         try:
             size, draw, used = _drawing(path, regions, own, names, overlap or "order")
             image = _find(path, task, images)
@@ -87,8 +97,8 @@ def read_labelstudio(
     )
 
 
-def _files(source: Path) -> tuple[Path, dict[str, list[tuple[Path, str]]]]:
-    """The JSON, and the brush PNG files with their labels by task."""
+def _files(source: Path) -> tuple[Path, Strokes]:
+    """The JSON, and the brush PNG files with their labels by task and annotation."""
     if not source.is_dir():
         return source, {}
     entries = list(files_in(source, nested=True))
@@ -98,10 +108,10 @@ def _files(source: Path) -> tuple[Path, dict[str, list[tuple[Path, str]]]]:
             f"{source} has {len(found)} .json files; expected one, the JSON or JSON-MIN export, which says "
             "which image each task is of"
         )
-    strokes: dict[str, list[tuple[Path, str]]] = {}
+    strokes: Strokes = {}
     for path in entries:
         if match := _STROKE.search(path.name):
-            strokes.setdefault(match[1], []).append((path, one_line(match[3])))
+            strokes.setdefault((match[1], match[2]), []).append((path, one_line(match[3])))
     return found[0], strokes
 
 
@@ -112,6 +122,16 @@ def _results(task: Mapping[str, Any]) -> tuple[list[Any], bool]:
         return [r for value in lists for r in value if "original_width" in r], False
     done = [entry for entry in task["annotations"] if not entry.get("was_cancelled")]
     return (done[0]["result"] if done else []), len(done) > 1
+
+
+def _strokes_of(task: Mapping[str, Any], strokes: Strokes) -> list[tuple[Path, str]]:
+    """Those of the annotation that `_results` takes; of all where the export gives it no id."""
+    done = [entry for entry in task.get("annotations", ()) if not entry.get("was_cancelled")]
+    chosen = done[0].get("id") if done else task.get("annotation_id")
+    own = {key: found for key, found in strokes.items() if key[0] == str(task.get("id"))}
+    return [
+        s for key, found in own.items() if chosen is None or key[1] == str(chosen) for s in found
+    ]
 
 
 def _labelled(regions: Sequence[Any]) -> Iterator[tuple[str, str, Any, Size]]:
@@ -127,7 +147,7 @@ def _labelled(regions: Sequence[Any]) -> Iterator[tuple[str, str, Any, Size]]:
 def _names(
     listing: Path | None,
     results: Sequence[tuple[Any, Sequence[tuple[str, str, Any, Size]]]],
-    strokes: Mapping[str, Sequence[tuple[Path, str]]],
+    strokes: Mapping[tuple[str, str], Sequence[tuple[Path, str]]],
 ) -> tuple[str, ...]:
     met = {label for _, regions in results for _, label, _, _ in regions}
     met |= {label for own in strokes.values() for _, label in own}

@@ -110,13 +110,24 @@ def frame_jobs(annotations: Annotations, output: Path, chosen: Plan) -> list[Cal
     """One job a frame.
 
     Raises:
-        DataError: two images of one name.
+        DataError: two images of one name, two entries of one image, one file for two images.
     """
     seen: dict[str, Path] = {}
+    places: dict[Path, str] = {}
     for one in annotations.images:
-        if seen.setdefault(one.name, one.image) != one.image:
-            raise DataError(
+        if one.name in seen:
+            told = (
                 f"{one.image} and {seen[one.name]} would both be images/{one.name}; rename one"
+                if seen[one.name] != one.image
+                else f"{one.sources[0]} has two entries of the image {one.image}; merge their regions into "
+                "one, or remove one: only one could be written"
+            )
+            raise DataError(told)
+        seen[one.name] = one.image
+        if one.embedded is None and places.setdefault(one.image, one.name) != one.name:
+            raise DataError(
+                f"{one.image} is the only file found for {places[one.image]} and for {one.name}, images of "
+                "the same file name in two folders; give with --images the folder that holds both"
             )
     return [partial(write_frame, one, output, chosen) for one in annotations.images]
 
@@ -225,7 +236,8 @@ def divide(
         test: share of the frames.
 
     Raises:
-        DataError: shares that leave nothing for training, a list that is missing or names no frame.
+        DataError: shares or a source that leave nothing for training, a list that is missing or names no
+            frame.
     """
     names = [one.name for one in annotations.images]
     if lists is not None:
@@ -237,11 +249,18 @@ def divide(
     parts = {part: list(found) for part, found in annotations.parts.items()}
     if "train" in parts and "val" in parts:
         return parts
-    rest = parts.pop("train", names)
+    held = {name for part, found in parts.items() if part != "train" for name in found}
+    rest = parts.pop("train", [name for name in names if name not in held])
     if test and "test" not in parts:
         rest, parts["test"] = random_split(rest, 1 - test, seed)
-    train, val = random_split(rest, 1 - validation / (1 - test), seed)
-    return {"train": train, "val": val, **parts}
+    if "val" not in parts:
+        rest, parts["val"] = random_split(rest, 1 - validation / (1 - test), seed)
+    if not rest:
+        raise DataError(
+            f"all {len(names)} frames are of {' and '.join(sorted(parts))}, and none is left for training; "
+            "divide them yourself with --splits DIR (train.txt, val.txt)"
+        )
+    return {"train": rest, **parts}
 
 
 def _by_lists(folder: Path, names: Sequence[str]) -> dict[str, list[str]]:
