@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -90,6 +91,29 @@ def test_its_pass_gives_the_numbers_of_the_run(run: Path) -> None:
     scores = [s.score for s in (*facts.best, *facts.worst)]
     assert scores == sorted(scores, reverse=True) and 0 <= scores[-1] <= scores[0] <= 1
     assert facts.alphas["depth"].keys() == {"segmentation", "normals", "edges"}
+
+
+def test_another_checkpoint_has_its_own_numbers(run: Path, tmp_path: Path) -> None:
+    """Recorded are those of the last; a network without weights of training has others."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    best = torch.load(copy / "checkpoints/best.ckpt", weights_only=True)
+    for name, value in best["state_dict"].items():
+        if "predictions" in name and name.endswith("bias"):
+            value.add_(torch.linspace(0, 3, len(value)))
+    torch.save(best, copy / "checkpoints/best.ckpt")
+    recorded = Run(run).read_metrics()
+    for checkpoint in ("last", None):
+        facts = collect(copy, checkpoint=checkpoint, shown=0)
+        assert facts.metrics == recorded and facts.rule == "last"
+    facts = collect(copy, checkpoint="best", shown=0)
+    assert facts.rule == "best"
+    confusion = torch.tensor(facts.details["segmentation"]["confusion"])
+    accuracy = float(confusion.diagonal().sum() / confusion.sum())
+    assert facts.metrics["segmentation/pixel_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert facts.metrics["depth/rmse"] != pytest.approx(recorded["depth/rmse"])
+    assert facts.metrics["trivial/depth/rmse"] == recorded["trivial/depth/rmse"]
+    assert "Scored checkpoint: best." in page([facts], "1.0")
 
 
 def test_several_runs_have_a_table(run: Path) -> None:

@@ -77,6 +77,7 @@ def collect(
     """Reads a run directory and evaluates its checkpoint once, image by image.
 
     Args:
+        checkpoint: best or last, whose metrics are computed here; None is the scored one, as recorded.
         root: where the dataset lies now, if not where it was in training.
         shown: best and worst images to show; of partly labelled data of each task.
         progress: told how many images are evaluated.
@@ -86,14 +87,18 @@ def collect(
         RunError, ModelFileError: no run, no checkpoint.
     """
     run = Run(path)
+    stated = _json(path / "metrics.json")
+    another = checkpoint is not None and run.checkpoint(checkpoint) != run.checkpoint()
+    if another:  # what is computed stands in place of what was recorded of the scored one
+        stated = {key: value for key, value in stated.items() if key.startswith("trivial/")}
     facts = RunFacts(
         path.resolve().name,
         run.read_config(),
         _json(path / "env.json"),
-        _json(path / "metrics.json"),
+        stated,
         curves(run.metrics_file),
         knockout=_json(path / "knockout.json") or None,
-        rule=run.rule(),
+        rule=str(checkpoint) if another else run.rule(),
     )
     experiment = open_run(path, checkpoint, root, trust=trust)
     network = experiment.regime.inference_network()
@@ -138,7 +143,8 @@ def _evaluate(
         predictions = evaluator.update(network(batch["image"]), batch)
         scores = _scores(facts.tasks, predictions, batch)
         samples.append(Sample(index, str(batch["name"][0]), math.nan, scores=scores))
-    facts.metrics = facts.metrics or evaluator.compute()
+    if all(key.startswith("trivial/") for key in facts.metrics):
+        facts.metrics = facts.metrics | evaluator.compute()
     for task in facts.tasks:
         facts.details[task.name] = cast(TaskMetric, evaluator.metrics[task.name]).details()
     for ranked in rankings(samples, [task.name for task in facts.tasks]):
