@@ -51,6 +51,8 @@ def resize_depth(
     mean = _bilinear(maps, size)
     inverse = _bilinear(torch.where(maps > 0, maps.reciprocal(), 0.0), size)
     smooth = (mean * inverse).sub_(1).abs_() <= _SPREAD
+    if bool((maps <= 0).any()):  # a hole and a jump may cancel out
+        smooth &= _bilinear((maps > 0).to(maps.dtype), size) > 1 - 1e-5
     result = torch.where(smooth, inverse.reciprocal_(), resize_nearest(maps, size))
     return result.reshape(*depth.shape[:-2], *size)
 

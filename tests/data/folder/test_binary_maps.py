@@ -49,3 +49,31 @@ def test_colours_are_no_binary_map(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), (255, 0, 0)).save(path)
     with pytest.raises(DataError, match="channels that differ"):
         read_binary(path, unknown=False)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int16])
+def test_255_beside_1_is_never_a_guess(tmp_path: Path, dtype: type) -> None:
+    """It was the edge, and the edges were none: void of many tools, and of this library's samples."""
+    np.save(tmp_path / "a.npy", np.array([[0, 1, 255]], dtype))
+    with pytest.raises(DataError, match=r"holds 0, 1 and 255.*-1"):
+        read_binary(tmp_path / "a.npy", unknown=True)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (np.array([[0, 1, np.inf]], np.float32), [0, 1, 255]),
+        (np.array([[0, 1, -np.inf]], np.float32), [0, 1, 255]),
+        (np.array([[0, 1, np.nan]], np.float32), [0, 1, 255]),
+        (np.array([[0, 1, -1]], np.float32), [0, 1, 255]),
+        (np.array([[0, 1, -1]], np.int16), [0, 1, 255]),
+        (np.array([[0, 255, -1]], np.int16), [0, 1, 255]),
+        (np.array([[-0.01, 0.6, 1.0000001]], np.float32), [0, 1, 1]),
+        (np.array([[0, 200, 255]], np.float32), [0, 1, 1]),
+    ],
+)
+def test_what_is_not_known_is_void_and_changes_nothing_else(
+    tmp_path: Path, stored: np.ndarray, expected: list[int]
+) -> None:
+    np.save(tmp_path / "a.npy", stored)
+    assert read_binary(tmp_path / "a.npy", unknown=False)[0].tolist() == expected

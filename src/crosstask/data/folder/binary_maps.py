@@ -12,30 +12,42 @@ from crosstask.media.images import read_map
 SUFFIXES = (".png", ".npy", ".bmp", ".tif", ".tiff", ".gif")
 _UNKNOWN = (127, 128)
 VOID = 255.0
+_OVERSHOOT = 2.0
 
 
 def read_binary(path: Path, unknown: bool) -> np.ndarray:
     """(H,W) float32: 0, 1, and the void 255.
 
     Values up to 1 are 0 and 1 (floats from above 0.5); otherwise the upper half of the range of the
-    data type is 1.
+    data type is 1. Negative values (-1) and floats that are not finite are void.
 
     Args:
         unknown: whether the middle grey 127 or 128 of 8 bits is void.
 
     Raises:
-        DataError: unreadable, or channels that differ.
+        DataError: unreadable, channels that differ, or 0, 1 and 255 in one map.
     """
     stored = _one_channel(path)
-    if stored.dtype == bool or stored.dtype.kind == "f" or stored.max(initial=0) <= 1:
-        if stored.dtype.kind == "f" and not (np.nanmax(stored, initial=0) <= 1):
-            stored = stored / 255
-        values = (stored > 0.5).astype(np.float32)
-        return np.where(np.isfinite(stored), values, VOID).astype(np.float32)
-    values = (stored > _middle(stored)).astype(np.float32)
-    if unknown and stored.max() < 256:
+    labelled = _labelled(stored)
+    top = stored[labelled].max(initial=0)
+    if top == 255 and set(np.unique(stored[labelled]).tolist()) == {0, 1, 255}:
+        raise DataError(
+            f"{path} holds 0, 1 and 255, and 255 could be unlabelled or the same as 1; save the map as 0 "
+            "and 1 with -1 (or NaN in floats) where it is unlabelled"
+        )
+    if stored.dtype.kind == "f":  # enlarged ones may go a little beyond 1
+        values = stored / 255 > 0.5 if top > _OVERSHOOT else stored > 0.5
+    else:
+        values = stored > (0 if top <= 1 else _middle(stored))
+    values = np.where(labelled, values, VOID).astype(np.float32)
+    if unknown and stored.dtype.kind != "f" and 1 < top < 256:
         values[np.isin(stored, _UNKNOWN)] = VOID
     return values
+
+
+def _labelled(stored: np.ndarray) -> np.ndarray:
+    """Where a value says something: finite, and not negative by more than resizing makes it."""
+    return np.isfinite(stored) & (stored.astype(np.float64) > -0.5)
 
 
 def soft_share(path: Path, unknown: bool) -> tuple[float, str]:
@@ -43,7 +55,7 @@ def soft_share(path: Path, unknown: bool) -> tuple[float, str]:
     stored = _one_channel(path)
     if stored.dtype == bool:
         return 0.0, ""
-    stored = stored[np.isfinite(stored)]
+    stored = stored[_labelled(stored)]
     if not stored.size:
         return 0.0, ""
     top = stored.max()
