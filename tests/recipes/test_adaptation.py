@@ -58,6 +58,23 @@ def test_procedural_trains_resumes_and_evaluates(
 
 
 @pytest.mark.parametrize(
+    ("method", "option"),
+    [
+        ("adversarial", "adversarial_start"),
+        ("self_training", "pseudo_start"),
+        ("both", "pseudo_start"),
+    ],
+)
+def test_a_part_that_would_never_begin_is_refused(method: str, option: str) -> None:
+    from crosstask.recipes.procedural import adaptation
+
+    with pytest.raises(ValueError, match=f"`{option}` is 2 and training has 2 steps.*never begin"):
+        adaptation(**{**TINY, "method": method, option: 2})
+    adaptation(**{**TINY, "method": "source_only", option: 2})
+    adaptation(**{**TINY, "method": method, option: 1})
+
+
+@pytest.mark.parametrize(
     ("recipe", "method"),
     [
         ("synthia_to_cityscapes", "both"),

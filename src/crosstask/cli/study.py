@@ -22,6 +22,7 @@ QUICK: dict[str, Any] = {
     "test_length": 2,
     "val_every": 4,
     "workers": 0,
+    "pseudo_start": 0,
 }
 
 

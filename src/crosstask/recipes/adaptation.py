@@ -65,6 +65,8 @@ def adaptation_experiment(
     tasks = with_losses(supervision.of(tasks), supervision)
     if method not in METHODS:
         raise ValueError(f"`method` is {method!r}; expected one of {', '.join(METHODS)}")
+    steps, _ = training.length()
+    _check_starts(adaptation, steps)
     regime = Adaptation(
         build_network(tasks, network, training.seed),
         tasks,
@@ -85,7 +87,6 @@ def adaptation_experiment(
             return domain(lambda: target(modalities))
         return DomainPairs(domain(lambda: source(modalities)), domain(lambda: target(())))
 
-    steps, _ = training.length()
     return make_experiment(
         regime,
         train_data,
@@ -98,6 +99,20 @@ def adaptation_experiment(
         notes={"method": method},
         reported_data=reported_data,
     )
+
+
+def _check_starts(settings: AdaptationSettings, steps: int) -> None:
+    """Refuses a part of the method that would begin after the last step."""
+    starts = {
+        "adversarial": ("adversarial_start", settings.adversarial_start),
+        "self_training": ("pseudo_start", settings.pseudo_start),
+    }
+    for part, (option, start) in starts.items():
+        if settings.method in (part, "both") and start >= steps:
+            raise ValueError(
+                f"`{option}` is {start} and training has {steps} steps, so this part of `--method "
+                f"{settings.method}` would never begin; expected a smaller `--{option.replace('_', '-')}`"
+            )
 
 
 def _regime_options(settings: AdaptationSettings) -> dict[str, Any]:

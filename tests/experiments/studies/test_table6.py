@@ -45,7 +45,11 @@ def test_every_network_begins_each_method_from_its_own_source_training() -> None
             assert begun.options["method"] == "source_only" and begun.tasks == run.tasks
     taught = [r for r in runs if r.row.endswith("-self_training")]
     assert {r.row for r in taught} >= {"multi_task-self_training", "densemtl-self_training"}
-    assert all(r.options["match_noise"] and r.options["pseudo_start"] == 200 for r in taught)
+    assert all(r.options["match_noise"] and r.options["match_colors"] for r in taught)
+    assert TABLE6.defaults == {"teacher_decay": 0.998, "pseudo_share": 0.2, "pseudo_start": 200}
+    assert not any(
+        set(TABLE6.defaults) & set(run.options) for run in runs
+    )  # the user may give others
     of_three = replace(TABLE6, rows=lambda s: ladder(s, ("segmentation", "depth", "normals")))
     assert len(of_three(Setting(dataset="procedural", seeds=(0,)))) == 5 * 4 + 3 + 2 + 5 * 2
     widened = next(r for r in runs if r.row == "compute_matched-adversarial").options["options"]
