@@ -88,3 +88,10 @@ def test_labels_smaller_than_the_input_are_compared_at_the_centre_of_their_pixel
     graph.network = OfColour()
     found = compare(graph, graph, [graph.example(SIZE)], [fed(tmp_path, labels)])
     assert found.metrics["segmentation/miou"] == (1.0, 1.0)
+
+
+def test_raw_outputs_are_compared_and_not_scored(model: SceneModel, sample: dict[str, Any]) -> None:
+    graph = Graph(model, Interface(outputs="raw"), traced=False)
+    found = compare(graph, graph, [graph.example(SIZE)], [sample])
+    assert found.images == 1 and found.metrics == {}
+    assert set(found.means) == set(graph.names) and not any(found.means.values())

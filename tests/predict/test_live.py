@@ -1,6 +1,7 @@
 """Live sources: newest frames, what is written, and sources that are lost."""
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -170,6 +171,16 @@ def test_sources_are_told_apart() -> None:
         open_source("rtsp://127.0.0.1:1/none", stall=0.5)
     with pytest.raises(DataError, match="cannot be opened"):
         open_source("987")  # no such camera
+    with pytest.raises(DataError, match=r"`source` is none\.mp4, and there is no such file"):
+        open_source("none.mp4")
     for options, words in (({"video": "gif"}, "side-by-side"), ({"waiting": 0}, "1 or more")):
         with pytest.raises(ValueError, match=words):
             LiveSettings(**options)  # type: ignore[arg-type]
+
+
+def test_a_silent_address_is_told_as_such() -> None:
+    """It listens and never answers: FFmpeg's own words are "Immediate exit requested"."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/stream"
+        with pytest.raises(DataError, match=r"answered nothing within 0\.5 seconds.*--stall"):
+            open_source(address, stall=0.5)

@@ -91,21 +91,22 @@ def compare(
         graph: the model's own, in float32.
         run: the file.
         inputs: see `Graph.example`, at several sizes.
-        samples: labelled ones.
+        samples: labelled ones; raw outputs are compared with them and not scored.
     """
     found = Comparison()
     means: dict[str, list[float]] = {name: [] for name in graph.names}
     for given in inputs:
         _see(found, means, graph, graph(*given), run(*given))
-    scores = _Scores(graph)
+    scores = _Scores(graph) if graph.interface.outputs == "decoded" else None
     for sample in samples:
         given = inputs_of(sample, graph)
         expected, got = graph(*given), run(*given)
         _see(found, means, graph, expected, got, exact=False)
-        scores.update(expected, got, sample)
+        if scores is not None:
+            scores.update(expected, got, sample)
         found.images += 1
     found.means = {name: sum(v) / len(v) for name, v in means.items() if v}
-    if found.images and graph.interface.outputs == "decoded":
+    if found.images and scores is not None:
         found.metrics = scores.compute()
     return found
 

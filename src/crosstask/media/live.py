@@ -14,6 +14,7 @@ from crosstask.media.video import frame_rate, load_av, stream_frames
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
+_EXPECTED = "expected the index of a camera (0), an address (rtsp://...), or a video file"
 LIVE_RATE = 25.0
 """Frames a second of a source that names no rate."""
 
@@ -36,17 +37,21 @@ def open_source(source: str, stall: float = 5.0, paced: bool = True) -> tuple[fl
         DataError: there is no such camera, address or video.
     """
     if not is_live(source):
+        if not Path(source).is_file():
+            raise DataError(f"`source` is {source}, and there is no such file; {_EXPECTED}")
         rate = frame_rate(Path(source))
         return rate, _of_file(Path(source), rate if paced else None)
     av = load_av()
     try:
         container = _open(av, source, stall)
         video = container.streams.video[0]
-    except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
+    except av.error.ExitError as error:
         raise DataError(
-            f"`source` {source} cannot be opened ({error}); expected the index of a camera (0), an "
-            "address (rtsp://...), or a video file"
+            f"`source` {source} answered nothing within {stall:g} seconds; is it on, and is the address "
+            "right? `--stall` waits longer"
         ) from error
+    except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
+        raise DataError(f"`source` {source} cannot be opened ({error}); {_EXPECTED}") from error
     rate = float(video.average_rate or video.guessed_rate or LIVE_RATE)
     return rate, _of_container(container, source)
 
