@@ -357,10 +357,12 @@ REOPENING = {
     "evaluate": ["evaluate", "RUN", "--device", "cpu"],
     "report": ["report", "RUN", "--device", "cpu"],
     "knockout": ["knockout", "RUN", "--device", "cpu"],
+    "attention": ["attention", "RUN", "--device", "cpu"],
     "compare": ["compare", "RUN", "--images", "--device", "cpu"],
 }
 LOADING = {
     "predict": ["predict", "RUN", "photo.png", "--output", "out", "--device", "cpu"],
+    "attention": ["attention", "RUN", "photo.png", "--device", "cpu"],
     "export": ["export", "RUN", "--format", "pt2", "--output", "m.pt2"],
     "serve": ["serve", "RUN", "--port", "0", "--device", "cpu"],
     "table": ["table", "RUN", "--baseline", "none"],

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "table": ("crosstask.cli.table", "compare finished runs, with gains, controls and cost"),
     "compare": ("crosstask.cli.compare", "the same images through several runs"),
     "knockout": ("crosstask.cli.knockout", "who helps whom: cut one direction at a time"),
+    "attention": ("crosstask.cli.attention", "where each task looks in each other task"),
     "bench": ("crosstask.cli.bench", "latency, memory and cost of architectures, by part"),
     "export": (
         "crosstask.cli.export",
