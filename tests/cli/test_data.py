@@ -229,6 +229,11 @@ def test_stats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "#####" in capsys.readouterr().out
 
 
+def test_a_limit_of_frames_that_are_not_looked_at_is_refused() -> None:
+    with pytest.raises(ValueError, match="`--limit` belongs to `--worst`"):
+        main(["preview", "procedural", "--limit", "3"])
+
+
 def test_preview_writes_a_sheet_and_a_cloud(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """Targets that are computed from others."""
 
+import pytest
 import torch
 
 from crosstask import geometry
@@ -78,3 +79,13 @@ def test_smoothing_of_noisy_disparity() -> None:
         known = normals[:, normals.any(0)]
         off.append(float((-known[1]).clamp(-1, 1).acos().rad2deg().mean()))
     assert off[1] < 0.5 * off[0]
+
+
+def test_smoothing_fills_no_hole_beside_a_jump() -> None:
+    """One hole and a jump whose spread makes up for it: (8/9)^2 E[z] E[1/z] = 1."""
+    sum_of_ratios = 4 * (81 / 64) - 2  # d + 1/d of four pixels at 1 m and four at d
+    far = (sum_of_ratios + (sum_of_ratios**2 - 4) ** 0.5) / 2
+    depth = torch.tensor([[[1, 1, 1], [1, 0, far], [far, far, far]]])
+    assert torch.equal(smooth_depth(depth, 1), depth)
+    whole = torch.tensor([[[2.0, 2, 2], [2, 2.02, 2], [2, 2, 2]]])
+    assert smooth_depth(whole, 1)[0, 1, 1] == pytest.approx(2.002, abs=1e-3)

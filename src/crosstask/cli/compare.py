@@ -1,5 +1,6 @@
 """`crosstask compare RUN... --images`: the same images through several runs."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "runs", nargs="+", help="run directories, folders of runs, or a study's list"
     )
-    parser.add_argument("--images", action="store_true", help="draw images")
+    parser.add_argument(
+        "--images", action="store_true", help="draw images; all options below but --trust need it"
+    )
     parser.add_argument(
         "--output", type=Path, default=Path("compare.png"), help="a .png, .jpg, .pdf or .svg"
     )
@@ -43,6 +46,7 @@ def main(argv: list[str]) -> int:
     if not args.images:
         from crosstask.cli import table
 
+        _check_unused(args, parser)
         return table.main([*args.runs, *rest, *trust_arguments(args)])
     parser.check_known(rest, args)
 
@@ -63,6 +67,16 @@ def main(argv: list[str]) -> int:
     width, height = sheet.size
     print(f"written: {args.output} ({width}x{height})")
     return 0
+
+
+def _check_unused(args: argparse.Namespace, parser: CommandParser) -> None:
+    """Refuses an option of images where none are drawn."""
+    for name in ("output", "samples", "index", "root", "inset", "checkpoint", "device"):
+        if vars(args)[name] != parser.get_default(name):
+            raise ValueError(
+                f"`--{name}` belongs to `--images`; add it, or leave `--{name}` out. A table is written "
+                "with `--write FILE`"
+            )
 
 
 def _indices(text: str) -> list[int]:

@@ -201,6 +201,10 @@ def _preview(args: argparse.Namespace) -> int:
 
     if args.count < 1 or args.width < 32:
         raise ValueError(f"--count is {args.count}, --width {args.width}; expected >= 1 and >= 32")
+    if args.limit is not None and not args.worst:
+        raise ValueError(
+            "`--limit` belongs to `--worst`; `--count` says how many samples are shown"
+        )
     written = []
     datasets = _present(args)
     sheets = _sheet_paths(args.output, datasets)

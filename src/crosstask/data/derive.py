@@ -90,7 +90,8 @@ def smooth_depth(
         return depth
     mean = _window_mean(depth, side)
     inverse = _window_mean(torch.where(depth > 0, 1 / depth, 0.0), side)
-    flat = (mean * inverse - 1).abs() <= spread
+    whole = _window_mean((depth > 0).to(depth.dtype), side) > 1 - 0.5 / side**2
+    flat = whole & ((mean * inverse - 1).abs() <= spread)
     result = depth.clone()
     inner = result[:, radius:-radius, radius:-radius]
     inner.copy_(torch.where(flat, 1 / inverse, inner))

@@ -88,6 +88,8 @@ def test_bad_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["table", str(tmp_path / "no")], "no run directory"),
         (["knockout", str(tmp_path)], "config.yaml"),
         (["compare", str(tmp_path), "--images"], "no finished run"),
+        (["compare", str(tmp_path), "--output", "a.png"], "`--output` belongs to `--images`"),
+        (["compare", str(tmp_path), "--inset"], "`--inset` belongs to `--images`"),
     ):
         assert main(command) == 2, command
         assert expected in capsys.readouterr().err, command
