@@ -9,7 +9,7 @@ import pytest
 
 import crosstask
 from crosstask.cli.data import main
-from crosstask.data import FolderDataset
+from crosstask.data import DataError, FolderDataset
 from crosstask.data.feeding import RGB
 from crosstask.data.shards import Shards, open_split
 from crosstask.data.tools import pack as packing
@@ -43,7 +43,7 @@ def pack(root: Path, *options: str) -> Path:
     return shards
 
 
-@pytest.mark.parametrize("options", [(), ("--size", "32x64")], ids=["as stored", "resized"])
+@pytest.mark.parametrize("options", [(), ("--size", "20x24")], ids=["as stored", "resized"])
 def test_shards_say_how_their_images_were_read(root: Path, options: tuple[str, ...]) -> None:
     change = evaluation(SIZE, fit="keep")
     files = FolderDataset(root, "val", None, change)
@@ -88,3 +88,13 @@ def test_models_of_files_and_of_shards_record_the_same(root: Path, tmp_path: Pat
     assert records[0] == records[1]
     assert records[0][0] == "29000..31000"
     assert records[0][1]["channels"] == ["thermal", "depth"]
+
+
+def test_squeezed_shards_are_not_fed_with_their_aspect_kept(root: Path) -> None:
+    shards = pack(root, "--size", "32x64")  # of images of 40x48
+    with pytest.raises(
+        DataError, match="was packed with `--size 32x64`, which squeezed images of 40x48"
+    ):
+        open_split(FolderDataset, shards, "val", None, evaluation(SIZE, fit="keep"))
+    assert len(open_split(FolderDataset, shards, "val", None, evaluation(SIZE))) == 2
+    assert len(open_split(FolderDataset, shards, "val")) == 2

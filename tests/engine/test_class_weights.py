@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from crosstask.data.combine.pairs import DomainPairs
 from crosstask.engine.class_weights import balanced, from_file
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.training import train
@@ -96,3 +97,10 @@ def test_a_run_keeps_its_weights(experiment: Callable[..., Experiment], tmp_path
     go(1)
     file.unlink()
     go(2, resume=True)
+
+
+def test_of_two_domains_every_labelled_image_counts_once() -> None:
+    """The target is longer, so a pass draws each source image several times."""
+    source = Labels([0, 0, 0, 1], [0, 0, 0, 0])
+    pairs = DomainPairs(source, Labels([0], [0], [0]))
+    assert len(pairs) == 3 and balanced(pairs, [TASK]) == balanced(source, [TASK])

@@ -83,3 +83,43 @@ def test_the_command_lines_numbers() -> None:
     for text in ("1,2", "nobody.txt"):
         with pytest.raises(CameraError, match="expected fx,fy,cx,cy"):
             given_camera(text)
+
+
+FOUR = {"fx": 60, "fy": 58, "cx": 47.5, "cy": 23.5}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected", "lens"),
+    [
+        ({"k1": -0.3, "k2": 0.1, "p1": 0.001, "p2": 0.0}, (-0.3, 0.1, 0.001, 0.0), ""),
+        ({"k1": -0.3, "k3": 0.01}, (-0.3, 0.0, 0.0, 0.0, 0.01), ""),
+        ({"distortion_coeffs": [-0.3, 0.1, 0, 0]}, (-0.3, 0.1, 0.0, 0.0), ""),
+        ({"distortion": {"k1": -0.3, "k2": 0.1, "p1": 0, "p2": 0}}, (-0.3, 0.1, 0.0, 0.0), ""),
+        ({"distortion_coefficients": [0.1, 0.2, 0.3, 0.4], "fisheye_model": 1}, (), "fisheye"),
+        ({"k1": 0.1, "k4": 0.2, "model": "fisheye"}, (), "fisheye"),
+        ({"distortion": "none"}, (), ""),
+    ],
+)
+def test_the_lens_is_read_wherever_it_is_named(
+    tmp_path: Path, more: dict[str, object], expected: tuple[float, ...], lens: str
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(FOUR | more))
+    camera = read_camera(tmp_path / "a.json")
+    assert camera.matrix.tolist() == MATRIX
+    assert (camera.distortion, camera.lens) == (expected, lens)
+    (tmp_path / "b.json").write_text(json.dumps({"intrinsic": FOUR, **more}))
+    assert read_camera(tmp_path / "b.json").distortion == expected
+
+
+def test_four_radial_numbers_without_a_model_are_not_guessed(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(FOUR | {"k1": 1, "k2": 2, "k3": 3, "k4": 4}))
+    with pytest.raises(CameraError, match="may be those of a fisheye"):
+        read_camera(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "sides", [{"width": 96.0, "height": 48.0}, {"resolution": [96, 48]}, SIDES], ids=str
+)
+def test_the_size_is_read_wherever_it_is_named(tmp_path: Path, sides: dict[str, object]) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(FOUR | sides))
+    assert read_camera(tmp_path / "a.json").size == (48, 96)

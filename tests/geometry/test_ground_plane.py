@@ -22,10 +22,17 @@ def test_any_scale_becomes_the_true_one() -> None:
     data = Drives(3, size=(48, 80))
     batch = default_collate([data[i] for i in range(3)])
     wrong = batch["depth"] * torch.tensor([0.4, 1.0, 2.5]).view(3, 1, 1, 1)
-    found = rescale(wrong, batch["intrinsics"], HEIGHT_ABOVE_FLOOR)
+    found, scaled = rescale(wrong, batch["intrinsics"], HEIGHT_ABOVE_FLOOR)
     torch.testing.assert_close(found, batch["depth"], rtol=2e-3, atol=0)
-    far_off = rescale(batch["depth"], batch["intrinsics"], 100 * HEIGHT_ABOVE_FLOOR)
-    torch.testing.assert_close(far_off, 4 * batch["depth"])  # no ground gives such a factor
+    assert bool(scaled.all())
+    far_off, scaled = rescale(batch["depth"], batch["intrinsics"], 100 * HEIGHT_ABOVE_FLOOR)
+    torch.testing.assert_close(far_off, batch["depth"])  # no ground gives such a factor
+    assert not scaled.any()
+    any_unit, scaled = rescale(
+        batch["depth"] / 100, batch["intrinsics"], HEIGHT_ABOVE_FLOOR, most=None
+    )
+    torch.testing.assert_close(any_unit, batch["depth"], rtol=2e-3, atol=0)
+    assert bool(scaled.all())
     with pytest.raises(ValueError, match="metres above the ground"):
         rescale(wrong, batch["intrinsics"], 0.0)
 
@@ -41,14 +48,28 @@ def test_predictions_at_a_known_height(depth: Depth | SelfSupervisedDepth) -> No
     image = torch.rand(3, 40, 72)
     plain = scene.predict(image, fx=60.0)
     assert plain.depth_kind == "up to scale"
-    scaled = scene.predict(image, fx=60.0, camera_height=1.3)
-    assert scaled.depth_kind == "metric"
-    assert scaled.intrinsics is not None
-    believed = ground_distance(plain["depth"][None], scaled.intrinsics.view(1, 3, 3))
-    factor = (1.3 / believed).clamp(0.25, 4.0)
-    torch.testing.assert_close(scaled["depth"], factor * plain["depth"])
-    (listed,) = scene.predict([image], fx=60.0, camera_height=1.3)
+    assert plain.intrinsics is not None
+    height = 1.5 * float(ground_distance(plain["depth"][None], plain.intrinsics.view(1, 3, 3)))
+    scaled = scene.predict(image, fx=60.0, camera_height=height)
+    assert scaled.depth_kind == "metric" and not scaled.notes
+    torch.testing.assert_close(scaled["depth"], 1.5 * plain["depth"])
+    (listed,) = scene.predict([image], fx=60.0, camera_height=height)
     torch.testing.assert_close(listed["depth"], scaled["depth"])
+
+
+def test_where_no_ground_is_found_depth_stays_and_says_so() -> None:
+    """Fifty times the height that it implies; learned from video, any unit is believed."""
+    image = torch.rand(3, 40, 72)
+    for depth, found in ((Depth(), False), (SelfSupervisedDepth(), True)):
+        scene = model(depth)
+        plain = scene.predict(image, fx=60.0)
+        assert plain.intrinsics is not None
+        implied = ground_distance(plain["depth"][None], plain.intrinsics.view(1, 3, 3))
+        height = 50 * float(implied)
+        high = scene.predict(image, fx=60.0, camera_height=height)
+        told = high.notes.get("depth", "")
+        assert (high.depth_kind == "metric") == found == ("no ground was found" not in told)
+        torch.testing.assert_close(high["depth"], (50 if found else 1) * plain["depth"])
 
 
 def test_the_ground_is_found_in_float32_under_autocast() -> None:
@@ -101,7 +122,7 @@ def test_the_height_that_a_network_believes_in() -> None:
     found = extra.compute()
     assert found["depth/ground/mean"] == pytest.approx(2.0, rel=0.02)
     assert found["depth/ground/std"] == pytest.approx(0.5, rel=0.02)
-    assert found["depth/height_scaled/abs_rel"] < 0.02
+    assert found["depth/height_scaled/abs_rel"] < 0.02 and found["depth/ground/found"] == 1.0
 
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,9 +133,12 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         command = ["train", "procedural.supervised", "--run", run + tasks[-5:], "--tasks", tasks]
         assert main([*command, *tiny, "--architecture", "multi_task_matched", "--quiet"]) == 0
     capsys.readouterr()
-    assert main(["evaluate", run + "depth", "--camera-height", "1.6", "--json"]) == 0
-    metrics = json.loads(capsys.readouterr().out)
-    assert metrics["depth/height_scaled/rmse"] > 0
+    metrics: dict[str, float] = {}
+    for _ in range(2):  # first which height the network implies, then half as much again
+        height = str(1.5 * metrics.get("depth/ground/mean", 1.0))
+        assert main(["evaluate", run + "depth", "--camera-height", height, "--json"]) == 0
+        metrics = json.loads(capsys.readouterr().out)
+    assert metrics["depth/height_scaled/rmse"] > 0 and metrics["depth/ground/found"] == 1
     assert metrics["depth/height_scaled/rmse"] != metrics["depth/rmse"]
     assert metrics["depth/ground/mean"] > 0 and metrics["depth/ground/std"] >= 0
     for wrong in ("-1", "0", "nan", "inf", "high"):

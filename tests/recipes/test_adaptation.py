@@ -200,3 +200,17 @@ def test_the_papers_optimiser() -> None:
         assert settings.betas == (0.9, 0.98) and settings.schedule == "constant"
     settings = adaptation_optimizer("paper", "densemtl", lr=5e-4)
     assert settings.encoder_lr == pytest.approx(3e-5)
+
+
+def test_what_a_method_cannot_do_is_told() -> None:
+    from crosstask.recipes.procedural import adaptation
+
+    with pytest.raises(ValueError, match="`--method oracle` reads none"):
+        adaptation(**{**TINY, "method": "oracle", "match_noise": True})
+    with pytest.warns(UserWarning, match="labels count from the first step"):
+        adaptation(**TINY)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*count from the first step")
+        adaptation(**{**TINY, "pseudo_start": 1})
+        adaptation(**{**TINY, "init_from": "streets"})
+        adaptation(**{**TINY, "method": "adversarial"})

@@ -79,18 +79,46 @@ def read_ids(path: Path) -> np.ndarray:
 
 
 def read_normals(path: Path) -> Tensor:
-    """Stored vectors (3,H,W): a float array (H,W,3), or 8-bit colours with n = 2 p / 255 - 1.
+    """Stored vectors (3,H,W): a float array (H,W,3), or 8-bit colours (PNG or array) with n = 2 p / 255 - 1.
 
     In colours, grey 127/128 means "none" and decodes to a vector of length 0.007: vectors shorter
     than 0.5 are no directions (`axes.to_camera_axes` drops them).
+
+    Raises:
+        DataError: another shape or type, or floats that are colours from 0 to 1.
     """
     if path.suffix.lower() == ".png":
-        stored = read_png(path, bits=8, channels=(3, 4))[:3].contiguous()
-        return stored.to(torch.float32).mul_(2 / 255).sub_(1)
+        return _of_colours(read_png(path, bits=8, channels=(3, 4))[:3].contiguous())
     array = read_npy(path)
     if array.ndim != 3 or array.shape[-1] != 3:
         raise DataError(f"{path} has shape {array.shape}; expected (H, W, 3)")
-    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32))
+    channels_first = np.ascontiguousarray(array.transpose(2, 0, 1))
+    if array.dtype == np.uint8:
+        return _of_colours(torch.from_numpy(channels_first))
+    if not np.issubdtype(array.dtype, np.floating):
+        raise DataError(
+            f"{path} holds {array.dtype}; expected floats from -1 to 1, or uint8 with n = 2 p / 255 - 1"
+        )
+    vectors = torch.from_numpy(channels_first.astype(np.float32))
+    if _looks_like_colours(vectors):
+        raise DataError(
+            f"{path} holds no negative number, and its vectors are not of length 1: colours from 0 to 1? "
+            "Store 2 p - 1"
+        )
+    return vectors
+
+
+def _of_colours(stored: Tensor) -> Tensor:
+    return stored.to(torch.float32).mul_(2 / 255).sub_(1)
+
+
+def _looks_like_colours(vectors: Tensor) -> bool:
+    """Whether most vectors lie within the positive octant without being of length 1."""
+    length = vectors.norm(dim=0)
+    there = length > 0
+    if not bool(there.any()) or float(vectors.min()) < 0:
+        return False
+    return float(((length[there] - 1).abs() > 0.05).float().mean()) > 0.5
 
 
 def read_mat(path: Path) -> dict[str, Any]:

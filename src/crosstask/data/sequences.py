@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,8 +58,10 @@ def natural_order(name: str) -> tuple[tuple[str, int], ...]:
 
 
 def gaps(names: Sequence[str]) -> tuple[int, ...]:
-    """Positions before which frame numbers jump by another step than the usual one.
+    """Positions before which frame numbers jump by clearly another step than the usual one.
 
+    The usual one is the most frequent, or the median where the numbers are times and none is
+    frequent; a step of between two thirds and one and a half of it is none (33 and 34 milliseconds).
     Names without a number at their end have no gaps: their order alone counts.
     """
     matches = [re.search(r"(\d+)$", name) for name in names]
@@ -66,8 +69,11 @@ def gaps(names: Sequence[str]) -> tuple[int, ...]:
         return ()
     numbers = [int(match.group(1)) for match in matches if match]
     steps = [after - before for before, after in itertools.pairwise(numbers)]
-    usual = min(Counter(steps).items(), key=lambda item: (-item[1], item[0]))[0]
-    return tuple(i + 1 for i, step in enumerate(steps) if step != usual)
+    usual, times = min(Counter(steps).items(), key=lambda item: (-item[1], item[0]))
+    if 2 * times < len(steps):
+        usual = statistics.median_low(steps)
+    least, most = sorted((2 * usual / 3, 3 * usual / 2))
+    return tuple(i + 1 for i, step in enumerate(steps) if not least <= step <= most)
 
 
 def check_alike(files: Sequence[Path]) -> None:

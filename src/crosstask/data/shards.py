@@ -148,6 +148,20 @@ class Shards(SceneDataset):
                 options.setdefault(key, self._meta["options"][key])
         options.setdefault("value_range", self._meta.get("value_range") or "auto")
         super().__init__(root, split, modalities, transform, **options)
+        self._check_aspects()
+
+    def _check_aspects(self) -> None:
+        """Squeezed images cannot be fed with their aspect kept: prediction would keep that of the files."""
+        found, size = super().feeding(), self._meta.get("size")
+        if found is None or found.fit != "keep" or size is None:
+            return
+        for stored in filter(None, self._meta["sizes"][self.split]):
+            if abs(stored[0] * size[1] / (stored[1] * size[0]) - 1) > 0.02:
+                raise DataError(
+                    f"{self.address} was packed with `--size {size[0]}x{size[1]}`, which squeezed images of "
+                    f"{stored[0]}x{stored[1]}, and their aspect is to be kept (`--fit keep`); pack it without "
+                    "`--size`, or train with `--fit squeeze`"
+                )
 
     def _check_root(self) -> None:
         """It may be an address; whatever it is, the list of samples was read from it."""

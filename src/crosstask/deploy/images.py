@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from crosstask.data.samples import as_samples
 from crosstask.data.spacing import evenly
 from crosstask.deploy.interface import ExportError
 from crosstask.engine.runs import Run
@@ -33,6 +34,8 @@ def calibration(
 ) -> Iterator[Sample]:
     """Up to `number` images of a folder, or of the training split of a run directory.
 
+    Of a run with two domains those of the target.
+
     Raises:
         ExportError: neither a folder nor a run directory.
         ImageError: the folder holds no images, or one cannot be read.
@@ -42,7 +45,9 @@ def calibration(
             f"`calibration` is {place}, which is no folder; expected one with images, or a run directory"
         )
     if is_run(place):
-        yield from _some(reopen(Run(place), root, trust).train_data(), number)
+        data: Any = reopen(Run(place), root, trust).train_data()
+        domains = as_samples(data).domains
+        yield from _some(domains[1] if domains else data, number)
         return
     files = [file for file in find_inputs([place]) if not is_video(file)]
     for index in evenly(len(files), number):

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from crosstask.data.loading import evaluation_loader
+from crosstask.data.samples import as_samples
 from crosstask.engine.experiment import Experiment
 from crosstask.media.reading import read_text
 from crosstask.suggest import nearest
@@ -58,6 +59,8 @@ def balanced(data: Dataset[Any], tasks: Sequence[Task], workers: int = 0) -> dic
     The frequency of a class is its share of the labelled pixels of the images that show it; its weight
     is the median frequency divided by its own. A class that no image shows weighs 1.
     """
+    for labelled in as_samples(data).domains[:1]:
+        data = labelled  # of two domains: each image once, and none without labels
     pixels = {task.name: torch.zeros(task.channels) for task in tasks}
     around = {task.name: torch.zeros(task.channels) for task in tasks}
     for batch in evaluation_loader(data, batch_size=1, workers=workers):

@@ -19,7 +19,7 @@ from crosstask.data.datasets.bsds500 import find_annotations
 from crosstask.data.worker_pool import WorkerPool
 from crosstask.evaluation.evaluate import camera_of
 from crosstask.evaluation.submission import label_ids, write_submission
-from crosstask.geometry.ground_plane import ground_distance, rescale
+from crosstask.geometry.ground_plane import LARGEST_CHANGE, ground_distance, rescale
 from crosstask.media.progress import QUIET, Progress
 from crosstask.metrics.boundaries import BoundaryMetric, Counts
 from crosstask.metrics.depth import DepthMetric
@@ -114,7 +114,8 @@ class Boundaries:
 class HeightScaledDepth:
     """`depth/height_scaled/...`: depth scaled to a known height of the camera above the ground.
 
-    `depth/ground/mean` and `.../std` are the heights that the predictions themselves imply.
+    `depth/ground/mean` and `.../std` are the heights that the predictions themselves imply; of a share
+    `.../found` of the images the ground was found, and the depth of the others is scored as it is.
 
     Args:
         tasks: with depth, under the protocol correct.
@@ -128,7 +129,7 @@ class HeightScaledDepth:
                 "`--camera-height` scores metres, and the run's protocol is released; train with "
                 "protocol correct"
             )
-        self.height, self.implied = height, list[Tensor]()
+        self.height, self.implied, self.found = height, list[Tensor](), list[Tensor]()
         self.metric = DepthMetric(*(self.task.label_range or ()))
 
     def __call__(self, predictions: Predictions, batch: Batch) -> None:
@@ -136,13 +137,17 @@ class HeightScaledDepth:
         size = (predicted.shape[-2], predicted.shape[-1])
         camera = camera_of(batch, size).cpu()
         self.implied.append(ground_distance(predicted, camera))
-        self.metric.update(rescale(predicted, camera, self.height), batch[self.task.name].cpu())
+        most = None if self.task.arbitrary_scale else LARGEST_CHANGE
+        scaled, found = rescale(predicted, camera, self.height, most)
+        self.found.append(found)
+        self.metric.update(scaled, batch[self.task.name].cpu())
 
     def compute(self, progress: Progress = QUIET) -> dict[str, float]:
         scores = {f"height_scaled/{k}": float(v) for k, v in self.metric.compute().items()}
         heights = torch.cat(self.implied)
         implied = {"mean": heights.mean(), "std": heights.std(correction=0)}
         scores |= {f"ground/{k}": float(v) for k, v in implied.items()}
+        scores["ground/found"] = float(torch.cat(self.found).float().mean())
         return {f"{self.task.name}/{key}": value for key, value in scores.items()}
 
 

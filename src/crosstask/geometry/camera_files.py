@@ -28,6 +28,10 @@ _COLMAP = {
 }  # fmt: skip
 # OpenCV's order is k1 k2 p1 p2 k3 ...; these models have no p1 and p2.
 _RADIAL_ONLY = ("SIMPLE_RADIAL", "RADIAL")
+_LENSES = (
+    "distortion_coefficients", "distortion_coeffs", "dist_coeffs", "coeffs", "distortion", "dist", "D", "d",
+)  # fmt: skip
+_COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 _BENT_OTHERWISE = (
     "fisheye", "equidistant", "kannala", "ftheta", "f-theta", "fov", "omni", "inverse", "modified",
     "double_sphere",
@@ -150,7 +154,7 @@ def _yaml(text: str) -> Any:
 
 def _mapping(path: Path, found: Mapping[str, Any]) -> CameraFile:
     inner = found.get("intrinsic", found)
-    found = inner if isinstance(inner, Mapping) else found
+    found = {**found, **inner} if isinstance(inner, Mapping) else found
     size = _size(found)
     matrix = next((found[k] for k in ("camera_matrix", "K", "k", "intrinsics") if k in found), None)
     if isinstance(matrix, Mapping):
@@ -167,10 +171,7 @@ def _mapping(path: Path, found: Mapping[str, Any]) -> CameraFile:
                 f"or intrinsic_matrix; it has {', '.join(map(str, list(found)[:8]))}"
             )
         matrix = [found[key] for key in keys]
-    lens = next(
-        (found[k] for k in ("distortion_coefficients", "coeffs", "D", "d") if k in found), ()
-    )
-    lens = lens.get("data", ()) if isinstance(lens, Mapping) else lens
+    lens = _lens(path, found)
     other = _unsupported(found, lens)
     return CameraFile(
         path,
@@ -181,11 +182,32 @@ def _mapping(path: Path, found: Mapping[str, Any]) -> CameraFile:
     )
 
 
+def _lens(path: Path, found: Mapping[str, Any]) -> Any:
+    """The distortion coefficients k1, k2, p1, p2, k3, ...: a list under a usual name, or one by one."""
+    named = next((found[k] for k in _LENSES if isinstance(found.get(k), list | tuple | Mapping)), None)  # fmt: skip
+    if isinstance(named, Mapping) and "data" in named:
+        named = named["data"]
+    if named is not None and not isinstance(named, Mapping):
+        return named
+    single = found if named is None else named
+    given = [number for number, key in enumerate(_COEFFICIENTS, 1) if key in single]
+    if "k4" in single and "p1" not in single and not _model(found):
+        raise CameraError(
+            f"{path} has k4 and no p1: k1 to k4 may be those of a fisheye lens; name the model (`model: "
+            "fisheye` or `model: plumb_bob`)"
+        )
+    return [single.get(key, 0.0) for key in _COEFFICIENTS[: max(given, default=0)]]
+
+
 def _size(found: Mapping[str, Any]) -> tuple[int, int] | None:
     for high, wide in (("image_height", "image_width"), ("height", "width")):
         sides = (found.get(high), found.get(wide))
-        if all(isinstance(side, int) and side > 0 for side in sides):
-            return sides  # type: ignore[return-value]
+        whole = [int(side) for side in sides if isinstance(side, int | float) and side == int(side)]
+        if len(whole) == 2 and min(whole) > 0:
+            return whole[0], whole[1]
+    wide_high = found.get("resolution")  # Kalibr, EuRoC
+    if isinstance(wide_high, list) and len(wide_high) == 2 and all(isinstance(v, int) for v in wide_high):  # fmt: skip
+        return wide_high[1], wide_high[0]
     return None
 
 
@@ -204,9 +226,16 @@ def _distortion(path: Path, values: list[float]) -> tuple[float, ...]:
     return tuple(values) + (0.0,) * (length - len(values))
 
 
-def _unsupported(found: Mapping[str, Any], lens: Any) -> str:
+def _model(found: Mapping[str, Any]) -> str:
+    """The name of the lens model; empty where none is given."""
+    if found.get("fisheye_model"):  # OpenCV's calibration sample
+        return "fisheye"
     model = next((found[k] for k in ("distortion_model", "model") if k in found), "")
-    model = str(model).lower().removeprefix("distortion.").replace(" ", "_")
+    return str(model).lower().removeprefix("distortion.").replace(" ", "_")
+
+
+def _unsupported(found: Mapping[str, Any], lens: Any) -> str:
+    model = _model(found)
     # RealSense's cameras say "inverse", and have coefficients of 0.
     if model.startswith(("inverse", "modified")) and not any(_flat(lens or ())):
         return ""

@@ -7,7 +7,7 @@ is easy to measure on a vehicle, sets the scale right.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from crosstask.geometry.pinhole import unproject
@@ -16,20 +16,41 @@ LARGEST_CHANGE = 4.0
 
 
 def rescale(
-    depth: Float[Tensor, "b 1 h w"], intrinsics: Float[Tensor, "b 3 3"], height: float | int
-) -> Float[Tensor, "b 1 h w"]:
+    depth: Float[Tensor, "b 1 h w"],
+    intrinsics: Float[Tensor, "b 3 3"],
+    height: float | int,
+    most: float | None = LARGEST_CHANGE,
+) -> tuple[Float[Tensor, "b 1 h w"], Bool[Tensor, " b"]]:
     """`depth` times one factor for each image, such that the camera is `height` metres above ground.
 
-    The ground is looked for in the lower middle of the image (`ground_distance`). Where none is found
-    there, the height that comes out is arbitrary; the factor is kept within 1/4 and 4.
+    The ground is looked for in the lower middle of the image (`ground_distance`). What lies there is
+    no ground, and the depth stays as it is, where the plane is twice as far away as the points on it
+    or farther, or the factor is not between 1 / `most` and `most`.
+
+    Args:
+        most: None for depth of arbitrary scale.
+
+    Returns:
+        The depth, and of which images it was scaled.
 
     Raises:
         ValueError: a height that is not positive.
     """
     if not height > 0:
         raise ValueError(f"`camera_height` is {height}; expected metres above the ground")
-    factor = (float(height) / ground_distance(depth, intrinsics)).nan_to_num(nan=1.0)
-    return depth * factor.clamp(1 / LARGEST_CHANGE, LARGEST_CHANGE)[:, None, None, None]
+    distance = ground_distance(depth, intrinsics)
+    factor = float(height) / distance
+    points = _lower_middle(unproject(depth.float(), intrinsics.float()))
+    found = factor.isfinite() & (distance < 2 * points.norm(dim=1).flatten(1).mean(dim=1))
+    if most is not None:
+        found &= (factor >= 1 / most) & (factor <= most)
+    return depth * torch.where(found, factor, 1.0)[:, None, None, None], found
+
+
+def _lower_middle(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+    """The lower third and middle half."""
+    height, width = maps.shape[-2:]
+    return maps[..., 2 * height // 3 :, width // 4 : width - width // 4]
 
 
 def ground_distance(
@@ -41,9 +62,7 @@ def ground_distance(
     less weight on points off the plane (kerbs, cars); the distance is ``1 / |a|``. Differentiable;
     computed in float32 whatever autocast says.
     """
-    height, width = depth.shape[-2:]
-    points = unproject(depth.float(), intrinsics.float())
-    points = points[..., 2 * height // 3 :, width // 4 : width - width // 4].flatten(2)
+    points = _lower_middle(unproject(depth.float(), intrinsics.float())).flatten(2)
     unit = points.detach().norm(dim=1).mean(dim=1)[:, None, None]
     points = points / unit
     weight = torch.ones_like(points[:, :1])

@@ -13,7 +13,7 @@ from crosstask.data.feeding import RGB, SMALLEST, Feeding, Place, feed, of_area
 from crosstask.engine import places, rebuilding
 from crosstask.engine.weights import load_weights
 from crosstask.evaluation.evaluate import flip_average, resize_output
-from crosstask.geometry.ground_plane import rescale
+from crosstask.geometry.ground_plane import LARGEST_CHANGE, rescale
 from crosstask.media.images import StoredImage, as_float, visible
 from crosstask.media.value_range import ValueRange, parse_value_range
 from crosstask.plugins.trust import Trust
@@ -200,18 +200,16 @@ class SceneModel(nn.Module):
             camera = centred(fx, height, width)
         values, seen = self.values_of(images, camera, size, flip)
         kinds, notes = self._kinds(camera, (height, width), seen)
+        scaled: dict[str, Tensor] = {}
         if camera_height is not None:
             scaled = self._scale_depth(values, camera, camera_height)
-            kinds |= dict.fromkeys(scaled, METRIC)
-            notes = {name: note for name, note in notes.items() if name not in scaled}
         told = self.feeding.note((height, width)) if self.feeding and size is None else None
         return [
             Prediction(
                 image,
                 {k: v[i] for k, v in values.items()},
                 camera,
-                kinds,
-                notes,
+                *_at_known_height(kinds, notes, {k: bool(v[i]) for k, v in scaled.items()}),
                 told or "",
                 "" if camera is None else source,
             )
@@ -283,17 +281,23 @@ class SceneModel(nn.Module):
 
     def _scale_depth(
         self, values: dict[str, Tensor], camera: Tensor | None, height: float
-    ) -> list[str]:
-        """Scales depth to a known height of the camera, in place; returns the tasks' names."""
-        names = [task.name for task in self.tasks if task.is_depth]
-        if not names:
+    ) -> dict[str, Tensor]:
+        """Scales depth to a known height of the camera, in place.
+
+        Returns:
+            {task: of which images}.
+        """
+        tasks = [task for task in self.tasks if task.is_depth]
+        if not tasks:
             raise ValueError("`camera_height` scales depth, which this model does not predict")
         if camera is None:
             raise ValueError(f"`camera_height` needs the camera: {GIVE_CAMERA}")
-        for name in names:
-            cameras = camera.float().cpu().expand(len(values[name]), 3, 3)
-            values[name] = rescale(values[name], cameras, height)
-        return names
+        found = {}
+        for task in tasks:
+            cameras = camera.float().cpu().expand(len(values[task.name]), 3, 3)
+            most = None if task.arbitrary_scale else LARGEST_CHANGE
+            values[task.name], found[task.name] = rescale(values[task.name], cameras, height, most)
+        return found
 
     def save_pretrained(
         self,
@@ -362,3 +366,18 @@ def load(
     network, tasks = rebuilding.build(description, place, trust=True, weights=weights)
     load_weights(network, weights, str(place))
     return SceneModel(network, tasks, description).eval().to(device)
+
+
+def _at_known_height(
+    kinds: Mapping[str, str], notes: Mapping[str, str], scaled: Mapping[str, bool]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Kinds and notes of one image, where its depth was to be scaled to a height of the camera."""
+    kinds, notes = dict(kinds), dict(notes)
+    for name, found in scaled.items():
+        before = notes.pop(name, "")
+        if found:
+            kinds[name] = METRIC
+        else:
+            missed = "no ground was found in the lower middle of the image, so `camera_height` was not used"
+            notes[name] = "; ".join(filter(None, [missed, before]))
+    return kinds, notes

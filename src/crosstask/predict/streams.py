@@ -28,6 +28,7 @@ from crosstask.predict.model import SceneModel
 from crosstask.predict.prediction import Prediction
 from crosstask.predict.sinks import FORMATS, FrameFiles, FrameVideos
 from crosstask.predict.writing import write_prediction
+from crosstask.tasks.camera import METRIC
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,13 @@ class Outcome:
     focal: str = ""
 
     def take(self, prediction: Prediction) -> None:
-        """What is told of a prediction: kind of depth, notes, focal length."""
-        self.depth_kind, self.notes = prediction.depth_kind, prediction.notes
+        """What is told of a prediction: kind of depth, notes, focal length.
+
+        Of several frames the kind of those that are not metric, if any are.
+        """
+        if self.depth_kind in (None, METRIC):
+            self.depth_kind = prediction.depth_kind
+        self.notes = {**self.notes, **prediction.notes}
         self.remark, self.focal = prediction.remark, prediction.focal_told
 
 

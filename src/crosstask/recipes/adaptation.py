@@ -1,5 +1,6 @@
 """From settings, tasks and two domains to an adaptation experiment."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -67,6 +68,8 @@ def adaptation_experiment(
         raise ValueError(f"`method` is {method!r}; expected one of {', '.join(METHODS)}")
     steps, _ = training.length()
     _check_starts(adaptation, steps)
+    _check_sensor(adaptation)
+    _warn_of_teacher(adaptation, training)
     regime = Adaptation(
         build_network(tasks, network, training.seed),
         tasks,
@@ -113,6 +116,26 @@ def _check_starts(settings: AdaptationSettings, steps: int) -> None:
                 f"`{option}` is {start} and training has {steps} steps, so this part of `--method "
                 f"{settings.method}` would never begin; expected a smaller `--{option.replace('_', '-')}`"
             )
+
+
+def _check_sensor(settings: AdaptationSettings) -> None:
+    """Refuses to match a source that is not there."""
+    if settings.method == "oracle" and (settings.match_colors or settings.match_noise):
+        raise ValueError(
+            "`match_colors` and `match_noise` change source images, and `--method oracle` reads none; "
+            "leave them out"
+        )
+
+
+def _warn_of_teacher(settings: AdaptationSettings, training: TrainingSettings) -> None:
+    teaches = settings.method in ("self_training", "both")
+    if teaches and settings.pseudo_start == 0 and training.init_from is None:
+        warnings.warn(
+            "the teacher's labels count from the first step, when its decoders know nothing; begin from "
+            "a network trained on the source (`--method source_only`, then `--init-from RUN`), or give "
+            "`--pseudo-start`, for example half of the steps",
+            stacklevel=2,
+        )
 
 
 def _regime_options(settings: AdaptationSettings) -> dict[str, Any]:

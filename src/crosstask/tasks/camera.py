@@ -134,6 +134,11 @@ class CameraDependence:
         """Whether decoded lengths are metres for the camera of training alone."""
         return False
 
+    @property
+    def arbitrary_scale(self) -> bool:
+        """Whether decoded lengths have any unit, so that no factor to metres is too large."""
+        return False
+
     def kind_of(self, camera: Camera, trained: TrainingCamera | None = None) -> str:
         """What a prediction is: "metric", "metric for the training camera" or "up to scale".
 

@@ -167,6 +167,10 @@ class SelfSupervisedDepth(DepthPresentation, Task):
         return self.kind == "metric"
 
     @property
+    def arbitrary_scale(self) -> bool:
+        return self.kind == "up_to_scale"
+
+    @property
     def label_range(self) -> tuple[float, float]:
         return self._labels.label_range
 

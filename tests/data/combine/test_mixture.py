@@ -16,9 +16,12 @@ import fakes.nyudv2
 import fakes.sevenscenes
 from crosstask import data
 from crosstask.data import labels, transforms
+from crosstask.data.combine.class_map import redrawn
 from crosstask.data.combine.mixture import task_balanced
 from crosstask.data.loading import collate, train_loader
 from crosstask.data.sample import DataError, check_sample
+from crosstask.geometry.pinhole import edges_from_labels
+from crosstask.tasks.classes import ClassTable
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +168,21 @@ def test_metrics_by_dataset_and_task(tmp_path: Path) -> None:
         assert not any(key.startswith(part.source) for key in alone)
     rmse = {s: found[f"{s}/depth/rmse"] for s in ("sevenscenes", "nyudv2")}
     assert min(rmse.values()) < found["depth/rmse"] < max(rmse.values())
+
+
+def test_edges_are_those_of_the_classes_that_the_mixture_has(tmp_path: Path) -> None:
+    """Classes that become one have no edge between them; hidden edges stay hidden."""
+    part = data.CamVid(fakes.camvid.write(tmp_path), "train", ("segmentation", "edges"))
+    merged = ClassTable(("thing",))
+    renamed = {"camvid": dict.fromkeys(labels.CAMVID_11.names, "thing")}
+    one = data.Mixture([(part, 1.0)], classes=merged, rename=renamed)
+    same = data.Mixture([(part, 1.0)])
+    assert any(bool((part[i]["edges"] == 1).any()) for i in range(len(part)))
+    for index in range(len(part)):
+        sample = one[index]
+        assert not bool((sample["edges"] == 1).any())
+        drawn = edges_from_labels(sample["segmentation"], 255).float()
+        assert torch.equal(sample["edges"], drawn)
+        assert torch.equal(same[index]["edges"], part[index]["edges"])
+    hidden = torch.full((1, 4, 4), 255.0)
+    assert torch.equal(redrawn(hidden, torch.zeros(4, 4, dtype=torch.int64), 255), hidden)

@@ -133,3 +133,21 @@ def test_mapped_classes_rename_void_and_draw_edges_anew() -> None:
         MappedClasses(Numbers(2, "sim"), table, {"x": "ground"})
     with pytest.raises(DataError, match="`names` has 'y'"):
         MappedClasses(Numbers(2, "sim"), table, {"a": "y"})
+
+
+class Cropped(Numbers):
+    """Stored wider than it is trained on, and drawn in an order of its own."""
+
+    def stored_size(self, index: int) -> tuple[int, int] | None:
+        return 375, 1242 + index
+
+    def sampling_order(self, epoch: int, generator: torch.Generator) -> list[int]:
+        return [0, 0, *range(2, self.length)] if epoch % 2 else [*range(self.length)]
+
+
+def test_a_domain_is_drawn_in_its_own_order_and_prediction_is_given_target_images() -> None:
+    pairs = DomainPairs(Cropped(5, "sim"), Cropped(9, "real"))
+    order = pairs.sampling_order(3, torch.Generator())
+    assert [index % 5 for index in order] == [0, 1, 2, 3, 4, 0, 0, 2, 3]  # its passes 6 and 7
+    assert [index // 5 for index in order] == [0, 0, 2, 3, 4, 5, 6, 7, 8]  # its pass 3
+    assert pairs.stored_size(7) == (375, 1249)  # target 7, not source 2

@@ -55,6 +55,10 @@ def test_a_missing_frame_cuts_the_sequence(tmp_path: Path) -> None:
     assert data.describe()["cuts"] == 1
     assert gaps(["0", "5", "10", "15"]) == () and gaps(["a", "b"]) == ()
     assert gaps(["x10", "x11", "x12", "x20", "x21"]) == (3,)
+    assert gaps(["0", "33", "67", "100", "133", "267", "300"]) == (
+        5,
+    )  # milliseconds at 30 a second
+    assert gaps(["0", "331", "664", "1000", "1329", "2000"]) == (5,)  # no step is frequent
 
 
 def test_train_and_val_parts_share_no_frame_not_even_as_neighbours(tmp_path: Path) -> None:

@@ -10,7 +10,13 @@ from crosstask import cli
 from crosstask.engine.hardware import Hardware
 from crosstask.engine.pace import Pace
 from crosstask.experiments.studies import estimate as module
-from crosstask.experiments.studies.estimate import Estimate, Figures, Measured, estimate, lines
+from crosstask.experiments.studies.estimate import (
+    Estimate,
+    Figures,
+    Measured,
+    estimate,
+    lines,
+)
 from crosstask.experiments.studies.planning import PlannedRun, plan
 from crosstask.experiments.studies.study import StudyRun
 from crosstask.media.files import write_json
@@ -160,3 +166,20 @@ def test_rows_without_a_measurement_are_not_in_the_sum() -> None:
     *_, total, missing, told = lines([known, unknown], "measured here")
     assert total.startswith("3 runs, about 6") and told == "measured here"
     assert missing == "1 of 2 rows could not be measured and are not in the sum."
+
+
+def test_a_part_that_begins_later_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The few steps that are measured have the teacher in them."""
+    started: list[int] = []
+
+    def pace(experiment: Any, *_: Any, **__: Any) -> Pace:
+        started.append(experiment.regime.teacher.settings.start)
+        return Pace(step=2.0, loading=6.0, validation=0.5, memory=1.5)
+
+    monkeypatch.setattr(module, "measure_pace", pace)
+    later = {"method": "self_training", "pseudo_start": 50}
+    source = Measured(Hardware("cpu", "32"))
+    estimate(planned(tmp_path, "procedural.adaptation", **later), source)
+    assert started == [0]

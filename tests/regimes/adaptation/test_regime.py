@@ -389,3 +389,23 @@ def test_wrong_settings_are_errors() -> None:
     with pytest.raises(ValueError, match="`mixing` is 'cut'"):
         SelfTrainingSettings(mixing="cut")
     assert METHODS[-1] == "both"
+
+
+def test_only_levels_with_a_loss_are_aligned() -> None:
+    """`--levels last`: one discriminator a task, of the finest output."""
+    every, last = make(levels="mean"), make(levels="last")
+    assert every.alignment is not None and last.alignment is not None
+    assert len(every.alignment.discriminators) > len(last.alignment.discriminators) == len(TASKS)
+    seen: list[tuple[int, ...]] = []
+    maps = last.alignment.maps
+
+    def noted(outputs: Any, *arguments: Any) -> Any:
+        seen.extend(tuple(level.shape[-2:]) for task in outputs.values() for level in task)
+        return maps(outputs, *arguments)
+
+    last.alignment.maps = noted  # type: ignore[method-assign]
+    batch = a_batch()
+    losses = last.losses(batch)
+    assert bool(losses["alignment"].isfinite())
+    finest = [tuple(o[-1].shape[-2:]) for o in last.network(batch["image"]).values()]
+    assert set(seen) == set(finest) and len(seen) == 2 * len(TASKS)

@@ -174,3 +174,11 @@ def test_recoloured_images_differ_unless_the_strength_is_zero() -> None:
     changed = st.recolor(image, 0.3)
     assert changed.shape == image.shape and not torch.allclose(changed, image)
     assert st.recolor(image, 0.0) is image
+
+
+def test_what_nobody_knows_is_no_label_however_large_the_share() -> None:
+    """Four fifths of the pixels are to count, and half lie at the far end (confidence 0)."""
+    depth = torch.tensor([10.0, 20.0, 50.0, 50.0]).view(1, 1, 2, 2)
+    confidence = torch.tensor([0.9, 0.2, 0.0, 0.0]).view(1, 1, 2, 2)
+    kept = st.void_untrusted(DEPTH, (depth, confidence), 0.95, 0.8)
+    assert kept.flatten().tolist() == [10.0, 20.0, 0.0, 0.0]

@@ -482,3 +482,13 @@ def test_reproject_counts_or_ignores_the_border() -> None:
     _, ignored = reproject(*parts, SelfSupervision(rule="mean", border="ignore"), None)
     assert counted.error.mean() > 1.2 * ignored.error.mean()
     assert counted.counted.all()
+
+
+def test_what_no_source_shows_is_not_explained() -> None:
+    """A motion that throws every point out of view leaves the unwarped error."""
+    known = batch(2, size=(48, 80))
+    away = known["poses"].clone()
+    away[..., 0, 3] += 1000.0
+    settings = SelfSupervision(border="ignore")
+    lost = synthesise(known, known["depth"], away, settings)
+    torch.testing.assert_close(lost.after, lost.before)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -12,6 +13,15 @@ from crosstask.data.samples import Wrapped
 from crosstask.geometry.pinhole import edges_from_labels
 from crosstask.media.label_range import void_label
 from crosstask.tasks.classes import ClassTable
+
+
+def redrawn(
+    edges: Float[Tensor, "1 h w"], labels: Integer[Tensor, "h w"], void: int
+) -> Float[Tensor, "1 h w"]:
+    """Edges of labels whose classes were merged or left out; hidden edges, all void, stay hidden."""
+    if bool((edges == target_of("edges").void).all()):
+        return edges
+    return edges_from_labels(labels, void).float()
 
 
 class MappedClasses(Wrapped):
@@ -56,7 +66,7 @@ class MappedClasses(Wrapped):
         if "segmentation" in sample:
             sample["segmentation"] = self._mapped(sample["segmentation"])
             if "edges" in sample:
-                sample["edges"] = edges_from_labels(sample["segmentation"], self.void).float()
+                sample["edges"] = redrawn(sample["edges"], sample["segmentation"], self.void)
         size = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
         return sample | {name: t.void_map(size) for name, t in self.void_targets.items()}
 

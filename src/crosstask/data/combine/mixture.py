@@ -3,11 +3,12 @@
 import copy
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from crosstask.data.combine.class_map import redrawn
 from crosstask.data.feeding import Feeding
 from crosstask.data.sample import DataError, target_of
 from crosstask.data.samples import Samples
@@ -103,6 +104,10 @@ class Mixture(Samples):
         table = self._tables[part]
         if table is not None and "segmentation" in self.modalities:
             result["segmentation"] = table[result["segmentation"]]
+            merged = table[: len(self.parts[part].classes or ())].tolist()
+            if merged != list(range(len(merged))) and "edges" in sample and "edges" in result:
+                unlabelled = void_label(len(cast(ClassTable, self._classes)))
+                result["edges"] = redrawn(result["edges"], result["segmentation"], unlabelled)
         return result
 
     def sampling_order(self, epoch: int, generator: torch.Generator) -> list[int]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from crosstask.data.sample import DataError
@@ -67,13 +66,13 @@ class DomainPairs(Samples):
         return sample | {f"target_{key}": target[key] for key in TARGET_KEYS if key in target}
 
     def sampling_order(self, epoch: int, generator: torch.Generator) -> Sequence[int]:
-        """The pairs of one pass: every image of the longer domain exactly once."""
-        own, other = (_repeated(size, len(self), generator) for size in self.sizes)
-        return cast(Sequence[int], (own + self.sizes[0] * other).tolist())
+        """The pairs of one pass, each domain in its own order: of the longer one just one pass."""
+        own, other = (_repeated(d, epoch, len(self), generator) for d in self.domains)
+        return [mine + self.sizes[0] * theirs for mine, theirs in zip(own, other, strict=True)]
 
     def stored_size(self, index: int) -> tuple[int, int] | None:
-        """That of the labelled image."""
-        return self.labelled.stored_size(index % self.sizes[0])
+        """That of a target image, as prediction will be given: a source may be cropped from wider ones."""
+        return self.unlabelled.stored_size(index % self.sizes[1])
 
     def describe(self) -> dict[str, Any]:
         """Both domains, and that the target's labels are not read."""
@@ -125,10 +124,11 @@ def _size(dataset: Dataset[Any], name: str) -> int:
     return size
 
 
-def _repeated(size: int, length: int, generator: torch.Generator) -> Tensor:
-    """`length` indices below `size`: whole permutations one after the other, the last one cut."""
-    passes = -(-length // size)
-    return torch.cat([torch.randperm(size, generator=generator) for _ in range(passes)])[:length]
+def _repeated(domain: Samples, epoch: int, length: int, generator: torch.Generator) -> list[int]:
+    """`length` indices of a domain: its own order, pass after pass, the last one cut."""
+    passes = -(-length // len(domain))
+    orders = [domain.sampling_order(epoch * passes + number, generator) for number in range(passes)]
+    return [index for order in orders for index in order][:length]
 
 
 def _shape(sample: Mapping[str, Any]) -> str:

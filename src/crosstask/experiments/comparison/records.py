@@ -125,10 +125,7 @@ class Record:
     def conditions(self) -> dict[str, Any]:
         """What must be equal for two runs to be compared; of tasks, what both have."""
         data = self.env.get("data", {})
-        splits = {
-            split: {k: v for k, v in facts.items() if k not in _NOT_THE_SPLIT}
-            for split, facts in data.items()
-        }
+        splits = {split: _split(facts) for split, facts in data.items()}
         of = f" of seed {self.seed}" if self.own_scenes else ""
         return {
             "protocol": self.protocol,
@@ -142,6 +139,13 @@ class Record:
             or self.env.get("packages", {}).get("crosstask"),
             **{f"what {task.name} measures": task.measured() for task in self.tasks},
         }
+
+
+def _split(facts: Any) -> Any:
+    """What a dataset says of itself, at any depth (two domains), as far as it is of the split."""
+    if isinstance(facts, Mapping):
+        return {k: _split(v) for k, v in facts.items() if k not in _NOT_THE_SPLIT}
+    return facts
 
 
 def read_record(path: Path, trust: Trust = False) -> Record:

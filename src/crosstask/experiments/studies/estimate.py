@@ -20,7 +20,8 @@ from crosstask.models.flops import count_macs
 from crosstask.recipes.catalogue import find_recipe
 from crosstask.regimes.supervised import Supervised
 
-# Weights and files that a few steps neither need nor may write.
+# Weights and files that a few steps neither need nor may write, and parts that begin later: all steps are
+# counted with them, so that hours and memory are those of the longest.
 _LEFT_OUT: Mapping[str, Any] = {
     "pretrained": False,
     "encoder_weights": None,
@@ -28,6 +29,8 @@ _LEFT_OUT: Mapping[str, Any] = {
     "cache": None,
     "cache_features": None,
     "cache_views": None,
+    "pseudo_start": 0,
+    "adversarial_start": 0,
 }
 _SLOTS = {"sgd": 1}  # numbers that an optimiser keeps of each weight; two where it is not named
 _LOGS = 2e6  # bytes of curves and images of a run

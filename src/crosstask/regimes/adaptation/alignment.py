@@ -181,15 +181,23 @@ class OutputAlignment(nn.Module):
                 )
 
 
-def count_levels(network: nn.Module, tasks: Sequence[Task]) -> dict[str, int]:
-    """{task: number of outputs that a network gives for it}, from one small image."""
+def count_levels(
+    network: nn.Module,
+    tasks: Sequence[Task],
+    used: Callable[[Sequence[Tensor]], Sequence[Tensor]] = lambda levels: levels,
+) -> dict[str, int]:
+    """{task: number of its supervised outputs}, from one small image.
+
+    Args:
+        used: of the outputs of a task those that are supervised.
+    """
     training = network.training
     network.eval()
     with torch.no_grad():
         parameter = next(network.parameters())
         outputs = network(torch.zeros(1, 3, 64, 64, device=parameter.device))
     network.train(training)
-    return {task.name: len(outputs[task.name]) for task in tasks}
+    return {task.name: len(used(outputs[task.name])) for task in tasks}
 
 
 def _against(logits: Tensor, label: float) -> Tensor:

@@ -76,7 +76,7 @@ class Adaptation(Supervised):
         self.method, self.match_colors, self.match_noise = method, match_colors, match_noise
         self.alignment: OutputAlignment | None = None
         if aligns:
-            levels = count_levels(self.network, self.tasks)
+            levels = count_levels(self.network, self.tasks, self.used_levels)
             settings = alignment or AlignmentSettings()
             self.alignment = OutputAlignment(self.tasks, levels, settings, self.seed_value + 1)
         self.teacher: Teacher | None = None
@@ -110,10 +110,15 @@ class Adaptation(Supervised):
             for name, loss in self._pseudo_losses(outputs["mixed"], mixed).items():
                 losses[name] = losses[name] + loss
         if alignment is not None:
+            source, target = (self._used(outputs[domain]) for domain in ("source", "target"))
             losses["alignment"], self._discriminator_loss = alignment.losses(
-                outputs["source"], outputs["target"], batch, self.global_step
+                source, target, batch, self.global_step
             )
         return losses
+
+    def _used(self, outputs: Mapping[str, Sequence[Tensor]]) -> dict[str, Sequence[Tensor]]:
+        """The supervised levels of every task."""
+        return {task.name: self.used_levels(outputs[task.name]) for task in self.tasks}
 
     def _active_alignment(self) -> OutputAlignment | None:
         """The alignment, in the steps that it has a part in."""

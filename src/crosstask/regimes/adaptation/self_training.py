@@ -117,12 +117,12 @@ def void_untrusted(
 
 
 def _most_confident(confidence: Tensor, among: Tensor, share: float) -> Tensor:
-    """Where `confidence` reaches the value that the upper `share` of the pixels `among` reach."""
+    """Where `confidence` is above 0 and reaches the value that the upper `share` of the pixels `among` reach."""
     values = confidence[among]
     count = int(share * values.numel())
     if count == 0:
         return torch.zeros_like(among)
-    return confidence >= values.topk(count).values[-1]
+    return (confidence >= values.topk(count).values[-1]) & (confidence > 0)
 
 
 def class_mask(

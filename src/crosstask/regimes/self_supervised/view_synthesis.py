@@ -168,4 +168,6 @@ def synthesise(batch: Batch, depth: Tensor, poses: Tensor, settings: SelfSupervi
     warped, after = reproject(*parts, None)
     _, masked = reproject(*parts, identity)
     before = combine_sources(identity, torch.ones_like(identity, dtype=torch.bool), settings.rule)
-    return Synthesis(warped, before.error, after.error, masked.moving, depth)
+    # A pixel that no source shows keeps its unwarped error: losing sight of it explains nothing.
+    error = torch.where(after.counted, after.error, before.error)
+    return Synthesis(warped, before.error, error, masked.moving, depth)
