@@ -143,3 +143,11 @@ def test_what_it_cannot_take() -> None:
     tasks = {"segmentation": 5, "height": 1}
     model = create_model("atrc", tasks, genotype="source_label", label_kinds=kinds, **TINY)
     assert model.auxiliary.predictions["height"].out_channels == 40
+
+
+@pytest.mark.parametrize("option", ["auxiliary_weights", "label_kinds"])
+def test_a_task_that_is_not_there_is_refused(option: str) -> None:
+    with pytest.raises(ValueError, match=f"`{option}` has 'dept'; expected tasks of"):
+        create_model(
+            "atrc", SMALL, **{option: {"dept": 3.0 if "weights" in option else "binary"}}, **TINY
+        )

@@ -1,6 +1,7 @@
 """ATRC (Bruggemann et al., ICCV 2021): a searched relational context for every pair of tasks."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from crosstask.models.architectures.architecture import (
     L1_LOSSES,
@@ -70,6 +71,7 @@ def atrc(
     """
     if neighbourhood % 2 == 0 or neighbourhood < 1:
         raise ValueError(f"`neighbourhood` is {neighbourhood}; expected an odd number.")
+    _check_names(tasks, auxiliary_weights=auxiliary_weights, label_kinds=label_kinds)
     maps = PyramidMaps(encoder, neck, width)
     shared = sum(maps.channels)
     channels = max(shared // 4, 2)
@@ -91,6 +93,13 @@ def atrc(
         kinds = {SALIENCY: "binary", **(label_kinds or {})}
         auxiliary = AuxiliaryLabels(labelled, shared, kinds, label_bins, near, far, positive_weight)
     return RelationalNetwork(encoder, maps, decoders, exchange, auxiliary, auxiliary_weights)
+
+
+def _check_names(tasks: Mapping[str, int], **given: Mapping[str, Any] | None) -> None:
+    for option, values in given.items():
+        for name in values or ():
+            if name not in tasks:
+                raise ValueError(f"`{option}` has {name!r}; expected tasks of {tuple(tasks)}.")
 
 
 def resolve_genotype(genotype: str | Genotype, tasks: tuple[str, ...]) -> Genotype:

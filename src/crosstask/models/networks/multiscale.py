@@ -85,7 +85,11 @@ class MultiScaleNetwork(SceneNetwork):
                 decoder.side(k, x) for k, x in enumerate(given) if len(decoder.side_predictions)
             ]
             last = decoder.predict(exchanged[task]) if len(decoder.predictions) else sides[0]
-            fitted = [fit_output(x, s, wanted) for x, s in zip(sides, STRIDES, strict=False)]
+            first = (
+                0 if len(decoder.predictions) else 1
+            )  # the finest is the last output, and counts once
+            pairs = list(zip(sides, STRIDES, strict=False))[first:]
+            fitted = [fit_output(x, stride, wanted) for x, stride in pairs]
             full = functional.interpolate(last, size=padded, mode="bilinear", align_corners=False)
             outputs[task] = [*reversed(fitted), crop(full, wanted)]
             if self.final_only:
