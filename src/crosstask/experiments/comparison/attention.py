@@ -189,7 +189,9 @@ def draw_attention(
         for target in dict.fromkeys(m.target for m in maps):
             found = {m.source: m for m in maps if m.target == target}
             rows.append((seen, (row, column), target, found))
-    sources = list(dict.fromkeys(name for *_, found in rows for name in found))
+    targets = list(dict.fromkeys(target for *_, target, _ in rows))
+    read = {name: None for *_, found in rows for name in found}
+    sources = [*(name for name in targets if name in read), *(n for n in read if n not in targets)]
     height, width = rows[0][0].content
     cell = (2.4, 2.4 * height / width + 0.3)
     shape = (len(rows), len(sources) + 1)
@@ -201,12 +203,10 @@ def draw_attention(
         line[0].imshow(shown.permute(1, 2, 0).float().clamp(0, 1).numpy())
         line[0].set_title(f"{target} reads", fontsize=8)
         for axis, source in zip(line[1:], sources, strict=True):
-            axis.axis("off")
             if source in found:
                 _draw_map(axis, shown, found[source])
         for axis in line:
-            axis.set_xticks([])
-            axis.set_yticks([])
+            axis.axis("off")
             if axis is line[0] or axis.images:
                 axis.plot(place[1], place[0], "+", color="cyan", markersize=9, markeredgewidth=1.5)
     save_figure(figure, file)
@@ -219,4 +219,4 @@ def _draw_map(axis: Any, image: Tensor, found: AttentionMap) -> None:
     axis.imshow(heat_image(image, found.heat).permute(1, 2, 0).numpy())
     few, cells = found.cells_of_half
     alpha = "" if found.alpha is None else f", |alpha| {found.alpha:.3f}"
-    axis.set_title(f"{found.source}: half in {few}/{cells} cells{alpha}", fontsize=7)
+    axis.set_title(f"{found.source}: half in {few}/{cells} cells{alpha}", fontsize=6)
