@@ -100,7 +100,7 @@ def test_another_checkpoint_has_its_own_numbers(run: Path, tmp_path: Path) -> No
     best = torch.load(copy / "checkpoints/best.ckpt", weights_only=True)
     for name, value in best["state_dict"].items():
         if "predictions" in name and name.endswith("bias"):
-            value.add_(torch.linspace(0, 3, len(value)))
+            value.add_(torch.linspace(1, 3, len(value)))
     torch.save(best, copy / "checkpoints/best.ckpt")
     recorded = Run(run).read_metrics()
     for checkpoint in ("last", None):
