@@ -5,12 +5,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crosstask.cli.arguments import CommandParser, add_opening, opened, trust_of
+from crosstask.cli.arguments import (
+    CommandParser,
+    add_checkpoint,
+    add_trust,
+    opened,
+    trust_of,
+)
 
 
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     pixel = _parts(args.pixel)
+    if args.images and (args.samples is not None or args.root is not None):
+        raise ValueError(
+            "`--samples` and `--root` are about the run's own images; leave them out, or the image files"
+        )
+    args.samples = 16 if args.samples is None else args.samples
     if min(args.samples, args.show) < 1:
         raise ValueError(
             f"`--samples` is {args.samples}, `--show` {args.show}; expected at least 1 of each"
@@ -45,7 +56,7 @@ def _parser() -> CommandParser:
         help="image files; if left out, evenly spaced samples of the split that the run is scored on",
     )
     parser.add_argument("--root", help="where the run's dataset lies now")
-    parser.add_argument("--samples", type=int, default=16, help="so many of them")
+    parser.add_argument("--samples", type=int, help="so many of them (default: 16)")
     parser.add_argument("--show", type=int, default=2, metavar="N", help="images in the figure")
     parser.add_argument(
         "--pixel",
@@ -57,7 +68,10 @@ def _parser() -> CommandParser:
         "--output", type=Path, default=Path("attention.png"), help=".png, .svg or .pdf"
     )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    add_opening(parser)
+    add_checkpoint(parser)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    add_trust(parser)
+    parser.set_defaults(engine="torch")  # an exported file has no exchange to look into
     return parser
 
 
@@ -95,7 +109,7 @@ def _print(result: dict[str, Any]) -> None:
     from crosstask.cli.tables import console
 
     stride = 2 ** result["level"]
-    table = Table(title=f"attention of the exchange at stride {stride}, {result['images']} images")
+    table = Table(title=f"attention of the exchange at stride {stride}, images: {result['images']}")
     for name in ("target", "source"):
         table.add_column(name)
     for name in ("mean |alpha|", "half of the weight in", "differs between pixels"):

@@ -102,13 +102,14 @@ def test_the_command_draws_the_runs_own_images_and_given_ones(
     Image.new("RGB", (90, 60), (90, 120, 30)).save("photo.png")
     command = ["attention", "run", "photo.png", "--output", "one.svg", "--device", "cpu"]
     assert main(command) == 0
-    assert "stride 2, 1 images" in capsys.readouterr().out and Path("one.svg").is_file()
+    assert "stride 2, images: 1" in capsys.readouterr().out and Path("one.svg").is_file()
     for more, expected in (
         (["--pixel", "3,4"], "`--pixel` is '3,4'"),
         (["--samples", "0"], "at least 1"),
         (["--output", "a.docx"], "a.docx"),
         (["--level", "2"], "`--level` is 2"),
         (["nothing.png"], "nothing.png"),
+        (["photo.png", "--samples", "2"], "the run's own images"),
     ):
         assert main(["attention", "run", *more, "--device", "cpu"]) == 2, more
         assert expected in capsys.readouterr().err, more

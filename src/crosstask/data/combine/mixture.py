@@ -67,6 +67,12 @@ class Mixture(Samples):
         self._tables = [
             self._table(part, (rename or {}).get(part.source, {})) for part in self.parts
         ]
+        self._merged = [
+            table is not None and table[:number].tolist() != list(range(number))
+            for table, number in zip(
+                self._tables, (len(part.classes or ()) for part in self.parts), strict=True
+            )
+        ]
         self.starts = [0, *accumulate(len(part) for part in self.parts)]
         if self._classes is not None and "segmentation" in self.targets:
             labels = self.targets["segmentation"]
@@ -104,8 +110,7 @@ class Mixture(Samples):
         table = self._tables[part]
         if table is not None and "segmentation" in self.modalities:
             result["segmentation"] = table[result["segmentation"]]
-            merged = table[: len(self.parts[part].classes or ())].tolist()
-            if merged != list(range(len(merged))) and "edges" in sample and "edges" in result:
+            if self._merged[part] and "edges" in sample and "edges" in result:
                 unlabelled = void_label(len(cast(ClassTable, self._classes)))
                 result["edges"] = redrawn(result["edges"], result["segmentation"], unlabelled)
         return result
