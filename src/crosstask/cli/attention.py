@@ -93,6 +93,10 @@ def _opened(args: argparse.Namespace) -> tuple[Any, list[Any]]:
     if args.images:
         model = opened(args, args.model)
         return model.network, list(images_of_model(model, args.images))
+    if not (Path(args.model) / "config.yaml").is_file():
+        raise ValueError(
+            f"{args.model} is no run directory, which would have images of its own; give image files behind it"
+        )
     return samples_of_run(
         Path(args.model),
         root=args.root,

@@ -113,3 +113,5 @@ def test_the_command_draws_the_runs_own_images_and_given_ones(
     ):
         assert main(["attention", "run", *more, "--device", "cpu"]) == 2, more
         assert expected in capsys.readouterr().err, more
+    assert main(["attention", "streets", "--device", "cpu"]) == 2
+    assert "give image files behind it" in capsys.readouterr().err
