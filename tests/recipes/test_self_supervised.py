@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torch
 from torchvision.io import write_png
 
 import fakes.cityscapes
 from crosstask.cli import main
 from crosstask.experiments.studies.catalogue import find_study
 from crosstask.experiments.studies.study import Setting
+from crosstask.models.encoders.weights import MissingWeightsError
 from crosstask.recipes.catalogue import find_recipe
 from crosstask.recipes.frames import parse_camera
 from crosstask.regimes.self_supervised.regime import SelfSupervised
@@ -123,6 +126,31 @@ def test_frames_default_to_the_plain_mean_and_the_others_to_the_minimum(tmp_path
     assert (own.rule, own.auto_mask) == ("mean", False)
     streets = find_recipe("procedural.self_supervised")(**small).regime.supervision
     assert (streets.rule, streets.auto_mask) == ("minimum", True)
+
+
+def test_the_pose_network_may_begin_from_other_weights_than_the_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The streets' pose network begins at random also where the encoder has its weights; a file is loaded."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    recipe = find_recipe("procedural.self_supervised")
+    file = tmp_path / "test_resnet.pth"
+    backbone = timm.create_model("test_resnet", pretrained=False)
+    with torch.no_grad():
+        backbone.conv1[0].weight.fill_(0.25)
+    torch.save(backbone.state_dict(), file)
+
+    def first_weight(network: torch.nn.Module) -> torch.Tensor:
+        return next(w for w in network.parameters() if w.shape == backbone.conv1[0].weight.shape)
+
+    given = {"encoder_weights": str(file)}
+    regime = recipe(**given).regime
+    assert bool((first_weight(regime.network.encoder) == 0.25).all())
+    assert not bool((first_weight(regime.pose_network) == 0.25).any())
+    regime = recipe(**given, pose_encoder_weights=str(file)).regime
+    assert bool((first_weight(regime.pose_network) == 0.25).all())
+    with pytest.raises(MissingWeightsError, match="no pretrained weights of 'test_resnet'"):
+        recipe(pose_encoder_weights="auto")
 
 
 def test_phases_of_cityscapes_set_what_is_not_given(tmp_path: Path) -> None:

@@ -56,7 +56,12 @@ def build_own(model: Mapping[str, Any]) -> nn.Module:
 
 def without_weights(options: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's options where the weights are read from a checkpoint anyway."""
-    without = {"init_from": None, "pretrained": False, "encoder_weights": None}
+    without = {
+        "init_from": None,
+        "pretrained": False,
+        "encoder_weights": None,
+        "pose_encoder_weights": None,
+    }
     return {name: without.get(name, value) for name, value in options.items()}
 
 

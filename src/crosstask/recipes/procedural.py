@@ -214,7 +214,11 @@ def self_supervised(
         architecture=None, encoder="test_resnet", pretrained=False, width=0.25
     ),
     motion: SelfSupervisionSettings = SelfSupervisionSettings(
-        pose_encoder="test_resnet", pose_network="correlation", pose_lr=2e-3, refine_poses=True
+        pose_encoder="test_resnet",
+        pose_encoder_weights="none",
+        pose_network="correlation",
+        pose_lr=2e-3,
+        refine_poses=True,
     ),
     training: TrainingSettings = TrainingSettings(
         steps=1000,

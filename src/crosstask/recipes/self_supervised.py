@@ -78,7 +78,7 @@ def self_supervised_experiment(
             pose_network=build_pose_network(
                 motion.pose_network,
                 motion.pose_encoder,
-                network.weights(motion.pose_encoder),
+                motion.pose_encoder_weights or network.weights(motion.pose_encoder),
                 training.seed,
             ),
             supervision=_supervision(motion),

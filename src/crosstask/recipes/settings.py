@@ -300,6 +300,8 @@ class SelfSupervisionSettings:
 
     Attributes:
         pose_encoder: timm name of the pose network's encoder.
+        pose_encoder_weights: of the pose network's encoder, as `encoder_weights`; left out, they are
+            those that the network's encoder takes.
         pose_network: stacked frames, as published, or correlation of features, which learns motion
             from scratch in far fewer steps.
         pose_lr: rate of the pose network; that of the decoders if left out.
@@ -319,6 +321,7 @@ class SelfSupervisionSettings:
     """
 
     pose_encoder: str = "resnet18"
+    pose_encoder_weights: str | None = None
     pose_network: Literal["stacked", "correlation"] = "stacked"
     pose_lr: float | None = None
     offsets: str = "-1,1"

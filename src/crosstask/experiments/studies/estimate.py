@@ -25,6 +25,7 @@ from crosstask.regimes.supervised import Supervised
 _LEFT_OUT: Mapping[str, Any] = {
     "pretrained": False,
     "encoder_weights": None,
+    "pose_encoder_weights": None,
     "init_from": None,
     "cache": None,
     "cache_features": None,
