@@ -9,12 +9,19 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 import torch
 
+import strict_types
+
 torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _types_are_checked() -> None:
+    strict_types.begin_test()
 
 
 @pytest.fixture(autouse=True)
