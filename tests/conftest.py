@@ -29,3 +29,14 @@ def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are as wide as in a pipe, whatever started the tests or ran before."""
     for name in ("COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _scenes_are_rendered_once(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "streets" not in request.path.parts:  # there the renderer itself is looked at
+        from crosstask.data.streets.renderer import Renderer  # after jaxtyping's import hook
+        from rendered_once import render
+
+        monkeypatch.setattr(Renderer, "_render", render)
