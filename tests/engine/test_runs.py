@@ -80,6 +80,17 @@ def test_a_config_that_lost_its_end_is_not_taken_for_whole(tmp_path: Path) -> No
         run.read_config("recipe", "seed")
 
 
+def test_runs_of_old_read_a_folder_as_they_did(tmp_path: Path) -> None:
+    """They wrote down usual values, which did not count before `folder.yaml`."""
+    run, old = Run(tmp_path), {"depth_scale": 1000.0, "masks": "auto", "void": 7}
+    run.write_config({**CONFIG, **old})  # from before `depth_kind` and `channels`
+    left_out = {"depth_scale": None, "masks": None, "depth_kind": None, "channels": None}
+    assert run.read_config() == {**CONFIG, **left_out, "void": 7}
+    new = {**left_out, "depth_scale": 1000.0, "void": 255}
+    run.write_config({**CONFIG, **new})
+    assert run.read_config() == {**CONFIG, **new}
+
+
 @pytest.mark.parametrize("text", ["null", "{}", "[]", '{"score": null}', '{"score": true}', '{"sc'])
 def test_damaged_metrics_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.json").write_text(text)

@@ -103,3 +103,8 @@ def test_a_task_that_is_missing_is_told() -> None:
     with pytest.raises(ValueError, match="protocol is released"):
         Extras((Depth(protocol="released"),), None, camera_height=1.5)
     assert Extras(tasks, None).compute() == {}
+
+
+def test_thinning_without_boundaries_is_refused() -> None:
+    with pytest.raises(ValueError, match="give `boundaries`"):
+        Extras((Edges(),), ProceduralStreets("val", length=1), nms=True)

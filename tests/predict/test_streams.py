@@ -191,6 +191,56 @@ def test_resume_refuses_other_settings(
     assert main([*call, "--flip", "--resume"]) == 0
 
 
+def test_resume_leaves_no_result_of_a_call_that_was_being_replaced(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Cut off in the middle of a new call: what the old one left under the same name is made again."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (64, 48), (90, 20, 5)).save(images / name)
+    output = ["--output", str(tmp_path / "out")]
+    assert main(["predict", str(place), str(images), *output]) == 0
+    flipped = ["predict", str(place), "--flip", *output]
+    assert main([*flipped, str(images / "a.png")]) == 0  # and no further
+    capsys.readouterr()
+    assert main([*flipped, str(images), "--resume"]) == 0
+    said = capsys.readouterr().out
+    assert "a.png: finished before" in said and "b.png ->" in said
+
+
+def test_resume_tells_images_of_one_name_apart(
+    place: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """000.png of one sequence is not 000.png of the next one; the same for frames of videos."""
+    for folder, level in (("s0", 90), ("s1", 20)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (64, 48), (level, 20, 5)).save(tmp_path / folder / "000.png")
+        (tmp_path / folder / "v.mkv").write_bytes(clip.read_bytes() + b" " * level)
+    call = ["predict", str(place), "--output", str(tmp_path / "out"), "--resume"]
+    call += ["--video", "files"]
+    for times in (1, 2):
+        for folder in ("s0", "s1"):
+            assert main([*call, str(tmp_path / folder)]) == 0
+            assert "finished before" not in capsys.readouterr().out, (times, folder)
+    assert main([*call, str(tmp_path / "s1")]) == 0
+    assert capsys.readouterr().out.count("finished before") == 2
+
+
+def test_a_note_names_the_kind_of_the_result(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """No ground was found, so the height was not used; depth is what it is without it."""
+    Image.new("RGB", (64, 48), (90, 20, 5)).save(tmp_path / "a.png")
+    call = ["predict", str(place), str(tmp_path / "a.png"), "--output", str(tmp_path / "out")]
+    assert main([*call, "--fov", "65", "--camera-height", "1.5"]) == 0
+    said = capsys.readouterr()
+    kind = json.loads((tmp_path / "out" / "a.json").read_text())["depth_kind"]
+    assert (
+        f"(depth {kind}" in said.out and f"note: depth is {kind}: no ground was found" in said.err
+    )
+
+
 def test_an_output_in_the_way(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
     (tmp_path / "taken").write_text("")

@@ -11,7 +11,10 @@ from crosstask.suggest import nearest_option
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of a command: for an unknown option it names the nearest ones."""
+    """The parser of a command: for an unknown option it names the nearest ones.
+
+    Options may stand anywhere, also between a command's model and its images.
+    """
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse.
@@ -19,7 +22,9 @@ class CommandParser(argparse.ArgumentParser):
         Raises:
             ValueError: an unknown option.
         """
-        found, unknown = self.parse_known_args(args, namespace)
+        nested = any(isinstance(action, argparse._SubParsersAction) for action in self._actions)
+        parse = self.parse_known_args if nested else self.parse_known_intermixed_args
+        found, unknown = parse(args, namespace)
         self.check_known(unknown, found)
         return found
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def main(argv: list[str]) -> int:
 
         load_av()  # says what to install before a model is loaded
     model = opened(args, chosen)
-    record_settings(args.output, _facts(model, settings, window), settings.resume)
+    digest = record_settings(args.output, _facts(model, settings, window), settings.resume)
+    settings = replace(settings, made_with=digest)
     if window is not None:
         from crosstask.evaluation.sliding_window import SlidingWindow
 
@@ -251,7 +253,7 @@ def _ticker(bar: Any, text: str, total: int | None) -> Any:
 def _tell(file: Path, outcome: Any, notes: dict[str, None]) -> int:
     """One line about an input; 1 where something was wrong. Adds what is to be said once to `notes`."""
     for task, note in outcome.notes.items():
-        notes[f"note: {task} is up to scale: {note}"] = None
+        notes[f"note: {task} is {outcome.kinds[task]}: {note}"] = None
     if outcome.remark and not any(outcome.remark[:20] in note for note in notes):
         notes[f"note: {file}: {outcome.remark}"] = None  # of the first such image
     told = f", {outcome.focal}" if outcome.focal else ""

@@ -47,6 +47,17 @@ ADDED: dict[str, tuple[Any, str]] = {
 }
 
 
+# How labels of a folder are stored where nothing says otherwise. Runs of old wrote all of it down, where it
+# did not count before the folder's own word; now what is left out is None, and what is given counts.
+STORED_AS_USUAL: dict[str, Any] = {
+    "depth_scale": 1000.0,
+    "depth_kind": "z",
+    "masks": "auto",
+    "void": 255,
+    "channels": "red,green,blue",
+}
+
+
 # How the scored checkpoint was chosen: `Experiment.select`, or the rule of runs before there was one.
 RULES = ("last", "best")
 
@@ -56,6 +67,15 @@ BEST_ON_REPORTED = "best on the reported split"
 
 class RunError(ValueError):
     """A run directory cannot be used as asked; says why and what to do."""
+
+
+def _as_folder_says(config: dict[str, Any]) -> dict[str, Any]:
+    """Options of a run of old with None in place of what was as usual (see `STORED_AS_USUAL`)."""
+    beside = {name: config.get(name) for name in STORED_AS_USUAL if name != "depth_scale"}
+    if None in beside.values():  # not all of it is written down, or it is another recipe's
+        return config
+    usual = {name for name, value in STORED_AS_USUAL.items() if config.get(name) == value}
+    return {name: None if name in usual else value for name, value in config.items()}
 
 
 _WRITE_AGAIN = "write it again with `crosstask train ... --resume`, or delete the directory"
@@ -191,6 +211,7 @@ class Run:
         for option, (value, beside) in ADDED.items():
             if beside in config:
                 config.setdefault(option, value)
+        config = _as_folder_says(config)
         return {
             k: v for k, v in config.items() if WITHDRAWN.get(k, absent) != v and k not in MACHINE
         }

@@ -187,7 +187,7 @@ class Extras:
         processes: see `Boundaries`.
 
     Raises:
-        ValueError: a task that one of them needs is missing.
+        ValueError: a task that one of them needs is missing, or `nms` without `boundaries`.
     """
 
     def __init__(
@@ -201,6 +201,10 @@ class Extras:
         submission: Path | str | None = None,
         processes: int = 0,
     ) -> None:
+        if nms and boundaries is None:
+            raise ValueError(
+                "`nms` thins boundaries that are not scored; give `boundaries` (--boundaries 0.0075) with it"
+            )
         self.asked: list[Extra] = []
         if boundaries is not None:
             self.asked.append(Boundaries(tasks, dataset, boundaries, nms, processes))

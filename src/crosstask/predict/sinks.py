@@ -1,5 +1,6 @@
 """Where predicted frames go: the files of an image each, or videos."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from crosstask.media.files import atomic_path
 from crosstask.media.video import VideoWriter
 from crosstask.predict.model import SceneModel
 from crosstask.predict.prediction import Prediction
-from crosstask.predict.writing import write_prediction
+from crosstask.predict.writing import is_finished, write_prediction
 from crosstask.tasks import Task
 
 FORMATS = ("side-by-side", "per-task", "files")
@@ -25,18 +26,22 @@ _CELL, _GAP, _HEAD = 640, 8, 26
 class FrameFiles:
     """A frame is written as an image is."""
 
-    def __init__(self, model: SceneModel, folder: Path, name: str) -> None:
-        self.model, self.folder, self.name = model, folder, name
+    def __init__(
+        self, model: SceneModel, folder: Path, name: str, made: Mapping[str, Any] | None = None
+    ) -> None:
+        self.model, self.folder, self.name, self.made = model, folder, name, made
         self.files: list[Path] = []
 
     def _stem(self, number: int) -> str:
         return f"{self.name}_{number:06d}"
 
     def has(self, number: int) -> bool:
-        return (self.folder / f"{self._stem(number)}.json").is_file()
+        """Whether the frame is written, of the same video and under the same settings (`made_from`)."""
+        return is_finished(self.folder / f"{self._stem(number)}.json", self.made or {})
 
     def write(self, number: int, prediction: Prediction) -> None:
-        written = write_prediction(prediction, self.model, self.folder, self._stem(number))
+        stem = self._stem(number)
+        written = write_prediction(prediction, self.model, self.folder, stem, self.made)
         self.files = self.files or [written[-2]]
 
     def facts(self) -> dict[str, Any]:

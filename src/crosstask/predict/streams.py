@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from crosstask.predict.images import wrong_channels
 from crosstask.predict.model import SceneModel
 from crosstask.predict.prediction import Prediction
 from crosstask.predict.sinks import FORMATS, FrameFiles, FrameVideos
-from crosstask.predict.writing import write_prediction
+from crosstask.predict.writing import is_finished, made_from, write_prediction
 from crosstask.tasks.camera import METRIC
 
 
@@ -40,7 +41,8 @@ class Settings:
             camera file.
         batch_size: frames, or images of one size in a row, that go through together.
         every: only every so manieth frame or image.
-        resume: leave out what an earlier call has finished.
+        resume: leave out what an earlier call has finished, of the same files and under `made_with`.
+        made_with: digest of the model and the options, see `record_settings`.
         video: "side-by-side" (one video), "per-task" (a video each) or "files" (as for images).
         channels: {channel: file, or folder of files with the images' names} of the channels that have
             files of their own.
@@ -57,6 +59,7 @@ class Settings:
     camera_height: float | None = None
     channels: Mapping[str, Path] = field(default_factory=dict)
     fov: float | None = None
+    made_with: str = ""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "every"):
@@ -70,7 +73,10 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """What came of one input: files written, frames or images done, what was wrong."""
+    """What came of one input: files written, frames or images done, what was wrong.
+
+    `kinds` are those of the tasks that there are `notes` of.
+    """
 
     files: list[Path] = field(default_factory=list)
     done: int = 0
@@ -78,6 +84,7 @@ class Outcome:
     defect: str | None = None
     depth_kind: str | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
     remark: str = ""
     focal: str = ""
 
@@ -89,6 +96,7 @@ class Outcome:
         if self.depth_kind in (None, METRIC):
             self.depth_kind = prediction.depth_kind
         self.notes = {**self.notes, **prediction.notes}
+        self.kinds = {**self.kinds, **{t: prediction.kinds.get(t, "") for t in prediction.notes}}
         self.remark, self.focal = prediction.remark, prediction.focal_told
 
 
@@ -152,13 +160,14 @@ def predict_images(
         tick: called with the number of images done.
     """
     bad: list[tuple[Path, Outcome]] = []
+    made = partial(made_from, settings=settings.made_with)
 
     def read() -> Iterator[_Item]:
         warned, sizes = False, SizeCheck(settings)
         for number, (name, file) in enumerate(files):
             if number % settings.every:
                 continue
-            if settings.resume and (folder / f"{name}.json").is_file():
+            if settings.resume and is_finished(folder / f"{name}.json", made(file)):
                 bad.append((file, Outcome(skipped=1)))
                 tick(1)
                 continue
@@ -175,7 +184,7 @@ def predict_images(
     for (name, file), prediction in _predict(model, read(), settings):
         while bad:
             yield bad.pop(0)
-        written = write_prediction(prediction, model, folder, name)
+        written = write_prediction(prediction, model, folder, name, made(file))
         tick(1)
         outcome = Outcome(written, 1)
         outcome.take(prediction)
@@ -200,8 +209,8 @@ def predict_video(
     Raises:
         ValueError: not a video at all.
     """
-    sheet = folder / f"{name}.json"
-    if settings.resume and sheet.is_file():
+    sheet, made = folder / f"{name}.json", made_from(file, settings.made_with)
+    if settings.resume and is_finished(sheet, made):
         return Outcome(skipped=1)
     if (names := model.channels.names) != RGB:
         raise ValueError(f"{file}: {wrong_channels(3, names)}")
@@ -209,7 +218,7 @@ def predict_video(
     outcome = Outcome()
     with ExitStack() as stack:
         if settings.video == "files":
-            sink: Any = FrameFiles(model, folder, name)
+            sink: Any = FrameFiles(model, folder, name, made)
         else:
             joined = settings.video == "side-by-side"
             sink = FrameVideos(model, folder, name, rate, joined, stack)
@@ -234,7 +243,7 @@ def predict_video(
     if outcome.remark:
         facts["remark"] = outcome.remark
     if outcome.defect is None:  # without it, a later call with `resume` tries again
-        write_json(sheet, facts)
+        write_json(sheet, {**facts, "made_from": made})
         outcome.files = [*outcome.files, sheet]
     return outcome
 

@@ -29,12 +29,16 @@ def model_digest(model: SceneModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def record_settings(folder: Path, facts: Mapping[str, Any], resume: bool) -> None:
+def record_settings(folder: Path, facts: Mapping[str, Any], resume: bool) -> str:
     """Keeps in the folder what its results were made with, and holds a resumed call against it.
 
     Args:
         facts: JSON values: the model and every option that changes a result.
         resume: whether results of an earlier call stay.
+
+    Returns:
+        A digest of the facts, which every result carries: those of a call that another one began to
+        replace are told from its own.
 
     Raises:
         ValueError: the results that would stay were made with another model or other options.
@@ -49,18 +53,38 @@ def record_settings(folder: Path, facts: Mapping[str, Any], resume: bool) -> Non
                 f"{folder} holds predictions made with other settings:\n{lines}\n"
                 "give the same, another `--output`, or leave out `--resume` to predict all again"
             )
-        return
-    write_json(file, now)
+    else:
+        write_json(file, now)
+    return hashlib.sha256(json.dumps(now, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def made_from(file: Path, settings: str) -> dict[str, Any]:
+    """What tells a result of this file under these settings (their digest) from others of its name."""
+    status = file.stat()
+    return {"settings": settings, "bytes": status.st_size, "modified": status.st_mtime_ns}
+
+
+def is_finished(sheet: Path, made: Mapping[str, Any]) -> bool:
+    """Whether `NAME.json` is there and of what `made_from` says."""
+    try:
+        found = json.loads(sheet.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("made_from") == made
 
 
 def write_prediction(
-    prediction: Prediction, model: SceneModel, folder: Path, stem: str
+    prediction: Prediction,
+    model: SceneModel,
+    folder: Path,
+    stem: str,
+    made: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Writes one image's results; returns the files.
 
     `STEM_panel.png`; for each task what its `files` are (`STEM_depth.npy`, or
     `STEM_depth_up_to_scale.npy`, see `Task.kind_of`); `STEM.json`: size, units, kinds of lengths
-    and why they are up to scale, intrinsics.
+    and why they are up to scale, intrinsics, and `made` (of `made_from`).
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
@@ -80,6 +104,8 @@ def write_prediction(
     if prediction.intrinsics is not None:
         facts["intrinsics"] = prediction.intrinsics.tolist()
         facts["intrinsics_from"] = prediction.camera_source
+    if made is not None:
+        facts["made_from"] = dict(made)
     panel = folder / f"{stem}_panel.png"
     image = panels.panel(
         prediction.image, {}, prediction.values, model.tasks, kinds=prediction.kinds

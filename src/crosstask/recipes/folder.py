@@ -43,11 +43,11 @@ def supervised(
     tasks: str = "segmentation,depth",
     near: float = 0.1,
     far: float = 80.0,
-    depth_scale: float = 1000.0,
-    depth_kind: str = "z",
-    masks: str = "auto",
-    void: int = 255,
-    channels: str = "red,green,blue",
+    depth_scale: float | None = None,
+    depth_kind: str | None = None,
+    masks: str | None = None,
+    void: int | None = None,
+    channels: str | None = None,
     canonical_focal: float | None = None,
     dataset: str = "folder",
     images: ReaderSettings = ReaderSettings(size="256x512", fit="keep", score_at="native"),
@@ -66,13 +66,15 @@ def supervised(
     Args:
         near: least depth in metres.
         far: largest depth in metres; labels beyond are void.
-        depth_scale: units a metre of depth PNGs: 1000 for millimetres.
-        depth_kind: z for depth along the optical axis, ray for distances from the camera.
+        depth_scale: units a metre of depth PNGs; if left out as folder.yaml says, else 1000, millimetres.
+        depth_kind: z for depth along the optical axis, ray for distances from the camera; if left out as
+            folder.yaml says, else z.
         masks: how segmentation/ is stored: ids, ids_from_1 (0 is unlabelled), colors (those of classes.txt), binary (0 and 255 of
-            two classes), or auto, which looks; `data check` tells what it found.
-        void: stored id of unlabelled pixels of segmentation/.
+            two classes), or auto, which looks; if left out as folder.yaml says, else auto; `data check` tells what it found.
+        void: stored id of unlabelled pixels of segmentation/; if left out as folder.yaml says, else 255.
         channels: what images consist of, such as thermal, or red,green,blue,depth with depth_input/;
-            NAME=LOW..HIGH has files of its own, NAME_input/, of these values (depth: metres).
+            NAME=LOW..HIGH has files of its own, NAME_input/, of these values (depth: metres); if left out
+            as folder.yaml says, else red,green,blue.
         dataset: folder, another name of `crosstask data list`, or FILE.py:NAME, a class of
             `crosstask.data.SceneDataset`.
         root: folder with images/ and a folder of each label that you have, named as its task.
@@ -112,14 +114,17 @@ def needing_classes(tasks: str) -> tuple[str, ...]:
 
 
 def taken(given: dict[str, Any], options: dict[str, Any], reader: str) -> dict[str, Any]:
-    """How labels are stored, where it is not as usual (then the reader's own default, or the folder's
-    own word, counts); what a reader would leave unread is refused."""
-    usual = {"depth_scale": 1000.0, "depth_kind": "z", "masks": "auto", "void": 255}
-    usual["channels"] = "red,green,blue"
-    unusual = {name: value for name, value in given.items() if value != usual[name]}
-    for name, value in unusual.items():
-        if name not in options:
+    """How labels are stored, where it is said (else the folder's own word, or the reader's default, counts).
+
+    Raises:
+        ValueError: the reader would leave one unread, and it is not as usual (runs of old wrote usual ones down).
+    """
+    from crosstask.engine.runs import STORED_AS_USUAL
+
+    said = {name: value for name, value in given.items() if value is not None}
+    for name, value in said.items():
+        if name not in options and value != STORED_AS_USUAL[name]:
             raise ValueError(
                 f"`{name}` is {value!r}, which {reader} has no option for; leave it out"
             )
-    return unusual
+    return {name: value for name, value in said.items() if name in options}

@@ -27,10 +27,10 @@ def supervised(
     near: float = 0.1,
     far: float = 80.0,
     depth_scale: float | None = None,
-    depth_kind: str = "z",
-    masks: str = "auto",
-    void: int = 255,
-    channels: str = "red,green,blue",
+    depth_kind: str | None = None,
+    masks: str | None = None,
+    void: int | None = None,
+    channels: str | None = None,
     canonical_focal: float | None = None,
     images: ReaderSettings = ReaderSettings(size="256x512", fit="keep", score_at="native"),
     network: NetworkSettings = NetworkSettings(
@@ -53,12 +53,12 @@ def supervised(
         near: least depth in metres.
         far: largest depth in metres; labels beyond are void.
         depth_scale: units a metre of depth stored as integers: 1000 for millimetres; needed for them.
-        depth_kind: z for depth along the optical axis, ray for distances from the camera.
+        depth_kind: z (if left out) for depth along the optical axis, ray for distances from the camera.
         masks: how segmentation is stored: ids, ids_from_1 (0 is unlabelled), colors (of a file of classes), binary (0 and 255 of two
-            classes), or auto, which looks; `data check` tells what it found.
-        void: stored id of unlabelled pixels of segmentation.
+            classes), or auto (if left out), which looks; `data check` tells what it found.
+        void: stored id of unlabelled pixels of segmentation, 255 if left out.
         channels: what images consist of, such as thermal, or red,green,blue,depth with a column
-            depth_input.
+            depth_input; red,green,blue if left out.
         root: folder of save_to_disk, a .parquet or .arrow file, or owner/name of the hub.
     """
     from crosstask.data import HubDataset

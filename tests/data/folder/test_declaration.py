@@ -1,6 +1,7 @@
 """`folder.yaml` says how values are stored; options count before it, mistakes are named."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from crosstask.data import FolderDataset
 from crosstask.data.folder.declaration import declared_options
 from crosstask.data.sample import DataError
 from crosstask.geometry.lens import ray_lengths
+from crosstask.recipes.catalogue import find_recipe
 
 SIZE = (16, 24)
 
@@ -37,8 +39,32 @@ def test_the_file_gives_options_and_an_argument_counts_before_it(tmp_path: Path)
     assert sample["depth"].unique().tolist() == [20.0]
     assert sample["segmentation"].unique().tolist() == [0, 255]
     assert torch.allclose(sample["image"], torch.tensor(0.8))
-    assert FolderDataset(tmp_path, "all", depth_scale=512.0)[0]["depth"].max() == 10.0
+    with pytest.warns(UserWarning, match=r"says `depth_scale: 256.0`, and the option 512.0 counts"):
+        assert FolderDataset(tmp_path, "all", depth_scale=512.0)[0]["depth"].max() == 10.0
     assert not FolderDataset(tmp_path, "all").unread()
+
+
+def train_options(root: Path, **options: Any) -> dict[str, Any]:
+    """What the recipe gives to the reader."""
+    small = {"encoder": "test_resnet", "pretrained": False, "size": "32x64", "width": 0.0625}
+    recipe = find_recipe("folder.supervised")
+    data = recipe(root=str(root), tasks="depth", architecture=None, **small, **options).train_data()
+    while not isinstance(data, FolderDataset):
+        data = data.dataset
+    return {"depth_scale": data.depth_scale, "kind": data.depth_kind, "input": data.channels}
+
+
+@pytest.mark.filterwarnings("ignore:.*counts before it:UserWarning")
+def test_an_option_of_the_command_counts_also_at_its_usual_value(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    (root / "folder.yaml").write_text("depth_scale: 256\ndepth_kind: ray\n")
+    (root / "splits").mkdir()
+    for split in ("train", "val"):
+        (root / "splits" / f"{split}.txt").write_text("a\n")
+    rgb = ("red", "green", "blue")
+    assert train_options(root) == {"depth_scale": 256, "kind": "ray", "input": rgb}
+    given = train_options(root, depth_scale=1000.0, depth_kind="z")
+    assert given == {"depth_scale": 1000, "kind": "z", "input": rgb}
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,23 @@ def test_the_same_seed_twice_is_refused(tmp_path: Path) -> None:
         make_table([tmp_path], cost=False)
 
 
+def test_the_same_seed_with_its_tasks_in_another_order_is_refused(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0})
+    make_run(tmp_path / "b", "densemtl", {D: 1.0, S: 0.9})
+    with pytest.raises(RunError, match=r"same seed \(0\)"):
+        make_table([tmp_path], cost=False)
+
+
+def test_networks_of_one_task_each_are_no_control_of_an_exchange(tmp_path: Path) -> None:
+    for seed in range(2):
+        make_run(tmp_path / f"s{seed}", "multi_task_matched", {S: 0.5}, seed=seed)
+        make_run(tmp_path / f"d{seed}", "multi_task_matched", {D: 2.0}, seed=seed)
+        make_run(tmp_path / f"x{seed}", "densemtl", {S: 0.6, D: 1.0}, seed=seed)
+    table = make_table([tmp_path], cost=False, baseline="multi_task_matched")
+    assert [row.control for row in table.rows] == [None] * len(table.rows)
+    assert "multi_task_matched" not in table.paired
+
+
 def test_rows_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     single_tasks(tmp_path, {S: 0.5, D: 2.0})
     make_run(tmp_path / "a", "densemtl", {S: 0.6, D: 2.0}, balancing="paper")

@@ -1,6 +1,7 @@
 """`folder.yaml`: how the values of a folder of one's own are stored, said once, beside the files."""
 
 import reprlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,15 @@ def declared_options(
                 f"{root}: `{name}` is {reprlib.repr(value)}; expected a value like {usual[name]!r}"
             )
     chosen = dict(usual) | {k: _like(v, usual[k]) for k, v in written.items()}
-    return chosen | {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in given.items() if value is not None}
+    for name in written.keys() & options.keys():
+        if options[name] != chosen[name]:
+            warnings.warn(
+                f"{root / NAME} says `{name}: {chosen[name]}`, and the option {options[name]!r} counts before it; "
+                "leave the option out to read the folder as it says",
+                stacklevel=2,
+            )
+    return chosen | options
 
 
 def written_options(root: Path) -> Mapping[str, Any]:

@@ -77,7 +77,12 @@ class Record:
 
     @property
     def control(self) -> str | None:
-        """ "multi_task_matched" (no exchange), "compute_matched" (and widened) or "linear_probe"."""
+        """ "multi_task_matched" (no exchange), "compute_matched" (and widened) or "linear_probe".
+
+        One network a task is no control of an exchange: its tasks share nothing at all.
+        """
+        if self.architecture == NO_EXCHANGE and self.single_task:
+            return None
         if self.architecture != NO_EXCHANGE:
             return PROBE if self.architecture == PROBE else None
         return MATCHED_COMPUTE if (self.config.get("options") or {}).get("match") else NO_EXCHANGE
@@ -92,6 +97,11 @@ class Record:
         """Samples that the metrics are from."""
         size = self.env.get("data", {}).get("val", {}).get("size")
         return size if isinstance(size, int) else None
+
+    @property
+    def task_names(self) -> frozenset[str]:
+        """Whatever their order."""
+        return frozenset(task.name for task in self.tasks)
 
     def key(self) -> str:
         """Equal for runs that differ in the seed only (single-task runs: and in their tasks)."""

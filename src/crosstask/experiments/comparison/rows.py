@@ -59,7 +59,8 @@ def group(records: Sequence[Record]) -> list[list[Record]]:
     groups: dict[str, list[Record]] = {}
     for record in records:
         mates = groups.setdefault(record.key(), [])
-        twin = next((m for m in mates if (m.seed, m.tasks) == (record.seed, record.tasks)), None)
+        same = (record.seed, record.task_names)
+        twin = next((m for m in mates if (m.seed, m.task_names) == same), None)
         if twin is not None:
             raise RunError(
                 f"{twin.path} and {record.path} are the same run with the same seed "
@@ -166,12 +167,11 @@ def _cost(records: Sequence[Record]) -> dict[str, int]:
     from crosstask.models.flops import count_macs
 
     total = {"parameters": 0, "macs": 0}
-    counted: list[tuple[str, ...]] = []
+    counted: set[frozenset[str]] = set()
     for record in records:
-        names = tuple(task.name for task in record.tasks)
-        if names in counted:
+        if record.task_names in counted:
             continue
-        counted.append(names)
+        counted.add(record.task_names)
         network, _ = build(record.model, record.path, trust=True)  # `read_record` was asked
         parts = count_macs(network, record.size)["total"]
         total = {key: total[key] + parts[key] for key in total}

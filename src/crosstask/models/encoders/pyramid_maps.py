@@ -10,7 +10,7 @@ from torch.nn import functional
 from crosstask.models.encoders.encoder import Encoder, create_encoder
 from crosstask.models.encoders.normalization import Normalization
 from crosstask.models.layers.linear_attention import pointwise
-from crosstask.models.layers.sizes import cell_count
+from crosstask.models.layers.sizes import cell_count, crop
 
 STRIDES = (4, 8, 16, 32)
 NECK_CHANNELS = (18, 36, 72, 144)
@@ -115,7 +115,7 @@ def fit_output(
     """
     height, width = size
     if height % stride == 0 and width % stride == 0:
-        return output[..., : height // stride, : width // stride]
+        return crop(output, (height // stride, width // stride))
     b, c, rows, columns = output.shape
     small = (cell_count(height, stride), cell_count(width, stride))
     scale_y, scale_x = height / (rows * stride), width / (columns * stride)

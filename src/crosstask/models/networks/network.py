@@ -6,8 +6,8 @@ from typing import Protocol, cast, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from crosstask.models.encoders.pyramid_maps import fit_output
 from crosstask.models.layers.recompute import run
-from crosstask.models.layers.sizes import cell_count, crop
 from crosstask.models.networks.scene_network import SceneNetwork, by_level, requires_two_tasks
 
 
@@ -87,7 +87,7 @@ class Network(SceneNetwork):
                 if level in self._decoder(task).prediction_levels and (last or not self.final_only):
                     read = exchanged[task] if last else streams[task]
                     output = self._decoder(task).predict(level, read, padded)
-                    outputs[task].append(crop_output(output, level, size or padded))
+                    outputs[task].append(fit_output(output, 2**level, size or padded))
             streams = dict(exchanged)
             del exchanged  # its maps may go as soon as the next level has read them
         return outputs
@@ -114,11 +114,3 @@ class Network(SceneNetwork):
             if str(current) in self.exchanges:
                 streams = dict(self.exchanges[str(current)](streams))
         raise ValueError(f"`level` is {level}; expected one of {self.levels}.")
-
-
-def crop_output(
-    output: Float[Tensor, "b c H W"], level: int, size: tuple[int, int]
-) -> Float[Tensor, "b c h w"]:
-    """Cut the padding off an output of a level."""
-    stride = 2**level
-    return crop(output, (cell_count(size[0], stride), cell_count(size[1], stride)))
