@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from crosstask_runtime import Model
 
 av = pytest.importorskip("av")
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -219,7 +221,7 @@ def test_ros2(model: str, video: list[np.ndarray], monkeypatch: pytest.MonkeyPat
                 header=f"time {k}",
             )
 
-    fake = SimpleNamespace(init=lambda: None, spin=spin, shutdown=lambda: None)
+    fake = SimpleNamespace(init=lambda: None, spin=spin, try_shutdown=lambda: None)
     module = example(
         "ros2_node",
         monkeypatch,
@@ -236,3 +238,49 @@ def test_ros2(model: str, video: list[np.ndarray], monkeypatch: pytest.MonkeyPat
     for frame, depth in zip(video, depths, strict=True):
         assert np.allclose(depth, frame.mean(-1) / 255 * 30, atol=1e-3)
     assert (np.frombuffer(published["segmentation"][0].data, np.uint8) == 1).all()
+
+    # Frames that come faster than predictions: each is published under its own header.
+    for topic in published:
+        published[topic].clear()
+    node = module.SceneNode()
+    predict = Model.predict
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        time.sleep(0.05)
+        return predict(*args, **options)
+
+    monkeypatch.setattr(Model, "predict", slowly)
+    callbacks["camera_info"](SimpleNamespace(k=[300.0]))
+    for frame in messages(video * 3):
+        callbacks["image"](frame)
+        time.sleep(0.01)
+    callbacks["image"](None)
+    node.thread.join(10)
+    assert 1 < len(published["depth"]) < 3 * FRAMES and not node.headers
+    for found in published["depth"]:
+        frame = (video * 3)[int(found.header.removeprefix("time "))]
+        depth = np.frombuffer(found.data, np.float32).reshape(found.height, found.width)
+        assert np.allclose(depth, frame.mean(-1) / 255 * 30, atol=1e-3)
+
+
+def test_ros2_reads_encodings_and_names_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes = {"rclpy": SimpleNamespace(), "rclpy__node": SimpleNamespace(Node=object)}
+    messages = SimpleNamespace(Image=object, CameraInfo=object)
+    fakes |= {"sensor_msgs": SimpleNamespace(), "sensor_msgs__msg": messages}
+    module = example("ros2_node", monkeypatch, **fakes)
+
+    def message(encoding: str, *pixel: int) -> SimpleNamespace:
+        row = bytes(pixel) * 4 + b"\0\0"  # with padding
+        return SimpleNamespace(encoding=encoding, height=2, width=4, step=len(row), data=row * 2)
+
+    for encoding, pixel in (
+        ("rgb8", (1, 2, 3)),
+        ("bgr8", (3, 2, 1)),
+        ("rgba8", (1, 2, 3, 9)),
+        ("bgra8", (3, 2, 1, 9)),
+    ):
+        found = module.rgb(message(encoding, *pixel))
+        assert found.shape == (2, 4, 3) and (found == [1, 2, 3]).all(), encoding
+    assert (module.rgb(message("mono8", 7)) == 7).all()
+    with pytest.raises(ValueError, match="images are yuv422; expected rgb8, bgr8"):
+        module.rgb(message("yuv422", 1, 2))
