@@ -1,6 +1,7 @@
 """Activation checkpointing: the same gradients, statistics and weights, fewer stored bytes."""
 
 import copy
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
@@ -36,6 +37,26 @@ def test_gradients_and_statistics_are_those_of_plain_training(name: str) -> None
         assert a.grad is None or torch.allclose(a.grad, b.grad, rtol=1e-9, atol=1e-12), key
     for (key, a), b in zip(plain.named_buffers(), saving.buffers(), strict=True):
         assert torch.equal(a, b), key
+
+
+@pytest.mark.parametrize("name", ["densemtl", "padnet", "fast", "mti_net", "sca_mtl", "atrc"])
+def test_every_decoder_that_is_named_runs_again(name: str) -> None:
+    model = create_model(name, TASKS, "test_resnet.r160_in1k", pretrained=False, width=0.125)
+    calls: Counter[str] = Counter()
+    decoders = {f"decoders.{task}": decoder for task, decoder in model.decoders.items()}
+    for named, decoder in decoders.items():
+        for part in decoder.modules():
+            if isinstance(part, nn.Conv2d):
+                part.register_forward_hook(lambda *_, named=named: calls.update([named]))
+    found = []
+    for enabled in (False, True):
+        named_modules = recompute_activations(model, enabled)
+        calls.clear()
+        losses(model(torch.rand(2, 3, 64, 64))).backward()
+        found.append(dict(calls))
+    plain, saving = found
+    for named in decoders:
+        assert named in named_modules and saving[named] > 1.3 * plain[named], (plain, saving)
 
 
 def stored_bytes(block: nn.Module, features: dict[str, Tensor]) -> int:

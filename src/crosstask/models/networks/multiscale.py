@@ -3,7 +3,7 @@
 Sources: Vandenhende et al., MTI-Net, ECCV 2020; Kim, Choi and Min, SCA-MTL, ICIP 2022.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional
 from crosstask.models.decoders.multiscale import TaskScales
 from crosstask.models.encoders.pyramid_maps import STRIDES, PyramidMaps, fit_output
 from crosstask.models.exchanges.sca_task import AllPairsAttention
+from crosstask.models.layers.recompute import run
 from crosstask.models.layers.sizes import crop
 from crosstask.models.networks.scene_network import SceneNetwork, by_level
 
@@ -82,9 +83,12 @@ class MultiScaleNetwork(SceneNetwork):
             decoder = self._decoder(task)
             given = [] if self.final_only and len(decoder.predictions) else initial[task]
             sides = [
-                decoder.side(k, x) for k, x in enumerate(given) if len(decoder.side_predictions)
+                self._run(task, decoder.side, k, x)
+                for k, x in enumerate(given)
+                if len(decoder.side_predictions)
             ]
-            last = decoder.predict(exchanged[task]) if len(decoder.predictions) else sides[0]
+            full_scale = len(decoder.predictions) > 0
+            last = self._run(task, decoder.predict, exchanged[task]) if full_scale else sides[0]
             first = (
                 0 if len(decoder.predictions) else 1
             )  # the finest is the last output, and counts once
@@ -102,6 +106,10 @@ class MultiScaleNetwork(SceneNetwork):
             raise ValueError(f"`level` is {level}; expected one of {LEVELS}.")
         _, own, _ = self._features(self.encode(image))
         return {task: own[task][LEVELS.index(level)] for task in self.tasks}
+
+    def _run(self, task: str, part: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """A part of a task's decoder, recomputed in the backward pass where asked for."""
+        return cast(Tensor, run(self.decoders[task], self.recompute, part, *inputs))
 
     def _decoder(self, task: str) -> TaskScales:
         return cast(TaskScales, self.decoders[task])
@@ -127,8 +135,12 @@ class MultiScaleNetwork(SceneNetwork):
             for k in group:
                 for task in self.tasks:
                     decoder = self._decoder(task)
-                    initial[task][k] = decoder.initial(k, shared[k], messages.get(task))
-                    own[task][k] = decoder.read_coarser(k, initial[task][k], initial[task][k + 1 :])
+                    initial[task][k] = self._run(
+                        task, decoder.initial, k, shared[k], messages.get(task)
+                    )
+                    own[task][k] = self._run(
+                        task, decoder.read_coarser, k, initial[task][k], initial[task][k + 1 :]
+                    )
                 if k != group[-1] or not self.propagate_exchanged:
                     messages = self._propagate(k, own)
             self._exchange(group, own, exchanged)

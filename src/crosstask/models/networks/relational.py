@@ -16,6 +16,7 @@ from crosstask.models.decoders.label_targets import VOID_LABEL, label_loss
 from crosstask.models.decoders.relational import RelationalDecoder
 from crosstask.models.encoders.pyramid_maps import STRIDES, PyramidMaps, fit_output
 from crosstask.models.exchanges.relational import RelationalExchange
+from crosstask.models.layers.recompute import run
 from crosstask.models.layers.sizes import crop
 from crosstask.models.networks.scene_network import SceneNetwork
 
@@ -114,7 +115,8 @@ class RelationalNetwork(SceneNetwork):
         upsampled = [functional.interpolate(x, size=size, mode="bilinear") for x in maps[1:]]
         shared = torch.cat([maps[0], *upsampled], 1)
         return shared, {
-            task: cast(RelationalDecoder, self.decoders[task]).branch(shared) for task in self.tasks
+            task: run(decoder, self.recompute, cast(RelationalDecoder, decoder).branch, shared)
+            for task, decoder in self.decoders.items()
         }
 
 
