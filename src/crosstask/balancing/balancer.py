@@ -1,7 +1,9 @@
 """The interface of every balancing method."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from numbers import Real
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -57,11 +59,41 @@ def weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict
     return {name: weights.get(name, 1.0) * loss for name, loss in losses.items()}
 
 
-def check_weights(weights: Mapping[str, float]) -> dict[str, float]:
-    """The weights as a dictionary; refuses negative ones."""
-    negative = {name: w for name, w in weights.items() if w < 0}
-    if negative:
-        raise ValueError(f"`weights` is {negative}; expected non-negative numbers")
+def is_number(value: Any, least: float = -math.inf) -> bool:
+    """Whether a value is a finite number, and not below `least`."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
+    return math.isfinite(number) and number >= least
+
+
+def check_number(name: str, value: Any, expected: str, least: float = -math.inf) -> Any:
+    """The value of an option.
+
+    Args:
+        name: of the option, as the error calls it.
+        value: whatever was given.
+        expected: what the error asks for.
+        least: the smallest allowed.
+
+    Raises:
+        ValueError: no finite number, or one below `least`.
+    """
+    if not is_number(value, least):
+        raise ValueError(f"`{name}` is {value!r}; expected {expected}")
+    return value
+
+
+def check_weights(weights: Mapping[str, Any]) -> dict[str, float]:
+    """The weights as a dictionary; refuses what is no finite number, and negative ones."""
+    wrong = {name: weight for name, weight in weights.items() if not is_number(weight, 0)}
+    if wrong:
+        raise ValueError(
+            f"`weights` is {wrong}; expected finite, non-negative numbers, as in depth=1.5"
+        )
     return dict(weights)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from crosstask.balancing.balancer import Balancer
+from crosstask.balancing.balancer import Balancer, check_weights
 from crosstask.balancing.fixed import FixedWeights
-from crosstask.balancing.gradnorm import GradNorm
+from crosstask.balancing.gradnorm import GradNorm, check_rates
 from crosstask.balancing.uncertainty import Uncertainty
 from crosstask.plugins.files import parse
 from crosstask.plugins.find import find, registered
@@ -50,7 +50,7 @@ def create_balancer(name: str | Balancer, tasks: Sequence[Task]) -> Balancer:
         for key in options:
             if key not in names:
                 raise ValueError(nearest(key, names, "task in `balancing`"))
-        return FixedWeights(options)
+        return FixedWeights(check_weights(options))
     own = {"paper": (), "equal": (), "uncertainty": (), "gradnorm": ("alpha", "lr")}
     if method not in own:
         return _from_torchjd(method, names, weights, options)
@@ -61,7 +61,7 @@ def create_balancer(name: str | Balancer, tasks: Sequence[Task]) -> Balancer:
     if method == "uncertainty":
         return Uncertainty(names, weights)
     if method == "gradnorm":
-        return GradNorm(names, weights, **options)
+        return GradNorm(names, weights, **check_rates(options))
     return FixedWeights(weights if method == "paper" else {})
 
 
@@ -111,7 +111,7 @@ def parse_options(name: str, text: str) -> dict[str, Any]:
         if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
             raise ValueError
         return {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError):
+    except (SyntaxError, TypeError, ValueError):
         raise ValueError(
             f"`balancing` is {name!r}; expected NAME or NAME:key=value,key=value with numbers"
         ) from None

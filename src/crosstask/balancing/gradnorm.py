@@ -1,12 +1,15 @@
 """GradNorm: gradients of one size, corrected by how fast each task learns."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from crosstask.balancing.balancer import (
     Balancer,
+    check_number,
     check_weights,
     mean_over_processes,
     synchronised,
@@ -47,8 +50,7 @@ class GradNorm(Balancer):
         lr: float = 0.025,
     ) -> None:
         super().__init__()
-        if lr <= 0:
-            raise ValueError(f"`lr` is {lr}; expected a positive rate, for example 0.025")
+        check_rates({"alpha": alpha, "lr": lr})
         self.tasks = tuple(tasks)
         self.weights = check_weights(weights or {})
         self.alpha, self.lr = alpha, lr
@@ -109,3 +111,16 @@ class GradNorm(Balancer):
 def last_layer(shared: Sequence[nn.Parameter]) -> nn.Parameter | None:
     """The last weight (not bias or norm) of the shared parameters; None if all are frozen."""
     return next((p for p in reversed(shared) if p.ndim > 1), None)
+
+
+def check_rates(options: Mapping[str, Any]) -> dict[str, float]:
+    """GradNorm's `alpha` and `lr`, those of them that are given.
+
+    Raises:
+        ValueError: one that is no finite number, or below its least.
+    """
+    known = {
+        "alpha": ("a finite number from 0 up, for example 1.5", 0.0),
+        "lr": ("a positive rate, for example 0.025", sys.float_info.min),
+    }
+    return {name: check_number(name, value, *known[name]) for name, value in options.items()}

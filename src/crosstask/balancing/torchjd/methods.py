@@ -2,13 +2,15 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
 
 from crosstask.balancing.balancer import (
     Balancer,
+    check_number,
+    is_number,
 )
 from crosstask.balancing.torchjd.adapters import TorchJDAggregator, TorchJDScalarizer
 from crosstask.balancing.torchjd.library import torchjd_part
@@ -67,8 +69,8 @@ def create(
 def _asked_epoch(name: str, options: dict[str, Any]) -> int | None:
     """Takes `epoch` out of the options; None where it is not given."""
     epoch = options.pop("epoch", None)
-    if epoch is not None and (epoch != int(epoch) or epoch < 1):
-        raise ValueError(f"`balancing` is {name}:epoch={epoch}; expected a number of batches")
+    if epoch is not None and not (is_number(epoch, 1) and epoch == int(epoch)):
+        raise ValueError(f"`balancing` is {name}:epoch={epoch!r}; expected a number of batches")
     return None if epoch is None else int(epoch)
 
 
@@ -91,10 +93,7 @@ def _arguments(
         if key not in parameters:
             raise ValueError(nearest(key, list(parameters), f"option of balancing {name!r}"))
     filled = {"n_tasks": tasks, "shape": tasks, "weights": torch.ones(tasks)}
-    arguments = {
-        key: torch.tensor(value, dtype=torch.float32) if isinstance(value, list) else value
-        for key, value in options.items()
-    }
+    arguments = {key: _argument(name, parameters[key], value) for key, value in options.items()}
     for key, parameter in parameters.items():
         if key in arguments or parameter.default is not inspect.Parameter.empty:
             continue
@@ -102,3 +101,34 @@ def _arguments(
             raise ValueError(f"`balancing` is {name!r} and needs `{key}`; write {name}:{key}=VALUE")
         arguments[key] = filled[key]
     return arguments
+
+
+def _argument(name: str, parameter: inspect.Parameter, value: Any) -> Any:
+    """What the constructor gets for an option's value, by the kinds that its signature names.
+
+    Raises:
+        ValueError: a value of another kind, or a number that is not finite.
+    """
+    kinds = inspect.formatannotation(parameter.annotation)
+    option = f"{name}:{parameter.name}"
+    choices = get_args(parameter.annotation) if "Literal" in kinds else ()
+    if choices:
+        if value not in choices:
+            raise ValueError(f"`{option}` is {value!r}; expected one of {', '.join(choices)}")
+        return value
+    if value is None and "None" in kinds:
+        return None
+    if "Tensor" in kinds and isinstance(value, torch.Tensor):
+        return value
+    if "Tensor" in kinds and isinstance(value, list) and all(map(is_number, value)):
+        return torch.tensor(value, dtype=torch.float32)
+    if "float" in kinds:
+        either = " or a list of them, [1.0, 2.0]" if "Tensor" in kinds else ""
+        return check_number(option, value, f"a finite number{either}")
+    if "int" in kinds:
+        if not isinstance(value, int):
+            raise ValueError(f"`{option}` is {value!r}; expected a whole number")
+        return check_number(option, value, "a whole number")
+    if "Tensor" in kinds:
+        raise ValueError(f"`{option}` is {value!r}; expected a list of numbers, as in [1.0, 2.0]")
+    raise ValueError(f"`{option}` cannot be given as text; leave it out")
