@@ -66,3 +66,26 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert is_number(np.float32(0.5)) and is_number(np.int64(3), 3)
     assert not is_number(np.float32("nan")) and not is_number(np.float32(0.5), 1)
     assert not is_number(torch.tensor(1.0)) and not is_number(1j)
+
+
+@pytest.mark.parametrize(
+    "name", ["geometricmean", "stch:mu=0.1", "pbi:theta=1.0", "cosmos:lambda_=1.0"]
+)
+def test_what_is_not_linear_in_the_losses_refuses_accumulated_batches(name: str) -> None:
+    x = torch.ones(1, 2, requires_grad=True)
+    balancer = create_balancer(name, TASKS)
+    losses = {"segmentation": x[0, 0] * 2, "depth": x[0, 1] * 3}
+    total = balancer.combine(losses)
+    with pytest.raises(ValueError, match=r"`--accumulate 1` with a larger `--batch-size`"):
+        balancer.backward(total, losses, [], 1 / 2)
+    balancer.backward(total, losses, [])
+    assert x.grad is not None
+
+
+@pytest.mark.parametrize("name", ["equal", "uw", "imtl_l", "dwa", "random", "mgda", "gradnorm"])
+def test_what_is_linear_takes_them(name: str) -> None:
+    x = torch.ones(1, 2, requires_grad=True)
+    losses = {"segmentation": x[0, 0] * 2, "depth": x[0, 1] * 3}
+    balancer = create_balancer(name, TASKS)
+    balancer.backward(balancer.combine(losses), losses, [], 1 / 2)  # type: ignore[list-item]
+    assert x.grad is not None

@@ -114,3 +114,8 @@ def test_networks_that_share_nothing_are_refused_gradient_balancing(balancing: s
     assert supervised(tasks="segmentation,depth", balancing=balancing, **later).regime is not None
     assert supervised(tasks="depth", balancing=balancing, **options).regime is not None
     assert supervised(tasks="segmentation,depth", balancing="dwa", **options).regime is not None
+
+
+def test_accumulated_batches_of_a_method_that_is_not_linear_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`--accumulate 1` with a larger `--batch-size`"):
+        run("geometricmean", tmp_path / "run")

@@ -21,6 +21,10 @@ class Balancer(nn.Module):
     compares_gradients: ClassVar[bool] = False
     """Whether it looks at each task's gradient of the parameters that all tasks share."""
 
+    whole_step: bool = False
+    """Whether `combine` needs the losses of a whole optimiser step, because it is not linear in
+    them: of each accumulated batch alone it would be another method, so that is refused."""
+
     def plan(self, batches: int, one_pass: int) -> None:
         """Called before training, for methods that count epochs.
 
@@ -47,7 +51,16 @@ class Balancer(nn.Module):
             losses: {task: loss}, and auxiliary terms under other names.
             shared: parameters that all tasks share.
             scale: what gradients are multiplied with: one over the number of accumulated batches.
+
+        Raises:
+            ValueError: batches are accumulated and the method needs whole steps.
         """
+        if self.whole_step and scale != 1:
+            raise ValueError(
+                "`accumulate` is above 1, and this `balancing` is not linear in the losses: of each "
+                "accumulated batch alone it would be another method; take `--accumulate 1` with a "
+                "larger `--batch-size`, or a linear method (paper, equal, uncertainty, dwa)"
+            )
         (total * scale).backward()
 
     def finish(self, shared: Sequence[nn.Parameter]) -> None:

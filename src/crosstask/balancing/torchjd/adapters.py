@@ -27,6 +27,12 @@ EPOCH = 250
 
 EPOCHS_OF_A_RUN = 10
 
+# Scalarisers whose weights do not depend on the losses of the batch itself.
+LINEAR = frozenset({"Constant", "DWA", "IMTLL", "Mean", "Random", "Sum", "UW"})
+
+# Where a checkpoint has the histories of steps without some task; no part of a method is called so.
+HISTORIES = "histories of other sets of tasks"
+
 
 class TorchJDMethod(Balancer):
     """What both kinds share: weights, and state that TorchJD itself does not save.
@@ -112,6 +118,7 @@ class TorchJDScalarizer(TorchJDMethod):
     ) -> None:
         super().__init__(method, tasks, weights)
         self.asked, self.one_pass, self.longest = epoch, EPOCH, EPOCH
+        self.whole_step = type(method).__name__ not in LINEAR
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     @property
