@@ -1,5 +1,6 @@
 """TorchJD's scalarisers and aggregators as balancers."""
 
+import copy
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,8 @@ from crosstask.balancing.balancer import (
     synchronised,
     weighted,
 )
-from crosstask.balancing.torchjd.library import torchjd_part
-from crosstask.balancing.torchjd.state import _living, _plain, _state, _states
+from crosstask.balancing.torchjd.library import has_history, torchjd_part
+from crosstask.balancing.torchjd.state import move, restore, saved
 
 # Batches of an epoch for methods that compare epochs (DWA), where the run's length is not given;
 # else an epoch is one pass over the data, but at most a tenth of the run.
@@ -78,26 +79,14 @@ class TorchJDMethod(Balancer):
         return named[0] if named else self.tasks[0]
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {name: _plain(state) for name, state in _states(self.method).items()}
+        return saved(self.method)
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        modules = dict(self.method.named_modules())
-        for name, values in state.items():
-            for key, value in values.items():
-                setattr(modules[name], key, _living(value, self.place.device))
-            if type(modules[name]).__name__ == "_NashMTLWeighting" and values.get("step"):
-                cast(Any, modules[name])._init_optim_problem()  # which it does at step 0 alone
+        restore(self.method, state, self.place.device)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "TorchJDMethod":
         super()._apply(fn, recurse)
-        for module in self.method.modules():
-            for key, value in _state(module).items():
-                if isinstance(value, Tensor):
-                    setattr(module, key, fn(value))
-                elif isinstance(value, tuple):
-                    setattr(module, key, _living(_plain(value), self.place.device))
-                elif isinstance(value, list) and value and isinstance(value[0], Tensor):
-                    setattr(module, key, [fn(entry) for entry in value])
+        move(self.method, fn, self.place.device)
         return self
 
 
@@ -163,10 +152,24 @@ class TorchJDAggregator(TorchJDMethod):
     step, so a step does not depend on how its batch was split. A task that has no gradient (no
     labels in the step) does not count.
 
-    Memory: one gradient of the shared parameters per task.
+    Methods with a history of each task (GradVac's cosines, PCD's sizes, ExcessMTL's weights) keep
+    one history for each set of tasks that had labels together, so that none is taken for another's.
+    PCD puts the first task above the others; in a step without its labels nothing holds these
+    back, and their gradients are added up. Nash-MTL is built for a number of tasks: in such
+    steps it takes the weights of the last step in which every task had labels.
+
+    Memory: one gradient of the shared parameters per task; ExcessMTL's history is as large again,
+    for each set of tasks.
     """
 
     compares_gradients = True
+
+    def __init__(
+        self, method: nn.Module, tasks: Sequence[str], weights: Mapping[str, float]
+    ) -> None:
+        super().__init__(method, tasks, weights)
+        self._others: dict[str, nn.Module] = {}  # {"101": for the first and the third task}
+        self._warned = False
 
     def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
         return torch.stack(list(self.rows(losses).values())).sum()
@@ -193,12 +196,14 @@ class TorchJDAggregator(TorchJDMethod):
         jacobian = mean_over_processes(torch.cat([part.flatten(1) for part in parts], dim=1))
         for parameter in shared:
             del cast(Any, parameter).jac
+        method = self.method
         if not self._sized():
             labelled = jacobian.abs().amax(dim=1) > 0
             jacobian = jacobian[labelled]
+            method = self._method_of(labelled.tolist())
         vector = jacobian.sum(0)
         if len(jacobian) > 1:
-            vector = cast(Tensor, self.method(jacobian)).to(vector)
+            vector = cast(Tensor, method(jacobian)).to(vector)
         pieces = same_on_processes(vector).split([p.numel() for p in shared])
         for parameter, piece in zip(shared, pieces, strict=True):
             parameter.grad = piece.view_as(parameter).clone()
@@ -206,5 +211,50 @@ class TorchJDAggregator(TorchJDMethod):
     def _sized(self) -> bool:
         """Whether the method was built for a number of tasks."""
         built_for = "n_tasks" in inspect.signature(type(self.method)).parameters
-        # An attribute of some of TorchJD's methods.
-        return built_for or getattr(self.method, "pref_vector", None) is not None
+        # Attributes of some of TorchJD's methods: one number a task.
+        per_task = ("pref_vector", "leak")
+        return built_for or any(getattr(self.method, name, None) is not None for name in per_task)
+
+    def _method_of(self, labelled: list[bool]) -> nn.Module:
+        """The method with the history of steps in which these tasks, and no others, had labels."""
+        if type(self.method).__name__ == "PCD" and not labelled[0] and any(labelled):
+            self._warn_of_no_first_task()
+            return torchjd_part("aggregation").Sum()
+        if all(labelled) or sum(labelled) < 2 or not has_history(self.method):
+            return self.method
+        key = "".join("1" if one else "0" for one in labelled)
+        if key not in self._others:
+            other = copy.deepcopy(self.method)
+            cast(Any, other).reset()
+            if type(other).__name__ == "PCD" and isinstance(cast(Any, other).tau, Tensor):
+                cast(Any, other).tau = cast(Any, other).tau[labelled[1:]]
+            self._others[key] = other
+        return self._others[key]
+
+    def _warn_of_no_first_task(self) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            f"`balancing` is pcd, which puts {self.tasks[0]} (the first task) above the others, and a "
+            "step has no label of it; in such steps the gradients of the others are added up; name a "
+            "task first that is always labelled, or take another method",
+            stacklevel=2,
+        )
+
+    def get_extra_state(self) -> dict[str, Any]:
+        others = {key: saved(method) for key, method in self._others.items()}
+        return super().get_extra_state() | ({HISTORIES: others} if others else {})
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        super().set_extra_state({key: v for key, v in state.items() if key != HISTORIES})
+        self._others = {}
+        for key, history in state.get(HISTORIES, {}).items():
+            method = self._method_of([one == "1" for one in key])
+            restore(method, history, self.place.device)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "TorchJDMethod":
+        super()._apply(fn, recurse)
+        for method in self._others.values():
+            move(method, fn, self.place.device)
+        return self

@@ -4,6 +4,8 @@ import importlib
 from importlib import metadata
 from typing import Any
 
+from torch import nn
+
 RELEASE = "0.18"
 
 
@@ -23,3 +25,8 @@ def torchjd_part(part: str) -> Any:
     if not version.startswith(RELEASE + "."):
         raise ImportError(f"TorchJD is {version}; expected {RELEASE}.*; install it: {INSTALL}")
     return importlib.import_module(f"torchjd.{part}")
+
+
+def has_history(method: nn.Module) -> bool:
+    """Whether what a method gives depends on what it was given before."""
+    return isinstance(method, importlib.import_module("torchjd").Stateful)

@@ -1,13 +1,46 @@
 """State that TorchJD does not save: what its methods hold in plain attributes, for checkpoints."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+# Parts of TorchJD's methods that compute on the CPU, wherever the gradients are: so is their state.
+ON_THE_CPU = frozenset({"GradVacWeighting", "PCDWeighting"})
 
-def _states(method: nn.Module) -> dict[str, dict[str, Any]]:
-    return {name: state for name, m in method.named_modules() if (state := _state(m))}
+
+def saved(method: nn.Module) -> dict[str, dict[str, Any]]:
+    """The state of a method and of its parts, by their names, for a checkpoint."""
+    return {name: _plain(state) for name, m in method.named_modules() if (state := _state(m))}
+
+
+def restore(
+    method: nn.Module, state: Mapping[str, Mapping[str, Any]], device: torch.device
+) -> None:
+    """Puts back what `saved` gave, on a device."""
+    modules = dict(method.named_modules())
+    for name, values in state.items():
+        kind = type(modules[name]).__name__
+        place = torch.device("cpu") if kind in ON_THE_CPU else device
+        for key, value in values.items():
+            setattr(modules[name], key, _living(value, place))
+        if kind == "_NashMTLWeighting" and values.get("step"):
+            cast(Any, modules[name])._init_optim_problem()  # which it does at step 0 alone
+
+
+def move(method: nn.Module, fn: Callable[[Tensor], Tensor], device: torch.device) -> None:
+    """What `nn.Module._apply` does for buffers, for the state of a method."""
+    for module in method.modules():
+        if type(module).__name__ in ON_THE_CPU:
+            continue
+        for key, value in _state(module).items():
+            if isinstance(value, Tensor):
+                setattr(module, key, fn(value))
+            elif isinstance(value, tuple):
+                setattr(module, key, _living(_plain(value), device))
+            elif isinstance(value, list) and value and isinstance(value[0], Tensor):
+                setattr(module, key, [fn(entry) for entry in value])
 
 
 def _state(module: nn.Module) -> dict[str, Any]:
