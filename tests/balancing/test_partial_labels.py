@@ -131,3 +131,139 @@ def test_state_beside_the_gradients_moves_to_their_device() -> None:
     after.load_state_dict(before.state_dict())
     for method in (after.method, after._others["110"]):
         assert method.weighting._sq_grad_sum.device.type == "meta"
+
+
+# ---- DWA ------------------------------------------------------------------------------------
+
+
+def epochs(balancer: Any, steps: Sequence[Sequence[float]], batches: int = 1) -> list[float]:
+    """Totals of steps of one batch each, or of several; a loss of 0 has no labels."""
+    totals = []
+    for number, values in enumerate(steps, 1):
+        losses = {n: torch.tensor(v) for n, v in zip(NAMES, values, strict=True)}
+        totals.append(float(balancer.combine(losses)))
+        if number % batches == 0:
+            balancer.finish([])
+    return totals
+
+
+def test_dwa_averages_a_task_over_the_steps_with_its_labels() -> None:
+    rare, often = made("dwa:epoch=4"), made("dwa:epoch=4")
+    epochs(often, [(2.0, 4.0, 1.0)] * 4 + [(1.0, 4.0, 1.0)] * 4)
+    epochs(rare, [(2.0, 4.0, 1.0)] * 4 + [(1.0, 4.0, 1.0), (0.0, 4.0, 0.0)] * 2)
+    expected = epochs(often, [(1.0, 1.0, 1.0)])
+    assert epochs(rare, [(1.0, 1.0, 1.0)]) == expected
+    weights = [math.exp(rate / 2) for rate in (0.5, 1.0, 1.0)]
+    # the mean of the weights is 1: what tells them apart is one task alone
+    alone = epochs(rare, [(1.0, 0.0, 0.0)])
+    assert alone == pytest.approx([3 * weights[0] / sum(weights)])
+
+
+def test_dwa_keeps_the_rate_of_a_task_without_labels_for_an_epoch() -> None:
+    balancer = made("dwa:epoch=1")
+    epochs(balancer, [(4.0, 4.0, 0.0), (2.0, 4.0, 0.0)])
+    for depth in (
+        3.0,
+        3.0,
+        3.0,
+    ):  # segmentation's rate stays 0.5; normals' is 1 until they have two
+        epochs(balancer, [(0.0, depth, 0.0)])
+    weights = [math.exp(rate / 2) for rate in (0.5, 1.0, 1.0)]
+    first = epochs(balancer, [(0.0, 0.0, 7.0)])
+    assert first == pytest.approx([7 * 3 * weights[2] / sum(weights)])
+    assert epochs(balancer, [(1.0, 0.0, 3.5)]) == pytest.approx(
+        [3 * (weights[0] + 3.5 * weights[2]) / sum(weights)]
+    )
+    # segmentation fell from 2 to 1, normals from 7 to 3.5, depth stays
+    weights = [math.exp(rate / 2) for rate in (0.5, 1.0, 0.5)]
+    assert epochs(balancer, [(0.0, 0.0, 1.0)]) == pytest.approx([3 * weights[2] / sum(weights)])
+
+
+def test_dwa_does_not_depend_on_which_accumulated_batch_has_the_labels() -> None:
+    """Losses of accumulated batches are such that their mean is that of the step."""
+    whole, split = made("dwa:epoch=2"), made("dwa:epoch=4")
+    epochs(whole, [(4.0, 2.0, 1.0), (2.0, 2.0, 1.0), (1.0, 2.0, 1.0), (0.0, 1.0, 1.0)])
+    spread = [(8.0, 2.0, 1.0), (0.0, 2.0, 1.0), (0.0, 4.0, 1.0), (4.0, 0.0, 1.0)]
+    spread += [(0.0, 2.0, 2.0), (2.0, 2.0, 0.0), (0.0, 1.0, 1.0), (0.0, 1.0, 1.0)]
+    epochs(split, spread, batches=2)
+    assert epochs(split, [(1.0, 0.0, 0.0)]) == pytest.approx(epochs(whole, [(1.0, 0.0, 0.0)]))
+
+
+def falling(start: int, stop: int) -> list[tuple[float, float, float]]:
+    return [
+        (5.0 / (n + 1) ** 0.3, 3.1 / (n + 1), 0.1 + 1.7 / (n + 2) ** 2) for n in range(start, stop)
+    ]
+
+
+def test_dwa_with_all_labels_is_torchjds_to_the_bit() -> None:
+    own, theirs = made("dwa:epoch=3"), torchjd_part("scalarization").DWA()
+    for number, values in enumerate(falling(0, 20), 1):
+        total = epochs(own, [values])
+        assert total == [float(theirs(torch.tensor(values)))]
+        if number % 3 == 0:
+            theirs.step()
+
+
+def test_dwa_resumes_in_the_middle_of_an_epoch_without_some_labels() -> None:
+    holes = [
+        (s * (n % 2), d * (n % 3 > 0), v * (n > 6)) for n, (s, d, v) in enumerate(falling(0, 30))
+    ]
+    for cut in (4, 5, 11, 12):
+        before = made("dwa:epoch=5")
+        epochs(before, holes[:cut])
+        after = copied(before, "dwa:epoch=5")
+        assert epochs(after, holes[cut:]) == epochs(before, holes[cut:])
+
+
+def test_dwa_reads_a_checkpoint_that_did_not_count_labels() -> None:
+    before = made("dwa:epoch=3")
+    epochs(before, falling(0, 10))
+    state = before.state_dict()
+    del state["_extra_state"]["labelled"]
+    after = made("dwa:epoch=3")
+    after.load_state_dict(state)
+    assert epochs(after, falling(10, 20)) == epochs(before, falling(10, 20))
+
+
+# ---- learned weights ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "gradients"),
+    # at s = 0: UW 0.5 (1 - L), IMTL-L L - 1; L of segmentation is 11.5
+    [("uw", [0.5 * (1 - 11.5), 0.0, 0.5 * (1 - 9.2)]), ("imtl_l", [11.5 - 1, 0.0, 9.2 - 1])],
+)
+def test_a_learned_scale_without_labels_stays(name: str, gradients: list[float]) -> None:
+    balancer = made(name)
+    step(balancer, "sn")
+    torch.testing.assert_close(balancer.learned[0].grad, torch.tensor(gradients))
+    assert float(balancer.learned[0].grad[1]) == 0.0
+    balancer.learned[0].grad = None
+    step(balancer, "d")  # nothing is left of the step before
+    assert [float(g) != 0 for g in balancer.learned[0].grad] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["uw", "imtl_l"])
+def test_a_learned_scale_counts_once_a_step(name: str) -> None:
+    """Each task's labels are in another of three batches: as in one batch of the same images."""
+    whole, split = made(name), made(name)
+    x = nn.Parameter(torch.ones(3))
+    for balancer, parts in ((whole, 1), (split, 3)):
+        for part in range(parts):
+            values = ROWS @ x + 10.0
+            losses = {
+                n: parts * v * (parts == 1 or part == i)
+                for i, (n, v) in enumerate(zip(NAMES, values.unbind(), strict=True))
+            }
+            balancer.backward(balancer.combine(losses), losses, [x], 1 / parts)
+        balancer.finish([x])
+    torch.testing.assert_close(split.learned[0].grad, whole.learned[0].grad)
+
+
+def test_the_total_has_the_terms_of_labelled_tasks_only() -> None:
+    balancer = made("imtl_l")
+    with torch.no_grad():
+        balancer.learned[0].copy_(torch.tensor([math.log(2.0), 5.0, 0.0]))
+    values = {"segmentation": torch.tensor(3.0), "depth": torch.tensor(0.0)}
+    total = balancer.combine({**values, "normals": torch.tensor(1.0)})
+    assert float(total.detach()) == pytest.approx(2 * 3 - math.log(2.0) + 1)

@@ -128,18 +128,25 @@ class TorchJDScalarizer(TorchJDMethod):
             )
 
     def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
-        values = torch.stack(list(self.rows(synchronised(losses)).values()))
+        total = self.total(torch.stack(list(self.rows(synchronised(losses)).values())))
+        self.batches: Tensor = self.batches + 1
+        epoch = self.epoch
+        if epoch and int(self.batches) % epoch == 0:
+            self.end_epoch()
+        return total
+
+    def total(self, values: Tensor) -> Tensor:
+        """One number from the weighted losses, in the order of the tasks; 0 where a label lacks."""
         if type(self.method).__name__ == "GeometricMean":  # of what is not 0: of tasks with labels
             labelled = values.detach() > 0
             if not bool(labelled.any()):
                 return values.sum()
             values = values[labelled]
-        total = cast(Tensor, self.method(values))
-        self.batches: Tensor = self.batches + 1
-        epoch = self.epoch
-        if epoch and int(self.batches) % epoch == 0:
-            cast(Any, self.method).step()
-        return total
+        return cast(Tensor, self.method(values))
+
+    def end_epoch(self) -> None:
+        """Called after the last batch of an epoch, where the method knows any."""
+        cast(Any, self.method).step()
 
 
 class TorchJDAggregator(TorchJDMethod):

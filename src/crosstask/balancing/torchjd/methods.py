@@ -13,6 +13,8 @@ from crosstask.balancing.balancer import (
     is_number,
 )
 from crosstask.balancing.torchjd.adapters import TorchJDAggregator, TorchJDScalarizer
+from crosstask.balancing.torchjd.dwa import DynamicWeightAverage
+from crosstask.balancing.torchjd.learned import SLOPES, LearnedScales
 from crosstask.balancing.torchjd.library import torchjd_part
 from crosstask.suggest import nearest
 
@@ -63,6 +65,11 @@ def create(
     method = _build(name, known[key], _arguments(name, known[key], len(tasks), given))
     if isinstance(method, torchjd_part("aggregation").Aggregator):
         return TorchJDAggregator(method, tasks, weights)
+    kind = type(method).__name__
+    if kind == "DWA":
+        return DynamicWeightAverage(method, tasks, weights, epoch)
+    if kind in SLOPES:
+        return LearnedScales(method, tasks, weights)
     return TorchJDScalarizer(method, tasks, weights, epoch)
 
 
