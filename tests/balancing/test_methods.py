@@ -26,6 +26,7 @@ METHODS = (
     "dwa",
     "pcgrad",
     "imtl_l",
+    "uw",
     "gradvac",
 )
 # Methods of TorchJD that solve a program, and what they need for it.
@@ -324,3 +325,36 @@ def test_gradnorm_asks_slow_tasks_for_larger_gradients_by_the_power_alpha() -> N
     balancer._seen = torch.tensor([0.5, 1.5])
     balancer.finish(())
     torch.testing.assert_close(balancer.value, torch.tensor([1.03, 1.17]) * 2 / 2.2)
+
+
+def weighted_sizes(sizes: list[float], steps: int) -> Tensor:
+    """The mean of v_t times the size of each task's gradient, over the last 100 steps."""
+    balancer = GradNorm([str(number) for number in range(len(sizes))])
+    seen = []
+    for _ in range(steps):
+        balancer._rows = torch.diag(torch.tensor(sizes))
+        balancer._seen = torch.ones(len(sizes))
+        balancer.finish(())
+        seen.append(balancer.value * torch.tensor(sizes))
+    return torch.stack(seen[-100:]).mean(0)
+
+
+@pytest.mark.parametrize("sizes", [[40.0, 1.0], [1.0, 40.0], [40.0, 1.0, 1.0], [100.0, 1.0]])
+def test_gradnorm_balances_gradients_that_are_far_apart(sizes: list[float]) -> None:
+    found = weighted_sizes(sizes, 400)
+    assert float(found.max() / found.min()) < 1.2
+
+
+@pytest.mark.parametrize("ratio", [1.5, 3.0, 10.0])
+def test_gradnorm_takes_the_papers_step_up_to_a_ratio_of_ten(ratio: float) -> None:
+    balancer, value = GradNorm(("segmentation", "depth")), torch.ones(2)
+    sizes, largest = torch.tensor([ratio, 1.0]), 1.0
+    for _ in range(100):
+        balancer._rows, balancer._seen = torch.diag(sizes), torch.ones(2)
+        balancer.finish(())
+        mean = (value * sizes).mean()
+        moved = value - 0.025 * torch.sign(value * sizes - mean) * sizes / mean
+        old, value = value, moved.clamp(min=1e-3) * 2 / moved.clamp(min=1e-3).sum()
+        largest = max(largest, float((value / old).max()))
+        torch.testing.assert_close(balancer.value, value)
+    assert ratio < 10 or largest > 1.2  # the bound would have changed it

@@ -267,3 +267,16 @@ def test_the_total_has_the_terms_of_labelled_tasks_only() -> None:
     values = {"segmentation": torch.tensor(3.0), "depth": torch.tensor(0.0)}
     total = balancer.combine({**values, "normals": torch.tensor(1.0)})
     assert float(total.detach()) == pytest.approx(2 * 3 - math.log(2.0) + 1)
+
+
+def test_gradnorm_leaves_the_weight_of_a_task_without_labels() -> None:
+    balancer = GradNorm(NAMES, alpha=0.0, lr=0.1)
+    balancer.value.copy_(torch.tensor([0.5, 1.5, 1.0]))
+    for number in range(5):
+        step(balancer, "sn", number)
+        assert float(balancer.value[1]) == 1.5
+        assert float(balancer.value[0] + balancer.value[2]) == pytest.approx(1.5)
+    assert float(balancer.value[0]) != 0.5
+    before = balancer.value.clone()
+    step(balancer, "s")  # alone it has nothing to be balanced against
+    torch.testing.assert_close(balancer.value, before)
