@@ -119,3 +119,4 @@ def test_networks_that_share_nothing_are_refused_gradient_balancing(balancing: s
 def test_accumulated_batches_of_a_method_that_is_not_linear_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`--accumulate 1` with a larger `--batch-size`"):
         run("geometricmean", tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # refused before anything is written

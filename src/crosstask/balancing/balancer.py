@@ -10,6 +10,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
+NEEDS_WHOLE_STEP = (
+    "`accumulate` is above 1, and this `balancing` is not linear in the losses: of each accumulated "
+    "batch alone it would be another method; take `--accumulate 1` with a larger `--batch-size`, or a "
+    "linear method (paper, equal, uncertainty, dwa)"
+)
+
+
 class Balancer(nn.Module):
     """Turns `{task: loss}` into gradients.
 
@@ -56,11 +63,7 @@ class Balancer(nn.Module):
             ValueError: batches are accumulated and the method needs whole steps.
         """
         if self.whole_step and scale != 1:
-            raise ValueError(
-                "`accumulate` is above 1, and this `balancing` is not linear in the losses: of each "
-                "accumulated batch alone it would be another method; take `--accumulate 1` with a "
-                "larger `--batch-size`, or a linear method (paper, equal, uncertainty, dwa)"
-            )
+            raise ValueError(NEEDS_WHOLE_STEP)
         (total * scale).backward()
 
     def finish(self, shared: Sequence[nn.Parameter]) -> None:

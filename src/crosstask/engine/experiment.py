@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset
 
+from crosstask.balancing.balancer import NEEDS_WHOLE_STEP
 from crosstask.data.samples import Samples, as_samples
 from crosstask.data.splits import block_split
 from crosstask.engine.limits import check_numbers
@@ -78,7 +79,7 @@ class Experiment:
     def __post_init__(self) -> None:
         check_workers(self.workers)
         check_numbers(self)
-        _check_balancing(self.regime)
+        _check_balancing(self.regime, self.accumulate)
         self._check_select()
         self._holds_out = self.select == "best" and self.reported_data is None
         self._open_train, self._open_val = self.train_data, self.val_data
@@ -132,8 +133,10 @@ class Experiment:
         return self.regime.tasks
 
 
-def _check_balancing(regime: "Regime") -> None:
-    """Refuses methods that compare gradients of shared parameters where nothing is shared."""
+def _check_balancing(regime: "Regime", accumulate: int) -> None:
+    """Refuses methods that compare gradients of shared parameters where nothing is shared, or need whole steps."""
+    if regime.balancer.whole_step and accumulate > 1:
+        raise ValueError(NEEDS_WHOLE_STEP)
     separate = isinstance(regime.network, SeparateNetworks) and len(regime.tasks) > 1
     if separate and regime.balancer.compares_gradients:
         raise ValueError(
