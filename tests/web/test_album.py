@@ -33,8 +33,10 @@ def test_a_focal_length_is_in_pixels_of_the_upload_also_of_a_video(
     write_video(file, [torch.zeros(3, 128, 256, dtype=torch.uint8)] * 2, 2.0)
     files = [file, *write_images(tmp_path, 1)]
     images, wrong = album.read([studio], files)
-    assert not wrong and [image.size for _, _, image in images] == [(128, 256)] * 2 + [(100, 200)]
-    assert all(image.pixels[0].numel() <= 10_000 for _, _, image in images)
+    assert not wrong and [taken.images[0].size for taken in images] == [(128, 256)] * 2 + [
+        (100, 200)
+    ]
+    assert all(taken.images[0].pixels[0].numel() <= 10_000 for taken in images)
     found, told = album.predict([studio], images, album.Camera(fx=300.0))
     assert len(told) == 1 and "0 has 200 x 100 pixels, images before it 256 x 128" in told[0]
     assert not album.predict([studio], images, album.Camera(fov=60.0))[1]
@@ -60,7 +62,7 @@ def test_images_that_take_too_long_are_named(
     look = studio.look
 
     def slow(image: album.StoredImage, *rest: object, **options: object) -> Scene:
-        if image is images[1][2]:
+        if image is images[1].images[0]:
             raise TooSlowError("too slow")
         return look(image, *rest, **options)  # type: ignore[arg-type]
 
@@ -85,7 +87,7 @@ def test_every_upload_is_deleted_whatever_happens(
     assert "at most 2" in album.read([few], files)[1][0]
     assert not any(file.exists() for file in files)
 
-    def exhausted(path: Path) -> None:
+    def exhausted(path: Path, keep: bool) -> None:
         raise MemoryError
 
     files = write_images(tmp_path, 3)

@@ -1,6 +1,5 @@
 """Who may use the page: names of the server, foreign sites, password, uploads, the 34th visitor."""
 
-import asyncio
 import base64
 import json
 import os
@@ -19,36 +18,8 @@ import torch
 from crosstask.cli import main
 from crosstask.web.guard import Guard, Uploads, read_password
 from crosstask.web.session import Example, Limits, Studio
+from fakes.asgi import answering, ask, sending
 from fakes.served import tiny_model
-
-
-async def answering(scope: Any, receive: Any, send: Any) -> None:
-    """The application behind the guard."""
-    if scope["path"] == "/broken":
-        raise RuntimeError("a defect")
-    status = 503 if scope["path"].endswith("/queue/join") else 200
-    await send({"type": "http.response.start", "status": status, "headers": []})
-    await send({"type": "http.response.body", "body": b"inside"})
-
-
-def ask(
-    guard: Guard, path: str = "/", method: str = "GET", receive: Any = None, **headers: str
-) -> tuple[int, str, Any]:
-    """(status, body, headers) of a request."""
-    given = {"host": "127.0.0.1:7860"} | {k.replace("_", "-"): v for k, v in headers.items()}
-    scope = {
-        "type": "http", "path": path, "method": method, "client": ("10.0.0.9", 4), "server": ("10.0.0.1", 7860),
-        "headers": [(k.encode(), v.encode()) for k, v in given.items()],
-    }  # fmt: skip
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    asyncio.run(guard(scope, receive, send))
-    answered = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
-    assert "frame-ancestors 'self'" in answered["content-security-policy"]
-    return sent[0]["status"], sent[1]["body"].decode(), answered
 
 
 @pytest.mark.parametrize(
@@ -91,7 +62,8 @@ def test_only_names_of_this_server_are_answered(host: str, status: int) -> None:
 )
 def test_other_sites_are_refused(headers: dict[str, str], status: int) -> None:
     guard = Guard(answering, allowed=["gpu7.lab.example"])
-    assert ask(guard, method="POST", **headers)[0] == status
+    sent = {"content_length": "0", **headers}
+    assert ask(guard, "/gradio_api/cancel", "POST", **sent)[0] == status
 
 
 def basic(user: str, password: str) -> str:
@@ -150,7 +122,7 @@ def test_uploads_are_limited_by_visitor_size_and_disk(tmp_path: Path) -> None:
     assert upload()[0] == upload()[0] == 200
     status, text = upload()
     assert status == 429 and "try again in 60 seconds" in text
-    uploads.admit("another visitor", "900")
+    uploads.admit("another visitor", 900)
     now[0] = 61.0
     assert upload()[0] == 200
     (tmp_path / "x").mkdir()
@@ -180,12 +152,7 @@ def test_every_file_of_a_request_counts(tmp_path: Path, name: bytes) -> None:
     guard = Guard(reading, uploads=uploads)
 
     def upload(files: int) -> tuple[int, str]:
-        parts = form(files, name)
-        messages = iter([{"body": p, "more_body": k + 1 < len(parts)} for k, p in enumerate(parts)])
-
-        async def receive() -> Any:
-            return next(messages)
-
+        receive = sending(*form(files, name))
         return ask(guard, "/gradio_api/upload", "POST", receive, content_length="900")[:2]
 
     assert upload(4)[0] == 200
@@ -198,9 +165,9 @@ def test_many_visitors_leave_no_trace_in_memory(tmp_path: Path) -> None:
     now = [0.0]
     uploads = Uploads(tmp_path, 1000, clock=lambda: now[0])
     for number in range(10_002):
-        uploads.admit(f"visitor {number}", "9")
+        uploads.admit(f"visitor {number}", 9)
     now[0] = 100.0
-    uploads.admit("last", "9")
+    uploads.admit("last", 9)
     assert len(uploads._times) == 1
 
 
@@ -211,7 +178,9 @@ def test_what_fails_inside_is_one_line_of_the_log(capsys: pytest.CaptureFixture[
 
 
 def test_who_comes_too_late_reads_why() -> None:
-    status, body, headers = ask(Guard(answering), "/gradio_api/queue/join", "POST")
+    status, body, headers = ask(
+        Guard(answering), "/gradio_api/queue/join", "POST", content_length="0"
+    )
     assert status == 503 and headers["retry-after"] == "60"
     assert json.loads(body)["detail"] == "32 visitors are waiting already; try again in a minute"
 
@@ -257,6 +226,49 @@ def test_the_running_page_refuses_strangers(server: Any) -> None:
     assert send(server, "/config", method="GET", Origin="http://evil.example")[0] == 403
     assert send(server, "/", method="GET", Authorization=basic("", "guess"))[0] == 401
     assert "secret" not in send(server, "/config", method="GET")[1]
+
+
+def direct(server: Any, function: str = "take_example") -> dict[str, Any]:
+    data = [None] * (5 if function == "take_upload" else 1)
+    return {"fn_index": functions(server)[function], "data": data, "session_hash": "s"}
+
+
+@pytest.mark.parametrize("kind", ["run", "api", "call", "call/v2"])
+def test_no_function_runs_without_password_or_queue(
+    server: Any, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, body = f"/gradio_api/{kind}/startup-events", direct(server)
+    capfd.readouterr()
+    status, text = send(server, path, body, Authorization="")
+    assert status == 401 and "a password is needed" in text
+    status, text = send(server, path, body)
+    assert status == 403 and "cannot be called directly" in text
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_the_queue_alone_runs_functions_also_behind_the_guard(
+    server: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert server.page.api_open is False
+    body = direct(server)
+    monkeypatch.setattr("crosstask.web.guard.check_route", lambda scope: None)
+    status, text = send(server, "/gradio_api/run/take_example", body)
+    assert status == 404 and "join the queue" in text
+    monkeypatch.setattr(server.page, "api_open", True)
+    assert send(server, "/gradio_api/run/take_example", body)[0] == 500
+    said = capfd.readouterr().err
+    assert "request refused: " in said and "Traceback" not in said
+
+
+def test_nothing_is_fetched_for_a_visitor(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither through the address of a file nor through one in a function's data."""
+    for path in ("file=https://example.org/x.png", "file=https%3A//example.org/startup-events"):
+        assert send(server, f"/gradio_api/{path}", method="GET")[0] == 403
+        assert send(server, f"/gradio_api/{path}", method="GET", Authorization="")[0] == 401
+    file = {"path": "https://example.org/x.png", "meta": {"_type": "gradio.FileData"}}
+    status, text = join(server, "s", functions(server)["take_upload"], [[file], 0, 0, 0])
+    assert status == 403 and "upload the file itself" in text
+    assert send(server, "/gradio_api/queue/join", {"data": ["x" * 2**20]})[0] == 413
 
 
 def upload(server: Any, content: bytes) -> tuple[int, str]:

@@ -1,5 +1,7 @@
 """What stands behind the web page: uploads of every kind, limits, and the port."""
 
+import json
+import struct
 import sys
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import torch
 from PIL import Image
 
 from crosstask.cli import main
+from crosstask.geometry.focal import focal_of_view
 from crosstask.media.images import ImageError, StoredImage, as_float
 from crosstask.media.video import write_video
+from crosstask.predict.streams import Settings, predict_video
 from crosstask.web.server import check_port, load_gradio
 from crosstask.web.session import Limits, Studio, TooSlowError, deadline, render_examples
 from fakes.served import tiny_model
@@ -139,6 +143,32 @@ def test_frames_of_a_video_are_spread_over_it_and_the_upload_is_deleted(
     assert [number for number, _ in found] == list(range(0, 40, 3)) and not file.exists()
     assert [image.pixels.shape for _, image in found[:1]] == [(3, 32, 48)]
     assert found[10][1].pixels.mean() > found[0][1].pixels.mean()
+
+
+def turn(path: Path) -> None:
+    """As a telephone held upright writes it: lying frames, and a matrix that turns them."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    data[place : place + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+def test_a_portrait_video_has_the_camera_that_predict_gives_it(
+    studio: Studio, tmp_path: Path
+) -> None:
+    file = clip(tmp_path / "clip.mp4", 4)
+    turn(file)
+    settings = Settings(fov=60.0, video="files")
+    predict_video(studio.model, file, tmp_path / "out", "clip", settings)
+    given = json.loads((tmp_path / "out" / "clip_000000.json").read_text())
+    (_, image), *_ = studio.frames(file)
+    assert image.size == (48, 32) and image.orientation == 6
+    scene = studio.look(image, fov=60.0)
+    assert scene.prediction.intrinsics is not None
+    assert scene.prediction.intrinsics.tolist() == given["intrinsics"]
+    across = focal_of_view(60.0, 48)  # the side that lies across as stored
+    assert float(scene.prediction.intrinsics[0, 0]) == pytest.approx(across)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the colours of an image mean: class chips, a scale, a ball of directions."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Num
@@ -39,18 +40,20 @@ def legend(
     width: int,
     size: int,
     kind: str | None = None,
+    scale: Mapping[str, float] | None = None,
 ) -> Image.Image:
     """The legend of one task for maps drawn under a common scale.
 
     Args:
-        values: the maps shown; only their classes appear, and they set the scale.
+        values: the maps shown; only their classes appear, and they set the scale if it is left out.
         width: of the legend in pixels; its height follows.
         size: of the text in pixels.
         kind: of the lengths shown, see `Task.kind_of`; without it the unit is that of targets.
+        scale: under which they were drawn, see `Task.color_scale`.
     """
     if task.class_table is not None:
         return _chips(task.class_table, values, width, size)
-    scale = task.color_scale(*values)
+    scale = task.color_scale(*values) if scale is None else scale
     if {"low", "high"} <= {*scale}:
         return _bar(task, scale, width, size, task.scale_label(kind))
     if task.vectors:
@@ -92,7 +95,7 @@ def _chips(table: ClassTable, values: list[Tensor], width: int, size: int) -> Im
     return image
 
 
-def _bar(task: Task, scale: dict[str, float], width: int, size: int, unit: str) -> Image.Image:
+def _bar(task: Task, scale: Mapping[str, float], width: int, size: int, unit: str) -> Image.Image:
     """The colours between both ends of a scale, with round numbers and the unit below."""
     low, high = scale["low"], scale["high"]
     logarithmic = task.log_colors and low > 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crosstask.media.images import StoredImage
+from crosstask.media.images import ImageError, StoredImage
 from crosstask.predict.camera import one_focal_for_sizes
 from crosstask.predict.inputs import is_video
 from crosstask.web.session import Scene, Studio, TooSlowError
@@ -21,6 +21,20 @@ class Camera:
     fx: float | None = None
     fov: float | None = None
     height: float | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An upload, or a frame of one, before it is predicted.
+
+    Attributes:
+        name, frame: as of `Item`.
+        images: as each model reads it, in the models' order.
+    """
+
+    name: str
+    frame: int | None
+    images: tuple[StoredImage, ...]
 
 
 @dataclass(frozen=True)
@@ -62,8 +76,8 @@ class Album:
         return self.item.scenes[self.model]
 
     def change(self, scene: Scene) -> "Album":
-        """With another scene in the place of the shown one; its pixel holds for every model's."""
-        scenes = [replace(s, pixel=scene.pixel) for s in self.item.scenes]
+        """With another scene in the place of the shown one; the place of its pixel holds for every model's."""
+        scenes = [replace(s, pixel=_same_place(scene, s)) for s in self.item.scenes]
         scenes[self.model] = scene
         return self._with(scenes)
 
@@ -76,9 +90,11 @@ class Album:
         scenes = list(self.item.scenes)
         scenes[self.model] = replace(self.scene, attention=None)
         there = replace(self._with(scenes), chosen=chosen, model=model)
+        scenes = list(there.item.scenes)
         scene = studios[model].attend(there.scene)
         level = scene.attention.levels[0] if scene.attention and scene.attention.levels else None
-        return there.change(replace(scene, level=level))
+        scenes[model] = replace(scene, level=level)
+        return there._with(scenes)
 
     def _with(self, scenes: Sequence[Scene]) -> "Album":
         items = list(self.items)
@@ -86,10 +102,19 @@ class Album:
         return replace(self, items=tuple(items))
 
 
+def _same_place(scene: Scene, other: Scene) -> tuple[int, int]:
+    """The pixel of another model's scene, which may have another size, where a scene's pixel is."""
+    (row, column), (height, width) = scene.pixel, scene.size
+    return (
+        (2 * row + 1) * other.size[0] // (2 * height),
+        (2 * column + 1) * other.size[1] // (2 * width),
+    )
+
+
 def read(
     studios: Sequence[Studio], files: Sequence[Path], end: float = math.inf
-) -> tuple[list[tuple[str, int | None, StoredImage]], list[str]]:
-    """(name, number of the frame, image) of uploads, and what is wrong with others; deletes them all.
+) -> tuple[list[Taken], list[str]]:
+    """What the uploads hold, and what is wrong with others; deletes them all.
 
     Images are shrunk to what is shown.
 
@@ -97,42 +122,67 @@ def read(
         end: of `time.monotonic`; what is not read by then is left out.
     """
     try:
-        return _read(studios[0], files, end)
+        return _read(studios, files, end)
     finally:
         for file in files:
             file.unlink(missing_ok=True)
 
 
 def _read(
-    studio: Studio, files: Sequence[Path], end: float
-) -> tuple[list[tuple[str, int | None, StoredImage]], list[str]]:
-    found: list[tuple[str, int | None, StoredImage]] = []
+    studios: Sequence[Studio], files: Sequence[Path], end: float
+) -> tuple[list[Taken], list[str]]:
+    found: list[Taken] = []
     wrong: list[str] = []
-    if len(files) > studio.limits.images:
-        return [], [
-            f"{len(files)} files were given; at most {studio.limits.images} are taken at once"
-        ]
+    most = studios[0].limits.images
+    if len(files) > most:
+        return [], [f"{len(files)} files were given; at most {most} are taken at once"]
     for number, file in enumerate(files):
         if number and time.monotonic() > end:
             wrong.append(f"{len(files) - number} of {len(files)} files were left out: {TOO_LONG}")
             break
         try:
-            if is_video(file):
-                frames = studio.frames(file)
-                found += [
-                    (f"{file.stem} frame {number}", number, frame) for number, frame in frames
-                ]
-            else:
-                image = studio.shrunk(studio.open(file), studio.limits.shown_pixels)
-                found.append((file.stem, None, image))
+            found += _read_file(studios, file)
         except (ValueError, ModuleNotFoundError) as error:  # the latter: no reader of videos
             wrong.append(str(error))
     return found, wrong
 
 
+def _read_file(studios: Sequence[Studio], file: Path) -> list[Taken]:
+    """Images of a file, read as often as the models read in different ways; deletes it."""
+    ways: dict[object, list[tuple[int | None, StoredImage]]] = {}
+    try:
+        for studio in studios:
+            if studio.reads in ways:
+                continue
+            try:
+                ways[studio.reads] = _as_one_reads(studio, file)
+            except ValueError as error:
+                if not ways:
+                    raise
+                raise ImageError(f"{error} (for the model {studio.name})") from None
+    finally:
+        file.unlink(missing_ok=True)
+    # One model's frames may end earlier, where reading took too long; those before are the same.
+    rows = zip(*(ways[studio.reads] for studio in studios), strict=False)
+    return [
+        Taken(
+            file.stem if row[0][0] is None else f"{file.stem} frame {row[0][0]}",
+            row[0][0],
+            tuple(image for _, image in row),
+        )
+        for row in rows
+    ]
+
+
+def _as_one_reads(studio: Studio, file: Path) -> list[tuple[int | None, StoredImage]]:
+    if is_video(file):
+        return [*studio.frames(file, keep=True)]
+    return [(None, studio.shrunk(studio.open(file, keep=True), studio.limits.shown_pixels))]
+
+
 def predict(
     studios: Sequence[Studio],
-    images: Sequence[tuple[str, int | None, StoredImage]],
+    images: Sequence[Taken],
     camera: Camera,
     end: float = math.inf,
 ) -> tuple[Album, list[str]]:
@@ -147,13 +197,13 @@ def predict(
     limits = studios[0].limits
     share = limits.together_pixels // (len(images) * len(studios))
     items: list[Item] = []
-    first = images[0][2].size
+    sizes = [taken.images[0].size for taken in images]
     told = [
-        one_focal_for_sizes(name, image.size, first)
-        for name, _, image in images
-        if camera.fx and image.size != first
+        one_focal_for_sizes(taken.name, size, sizes[0])
+        for taken, size in zip(images, sizes, strict=True)
+        if camera.fx and size != sizes[0]
     ][:1]
-    for number, (name, frame, image) in enumerate(images):
+    for number, taken in enumerate(images):
         if items and time.monotonic() > end:
             left = len(images) - number
             told.append(f"{left} of {len(images)} images were left out: {TOO_LONG}")
@@ -164,12 +214,12 @@ def predict(
                     image, camera.fx, camera.fov, camera.height, attend=False,
                     most_pixels=min(limits.shown_pixels, share),
                 )
-                for studio in studios
+                for studio, image in zip(studios, taken.images, strict=True)
             ]  # fmt: skip
         except TooSlowError as error:
             if not items:
                 raise
-            told.append(f"{name} was left out: {error}")
+            told.append(f"{taken.name} was left out: {error}")
             continue
-        items.append(Item(name, tuple(scenes), frame))
+        items.append(Item(taken.name, tuple(scenes), taken.frame))
     return Album(tuple(items)).show(studios, 0, 0), told

@@ -2,7 +2,8 @@
 
 A page on the network is open to every site that its visitors' browsers look at: such a site may send
 requests here (another `Origin`), or give its own name this server's address (DNS rebinding: another
-`Host`). Both are refused before anything else is read. So is what has no password, where there is one.
+`Host`). Both are refused before anything else is read. So is what has no password, where there is one, and what
+the page never asks, see `crosstask.web.requests`.
 """
 
 import base64
@@ -23,6 +24,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from crosstask.web.requests import (
+    QUEUE,
+    Refused,
+    check_length,
+    check_route,
+    has_small_body,
+    is_startup,
+    is_upload,
+    own_length,
+    read_small,
+    route,
+)
+
 # Nothing but this server is ever asked for anything, whatever the page's code would like.
 CONTENT_POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; form-action 'self'; "
@@ -36,14 +50,6 @@ HEADERS = [
 PASSWORD_VARIABLE = "CROSSTASK_PASSWORD"
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _MOST_VISITORS = 10_000
-
-
-class Refused(Exception):
-    """A request that is not answered: status and what the visitor reads."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 def read_password(source: str | None) -> str | None:
@@ -98,23 +104,21 @@ class Uploads:
     clock: Callable[[], float] = time.monotonic
     _times: dict[str, deque[float]] = field(default_factory=dict)
 
-    def admit(self, visitor: str, length: str | None) -> None:
+    def admit(self, visitor: str, length: int) -> None:
         """Counts an upload.
 
         Args:
-            length: the request's `Content-Length`.
+            length: bytes of the request.
 
         Raises:
             Refused: too large, too many, or the disk is full of unused uploads.
         """
-        if length is None or not length.isdecimal():
-            raise Refused(411, "an upload must say its length (Content-Length)")
-        if int(length) > self.at_once * (self.largest + 65_536):  # with the form around it
+        if length > self.at_once * (self.largest + 65_536):  # with the form around it
             raise Refused(
                 413,
                 f"the file exceeds the maximum of {self.largest / 2**20:g} MB; take a smaller one",
             )
-        if self._on_disk() + int(length) > self.stored:
+        if self._on_disk() + length > self.stored:
             raise Refused(503, "too many uploads are waiting here; try again in a few minutes")
         self.count(visitor)
 
@@ -227,7 +231,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 begun = True
                 message["headers"] = [*message.get("headers", []), *HEADERS]
-                full = message["status"] == 503 and scope["path"].endswith("/queue/join")
+                full = message["status"] == 503 and route(scope) == QUEUE
                 if full:
                     text = f"{self.waiting} visitors are waiting already; try again in a minute"
                     await _refuse(send, Refused(503, text))
@@ -236,9 +240,12 @@ class Guard:
 
         try:
             self.check(scope)
-            if self.uploads is not None and _is_upload(scope):
+            if has_small_body(scope):
+                receive = await read_small(receive)
+            elif self.uploads is not None and is_upload(scope):
                 receive = CountedFiles(receive, self.uploads, _visitor(scope))
-            await self.app(scope, receive, answer)
+            if receive is not None:
+                await self.app(scope, receive, answer)
         except Refused as refused:
             await _refuse(send, refused)
         except Exception as error:
@@ -252,13 +259,13 @@ class Guard:
         host = headers.get("host", "")
         self._check_host(host, scope)
         self._check_origin(headers, host)
-        path = scope["path"]
-        if self._password is not None and not path.endswith(
-            "/startup-events"
-        ):  # gradio's, to itself
+        if self._password is not None and not is_startup(scope):
             self._check_password(headers.get("authorization", ""))
-        if self.uploads is not None and _is_upload(scope):
-            self.uploads.admit(_visitor(scope), headers.get("content-length"))
+        check_route(scope)
+        if has_small_body(scope):
+            check_length(headers)
+        elif self.uploads is not None and is_upload(scope):
+            self.uploads.admit(_visitor(scope), own_length(headers))
 
     def _check_host(self, host: str, scope: Any) -> None:
         name = _hostname(f"//{host}")
@@ -293,10 +300,6 @@ class Guard:
                 given = b""
         if not hmac.compare_digest(_digest(given), self._password or b""):
             raise Refused(401, "a password is needed here (any user name)")
-
-
-def _is_upload(scope: Any) -> bool:
-    return bool(scope["method"] == "POST" and scope["path"].endswith("/upload"))
 
 
 def _visitor(scope: Any) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from crosstask.drawing.legends import legend, to_image
 from crosstask.predict.attention import AttentionMap, heat_image, why_no_attention
 from crosstask.predict.model import SceneModel
+from crosstask.predict.prediction import Prediction
 from crosstask.predict.views import (
     ASSUMED_FIELD_OF_VIEW,
     class_names,
@@ -194,34 +195,44 @@ def compare(album: Album, studios: Sequence[Studio]) -> str:
 
 
 def _pair(album: Album, studios: Sequence[Studio], task: Task, shown: bool) -> str:
-    """One task of both models, in the same colours where their classes are the same."""
-    scenes = album.item.scenes
-    values = [scene.prediction[task.name] for scene in scenes]
+    """One task of both models: in the same colours and under one legend, or each in its own."""
+    predictions = [scene.prediction for scene in album.item.scenes[:2]]
     tasks = [next(t for t in s.model.tasks if t.name == task.name) for s in studios[:2]]
-    scale = (
-        task.color_scale(torch.cat([value.flatten() for value in values]))
-        if task.class_table is None
-        else {}
-    )
-    drawn = [t.colorize(v, **scale) for t, v in zip(tasks, values, strict=True)]
+    kinds = {prediction.kind(task) for prediction in predictions}
+    if len(kinds) == 1 and task.class_table == tasks[1].class_table:
+        drawn, keys = _alike(predictions, tasks)
+        names = ["legend"]
+    else:  # colours of metres say nothing about a map up to scale, nor those of other classes
+        pairs = list(zip(predictions, tasks, strict=True))
+        drawn = [task_image(prediction, t) for prediction, t in pairs]
+        keys = [task_legend(p, t, _LEGEND_WIDTH, _LEGEND_TEXT) for p, t in pairs]
+        names = ["legend of A", "legend of B"]
     images = [data_uri(image, _WIDEST, False) for image in drawn]
     inside = (
         f'<img alt="{title(task.name)} of A" src="{images[0]}">'
         f'<img class="ct-over" alt="{title(task.name)} of B" src="{images[1]}"><span class="ct-line"></span>'
     )
-    same = task.class_table == tasks[1].class_table
-    keys = [legend(task, values, _LEGEND_WIDTH, _LEGEND_TEXT, scenes[0].prediction.kind(task))]
-    if not same:
-        keys = [
-            task_legend(scene.prediction, t, _LEGEND_WIDTH, _LEGEND_TEXT)
-            for scene, t in zip(scenes, tasks, strict=True)
-        ]
     legends = "".join(
-        f'<img class="ct-legend" alt="legend" src="{data_uri(key, _LEGEND_WIDTH, False)}">'
-        for key in keys
+        (f'<p class="ct-soft">{name}</p>' if len(names) > 1 else "")
+        + f'<img class="ct-legend" alt="{name}" src="{data_uri(key, _LEGEND_WIDTH, False)}">'
+        for name, key in zip(names, keys, strict=True)
     )
     stage = _stage(album.scene, inside, f"{task.name} of both models")
     return f'<div class="ct-compared{"" if shown else " ct-hidden"}" data-task="{task.name}">{stage}{legends}</div>'
+
+
+def _alike(
+    predictions: Sequence[Prediction], tasks: Sequence[Task]
+) -> tuple[list[Tensor], list[Image.Image]]:
+    """Two maps under the scale of both together, and the legend of that scale."""
+    task = tasks[0]
+    values = [prediction[task.name] for prediction in predictions]
+    scale: dict[str, float] = {}
+    if task.class_table is None:
+        scale = task.color_scale(torch.cat([value.flatten() for value in values]))
+    drawn = [t.colorize(value, **scale) for t, value in zip(tasks, values, strict=True)]
+    kind = predictions[0].kind(task)
+    return drawn, [legend(task, values, _LEGEND_WIDTH, _LEGEND_TEXT, kind, scale)]
 
 
 def _card(scene: Scene, model: SceneModel, name: str, uri: str) -> str:

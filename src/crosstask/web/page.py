@@ -19,7 +19,7 @@ from crosstask.media.images import SUFFIXES
 from crosstask.media.video import VIDEO_SUFFIXES
 from crosstask.predict import views
 from crosstask.web import album, html, results
-from crosstask.web.album import Album
+from crosstask.web.album import Album, Taken
 from crosstask.web.session import Example, Studio
 from crosstask.web.style import CLICKS
 
@@ -176,10 +176,11 @@ class Page:
             return self._unchanged("there is no such example")
         example = self.examples[number]
         camera = album.Camera(example.fx, None, height or None)
-        return self._take([(example.name, None, example.stored)], camera, [])
+        images = (example.stored,) * len(self.studios)
+        return self._take([Taken(example.name, None, images)], camera, [])
 
     def _take(
-        self, images: list[Any], camera: album.Camera, wrong: list[str], end: float = math.inf
+        self, images: list[Taken], camera: album.Camera, wrong: list[str], end: float = math.inf
     ) -> list[Any]:
         if not images:
             return self._unchanged("; ".join(wrong))

@@ -102,6 +102,7 @@ def start(
     gradio = load_gradio()
     # gradio prints a stack trace for whatever a visitor sends that does not fit.
     gradio.queueing.traceback = SimpleNamespace(print_exc=log_refused)
+    gradio.routes.traceback = SimpleNamespace(print_exc=log_refused)
     from starlette.middleware import Middleware
 
     from crosstask.web.page import Page
@@ -124,7 +125,7 @@ def start(
     )
     local = ["ui-sans-serif", "system-ui", "sans-serif"]
     try:
-        _, url, _ = page.queue(max_size=MOST_SESSIONS).launch(
+        _, url, _ = page.queue(max_size=MOST_SESSIONS, api_open=False).launch(
             server_name=host,
             server_port=port,
             share=False,

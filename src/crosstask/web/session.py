@@ -15,7 +15,15 @@ from crosstask.data.feeding import RGB, feed
 from crosstask.geometry.pinhole import scale_intrinsics
 from crosstask.media.images import ImageError, StoredImage, as_float, read_upright
 from crosstask.media.reading import DataError
-from crosstask.media.video import VideoDefect, frame_count, frame_rate, frame_size, stream_frames
+from crosstask.media.value_range import ValueRange
+from crosstask.media.video import (
+    VideoDefect,
+    frame_count,
+    frame_rate,
+    frame_size,
+    stream_frames,
+    video_orientation,
+)
 from crosstask.predict.attention import AttentionReader
 from crosstask.predict.camera import camera_of_image
 from crosstask.predict.model import SceneModel
@@ -128,20 +136,35 @@ class Studio:
         self.limits = limits or Limits()
         self._lock = Lock()
 
-    def open(self, path: Path | str) -> StoredImage:
+    @property
+    def reads(self) -> tuple[ValueRange | None, bool]:
+        """How this model reads images; two of which this is the same can share what is read.
+
+        Returns:
+            stored values that are black and white, and whether large images are shrunk.
+        """
+        return self.model.value_range, self.model.own_focal is None
+
+    def open(self, path: Path | str, keep: bool = False) -> StoredImage:
         """Reads an upload and deletes it, whatever it is.
+
+        Args:
+            keep: leave the file, for another model that reads it in another way.
 
         Raises:
             ImageError: not an image, damaged, or beyond the limits; names the file, not its folder.
         """
-        with self._upload(path) as file:
+        with self._upload(path, keep) as file:
             most = round(self.limits.megapixels * 1e6)
             found = read_upright(file, self.model.value_range, most)
         self._check_shape(file, found.pixels.shape)
         return found
 
-    def frames(self, path: Path | str) -> list[tuple[int, StoredImage]]:
+    def frames(self, path: Path | str, keep: bool = False) -> list[tuple[int, StoredImage]]:
         """Numbers and frames of an uploaded video, evenly over it, and shrunk; deletes the upload.
+
+        Args:
+            keep: see `open`.
 
         Raises:
             ImageError: not a video, damaged before its first frame, or beyond the limits.
@@ -149,7 +172,7 @@ class Studio:
         most = round(self.limits.megapixels * 1e6)
         most_each = self.limits.together_pixels // self.limits.frames
         found: list[tuple[int, StoredImage]] = []
-        with self._upload(path) as file:
+        with self._upload(path, keep) as file:
             height, width = frame_size(file)
             number, rate = frame_count(file), frame_rate(file)
             if height * width > most or (number or 0) / rate > self.limits.video_seconds:
@@ -158,11 +181,12 @@ class Studio:
                     f"{self.limits.megapixels:g} megapixels and {self.limits.video_seconds:g} s are taken here"
                 )
             every = max(1, -(-(number or 1) // self.limits.frames))
-            end = time.monotonic() + self.limits.seconds
+            end, turned = time.monotonic() + self.limits.seconds, 0
             try:
                 for index, frame in stream_frames(file, every, most):
                     self._check_shape(file, frame.shape)
-                    found.append((index, self.shrunk(StoredImage(frame, 1), most_each)))
+                    turned = turned or video_orientation(file)  # a frame has passed the limits
+                    found.append((index, self.shrunk(StoredImage(frame, turned), most_each)))
                     if len(found) == self.limits.frames or time.monotonic() > end:
                         break
             except VideoDefect:
@@ -171,7 +195,7 @@ class Studio:
         return found
 
     @contextmanager
-    def _upload(self, path: Path | str) -> Iterator[Path]:
+    def _upload(self, path: Path | str, keep: bool) -> Iterator[Path]:
         """The file of an upload, held against the limit; deleted at the end, and its folder in no message."""
         file = Path(path)
         try:
@@ -184,7 +208,8 @@ class Studio:
         except DataError as error:
             raise ImageError(str(error).replace(str(file), file.name)) from None
         finally:
-            file.unlink(missing_ok=True)
+            if not keep:
+                file.unlink(missing_ok=True)
 
     def _check_shape(self, file: Path, shape: Sequence[int]) -> None:
         height, width = shape[-2:]
