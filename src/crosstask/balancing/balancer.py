@@ -9,7 +9,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-
 NEEDS_WHOLE_STEP = (
     "`accumulate` is above 1, and this `balancing` is not linear in the losses: of each accumulated "
     "batch alone it would be another method; take `--accumulate 1` with a larger `--batch-size`, or a "
