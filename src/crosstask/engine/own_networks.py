@@ -54,15 +54,18 @@ def build_own(model: Mapping[str, Any]) -> nn.Module:
     return experiment.regime.network
 
 
+# Options of recipes that name weights, at the value that reads none.
+WITHOUT_WEIGHTS: Mapping[str, Any] = {
+    "init_from": None,
+    "pretrained": False,
+    "encoder_weights": None,
+    "pose_encoder_weights": None,
+}
+
+
 def without_weights(options: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's options where the weights are read from a checkpoint anyway."""
-    without = {
-        "init_from": None,
-        "pretrained": False,
-        "encoder_weights": None,
-        "pose_encoder_weights": None,
-    }
-    return {name: without.get(name, value) for name, value in options.items()}
+    return {name: WITHOUT_WEIGHTS.get(name, value) for name, value in options.items()}
 
 
 def _by_recipe(network: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:

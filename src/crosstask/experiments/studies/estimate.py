@@ -11,6 +11,7 @@ import torch
 from crosstask.engine.environment import environment
 from crosstask.engine.experiment import Experiment
 from crosstask.engine.hardware import Hardware, choose
+from crosstask.engine.own_networks import WITHOUT_WEIGHTS
 from crosstask.engine.pace import measure_pace
 from crosstask.engine.runs import RunError, read_json
 from crosstask.engine.threads import choose_workers
@@ -23,10 +24,7 @@ from crosstask.regimes.supervised import Supervised
 # Weights and files that a few steps neither need nor may write, and parts that begin later: all steps are
 # counted with them, so that hours and memory are those of the longest.
 _LEFT_OUT: Mapping[str, Any] = {
-    "pretrained": False,
-    "encoder_weights": None,
-    "pose_encoder_weights": None,
-    "init_from": None,
+    **WITHOUT_WEIGHTS,
     "cache": None,
     "cache_features": None,
     "cache_views": None,
